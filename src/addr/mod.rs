@@ -1,0 +1,5 @@
+//! Addresses.
+
+/// Stand-in until the room is built.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Jid(pub String);

@@ -1,0 +1,2 @@
+//! The stoxd binary: hands the command line to the library.
+fn main() {}
