@@ -146,6 +146,7 @@ impl MergeIndex {
     }
 
     /// How many triples are held.
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.holders.len()
     }

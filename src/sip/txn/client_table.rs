@@ -1,10 +1,10 @@
 //! The client transactions of a shard, found by the branch that they minted.
 
+use super::super::merged::{LoopGuard, Stamp};
 use super::branch::Branch;
 use super::cancel::CancelStep;
 use super::client::{ClientAction, ClientInvite, ClientNonInvite, earlier, is_due};
 use super::deadlines::{Deadlines, Timed};
-use super::super::merged::{LoopGuard, Stamp};
 use super::{Full, Kind, Reliability, Step};
 use crate::ids::Ids;
 use crate::now::Mono;

@@ -46,12 +46,10 @@ pub use branch::{Branch, MAGIC_COOKIE};
 pub use cancel::{CancelAnswer, CancelStep, Found};
 pub use client::{ClientAction, ClientInvite, ClientInviteState, ClientNonInvite, ClientNonInviteState};
 pub use client_table::{ClientKey, ClientTable, Part};
-pub use print::{PeerKey, RequestKey};
 pub(in crate::sip) use print::{Mix, Print};
+pub use print::{PeerKey, RequestKey};
 pub use server::{ServerAction, ServerInvite, ServerInviteState, ServerNonInvite, ServerNonInviteState};
-pub use server_table::{
-    AckFor, Answer, Received, Refused, ServerKey, ServerLimits, ServerTable, Tag,
-};
+pub use server_table::{AckFor, Answer, Received, Refused, ServerKey, ServerLimits, ServerTable, Tag};
 
 /// The timer values of RFC 3261 §17 (table 4), RFC 6026 and RFC 4320.
 #[derive(Clone, Copy, Debug)]

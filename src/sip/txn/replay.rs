@@ -5,8 +5,8 @@
 //! when it is full, the oldest answer of that same peer goes.
 
 use super::super::merged::MergeIndex;
-use super::print::{Mix, PeerKey, Print};
 use super::Timers;
+use super::print::{Mix, PeerKey, Print};
 use crate::now::Mono;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
