@@ -5,4 +5,4 @@ pub mod addr;
 pub mod crossing;
 pub mod ids;
 pub mod now;
-pub mod xml;
+pub mod sip;
