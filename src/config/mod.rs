@@ -1,0 +1,5 @@
+//! config
+mod problem;
+mod read;
+mod suggest;
+mod value;
