@@ -9,7 +9,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// More problems than this are counted, not kept.
+/// More errors, or more warnings, than this are counted, not kept.
 const MAX_PROBLEMS: usize = 100;
 /// Characters of a line that are shown.
 const MAX_SHOWN: usize = 160;
@@ -170,7 +170,8 @@ fn folder_of(path: &Path) -> PathBuf {
 #[derive(Debug, Default)]
 pub(super) struct Report {
     problems: RefCell<Vec<Problem>>,
-    dropped: Cell<usize>,
+    errors: Cell<usize>,
+    warnings: Cell<usize>,
     /// File and line of each syntax error: what else is said about such a line is a consequence.
     broken: RefCell<Vec<(String, u32)>>,
 }
@@ -178,12 +179,20 @@ pub(super) struct Report {
 impl Report {
     /// Takes `problem` in.
     pub(super) fn add(&self, problem: Problem) {
-        let mut problems = self.problems.borrow_mut();
-        if problems.len() < MAX_PROBLEMS {
-            problems.push(problem);
-        } else {
-            self.dropped.set(self.dropped.get().saturating_add(1));
+        let count = match problem.severity {
+            Severity::Error => &self.errors,
+            Severity::Warning => &self.warnings,
+        };
+        if count.get() < MAX_PROBLEMS {
+            self.problems.borrow_mut().push(problem);
         }
+        count.set(count.get().saturating_add(1));
+    }
+
+    /// Whether `file` has errors.
+    pub(super) fn has_errors_in(&self, file: &str) -> bool {
+        let is_one = |p: &Problem| p.severity == Severity::Error && p.file == file;
+        self.problems.borrow().iter().any(is_one)
     }
 
     /// An error at `span` of `source`.
@@ -241,14 +250,17 @@ impl Report {
             (file, p.place.as_ref().map(|place| (place.line, place.column)), p.severity)
         });
         problems.dedup();
-        if self.dropped.get() > 0 {
-            problems.push(Problem {
-                severity: Severity::Error,
-                message: format!("{} more problems are not shown", self.dropped.get()),
-                file: files.first().copied().unwrap_or_default().to_owned(),
-                place: None,
-                label: String::new(),
-            });
+        for (severity, count) in [(Severity::Error, self.errors), (Severity::Warning, self.warnings)] {
+            let more = count.get().saturating_sub(MAX_PROBLEMS);
+            if more > 0 {
+                problems.push(Problem {
+                    severity,
+                    message: format!("{more} more of this kind are not shown"),
+                    file: files.first().copied().unwrap_or_default().to_owned(),
+                    place: None,
+                    label: String::new(),
+                });
+            }
         }
         problems
     }

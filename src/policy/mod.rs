@@ -7,6 +7,7 @@
 //! | [`table`] | [`Table`]: the rows as look-ups, the verdict |
 //! | [`gate`] | [`Admitted`], [`Refusal`], [`Grant`]: the verdict as a value, minted here alone |
 //! | [`explain`] | the same verdict in steps, for people |
+//! | [`written`] | addresses as people write them |
 //! | [`budget`] | how fast a partner and a sender may go |
 //!
 //! The table judges canonical addresses only, so no spelling of one gets another verdict. It never
@@ -16,6 +17,7 @@ pub mod gate;
 pub mod partner;
 pub mod rules;
 pub mod table;
+pub mod written;
 
 pub use gate::{Admitted, Contacts, Denial, Grant, NoContacts, Reason, Refusal};
 pub use partner::{Need, Partner, PartnerKind, Proxy, Strength, Terms};

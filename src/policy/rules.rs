@@ -1,5 +1,6 @@
 //! The words of the policy file as values: where a row stands, policies, whom a pattern means.
 
+use super::written;
 use crate::addr::{Domain, Jid};
 use std::fmt;
 
@@ -168,9 +169,12 @@ impl UserPattern {
             Some("") => DomainGlob::Any,
             Some(rest) => DomainGlob::Under(domain_of(rest.strip_prefix('.').ok_or(PatternError::Domain)?)?),
         };
+        // `*` is unreserved in a SIP user part (RFC 3261 §25.1) and allowed in a localpart (RFC 7622
+        // §3.3), so a pattern is mapped as any name is and its stars stay what they are.
+        let user = |domain: &Domain| written::user(name, domain).map_err(|_| PatternError::Name);
         let jid = match &domain {
-            DomainGlob::Exactly(domain) | DomainGlob::Under(domain) => user(name, domain)?,
-            DomainGlob::Any => user(name, &domain_of("example")?)?,
+            DomainGlob::Exactly(domain) | DomainGlob::Under(domain) => user(domain)?,
+            DomainGlob::Any => user(&domain_of("example")?)?,
         };
         let name = jid.local().ok_or(PatternError::Name)?;
         Ok(match domain {
@@ -258,12 +262,6 @@ fn domain_of(text: &str) -> Result<Domain, PatternError> {
         return Err(PatternError::Domain);
     }
     Domain::parse(text).map_err(|_| PatternError::Domain)
-}
-
-/// The canonical address of the user `name`, which may hold stars: `*` is an unreserved character in
-/// a SIP user part (RFC 3261 §25.1) and in a localpart (RFC 7622 §3.3), so it stays what it is.
-fn user(name: &str, domain: &Domain) -> Result<Jid, PatternError> {
-    Jid::from_parts(Some(name), domain, None).map_err(|_| PatternError::Name)
 }
 
 #[cfg(test)]
