@@ -2,7 +2,8 @@
 #![forbid(unsafe_code)]
 
 pub mod addr;
+pub mod config;
 pub mod crossing;
 pub mod ids;
 pub mod now;
-pub mod sip;
+pub mod policy;
