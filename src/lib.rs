@@ -4,4 +4,5 @@
 pub mod addr;
 pub mod crossing;
 pub mod ids;
+pub mod net;
 pub mod now;
