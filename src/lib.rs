@@ -5,5 +5,6 @@ pub mod addr;
 pub mod config;
 pub mod crossing;
 pub mod ids;
+pub mod net;
 pub mod now;
 pub mod policy;
