@@ -35,7 +35,7 @@ ALICE = "alice@" + SIP_DOMAIN
 BOB = "bob@" + SIP_DOMAIN
 
 # Last octet of each part's address.
-DNS, CAPULET, MONTAGUE, GATEWAY, EDGE, SPARE = 1, 10, 11, 20, 30, 66
+DNS, CAPULET, MONTAGUE, VERONA, GATEWAY, EDGE, LOST, SILENT = 1, 10, 11, 12, 20, 30, 66, 67
 AGENTS = {"alice": 40, "bob": 41}
 S2S, DIRECT, C2S, SIP, SIPS, DNS_PORT = 5269, 5270, 5222, 5060, 5061, 5353
 
@@ -79,6 +79,10 @@ def fill(template, **words):
 def _die_with_parent():
     """In the child: be ended when the rig's process is, whatever ended that."""
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
+class Skip(Exception):
+    """Raised by a test, or by what starts its network, where it can't run; the message says why."""
 
 
 class Part:
@@ -221,15 +225,17 @@ class Rig:
             ("_sips._tcp.contoso.example", "edge.contoso.example", self.port(SIPS)),
             ("_xmpp-server._tcp.capulet.example", "xmpp.capulet.example", s2s),
             ("_xmpp-server._tcp.montague.example", "xmpp.montague.example", s2s),
-            ("_xmpps-server._tcp.verona.example", "xmpp.montague.example", direct),
-            ("_xmpp-server._tcp.lost.example", "spare.lost.example", s2s),
+            ("_xmpps-server._tcp.verona.example", "xmpp.verona.example", direct),
+            ("_xmpp-server._tcp.lost.example", "xmpp.lost.example", s2s),
+            ("_xmpp-server._tcp.silent.example", "xmpp.silent.example", s2s),
         ]
         hosts = {"gw.contoso.example": GATEWAY, "edge.contoso.example": EDGE, "xmpp.capulet.example": CAPULET,
-                 "xmpp.montague.example": MONTAGUE, "spare.lost.example": SPARE}
+                 "xmpp.montague.example": MONTAGUE, "xmpp.verona.example": VERONA, "xmpp.lost.example": LOST,
+                 "xmpp.silent.example": SILENT}
         lines = ["no-resolv", "no-hosts", "no-daemon", "bind-interfaces", "local=/example/", "log-queries",
                  f"listen-address={self.ip(DNS)}", f"port={self.port(DNS_PORT)}"]
         lines += [f"srv-host={name},{target},{port},0,0" for name, target, port in srv]
-        lines += [f"srv-host=_xmpp-server._tcp.nowhere.example"]  # a target of ".": the service is not offered
+        lines += ["srv-host=_xmpp-server._tcp.nowhere.example"]  # a target of ".": the service is not offered
         lines += [f"host-record={name},{self.ip(octet)}" for name, octet in hosts.items()]
         conf = self.dir / "dnsmasq.conf"
         conf.write_text("\n".join(lines) + "\n")
@@ -277,7 +283,7 @@ class Rig:
         (home / "kamailio.cfg").write_text(fill(
             "kamailio.cfg", ip=self.ip(EDGE), sip_port=self.port(SIP), tls_port=self.port(SIPS), dir=home,
             gateway=gateway or f"{self.ip(GATEWAY)}:{self.port(SIPS)}", gateway_name=GATEWAY_NAME,
-            sip_domain=SIP_DOMAIN, users="|".join(SIP_USERS)))
+            users="|".join(SIP_USERS)))
         part = self.start("kamailio", ["kamailio", "-f", home / "kamailio.cfg", "-DD", "-m", "32", "-M", "8",
                                        "-Y", home, "-P", home / "kamailio.pid"])
         for port in (SIP, SIPS):
@@ -289,6 +295,87 @@ class Rig:
 
     def sip_agent(self, user="alice"):
         return SipAgent(self, user)
+
+
+    # -- the gateway ----------------------------------------------------------------------------------------------
+
+    def usual_certificates(self):
+        """What the usual network needs: the SIP server's, the gateway's, and those of the two XMPP domains."""
+        self.certificate("edge", f"DNS:{EDGE_NAME}")
+        self.certificate("gateway", f"DNS:{GATEWAY_NAME}", "DNS:contoso.example", "DNS:tailspin.example",
+                         "URI:sip:contoso.example")
+        self.certificate(XMPP_DOMAIN, f"DNS:{XMPP_DOMAIN}")
+
+    def policy(self, grants=("alice",), more=""):
+        """Writes policy.toml: the common part, a grant for each of our users named, and what else is given."""
+        text = (HERE / "policy.toml").read_text()
+        for user in grants:
+            text += f'\n[[grant]]\nuser = "sip:{user}@{SIP_DOMAIN}"\npolicy = "XMPP users"\n'
+        (self.dir / "policy.toml").write_text(text + more)
+
+    def gateway_config(self, changes=(), name="stoxd.toml", level="debug", pki=None, certificate="gateway"):
+        """Writes stoxd.toml; `changes` are (old, new) texts. Returns its path."""
+        text = fill("stoxd.toml", pki=pki or self.pki, certificate=certificate, level=level,
+                    dns=f"{self.ip(DNS)}:{self.port(DNS_PORT)}", s2s=f"{self.ip(GATEWAY)}:{self.port(S2S)}",
+                    sips=f"{self.ip(GATEWAY)}:{self.port(SIPS)}", sips_port=self.port(SIPS))
+        for old, new in changes:
+            if old not in text:
+                raise RigError(f"stoxd.toml has no {old!r} to change")
+            text = text.replace(old, new)
+        path = self.dir / name
+        path.write_text(text)
+        return path
+
+    def gateway(self, changes=(), wait=True, **more):
+        """Starts the gateway with the policy that was written before (or the usual one)."""
+        if not (self.dir / "policy.toml").exists():
+            self.policy()
+        return Gateway(self, self.gateway_config(changes, **more), wait)
+
+
+class Gateway(Part):
+    """The daemon itself, watched as systemd watches it."""
+
+    def __init__(self, rig, config, wait):
+        self.rig, self.config = rig, config
+        path = rig.dir / "notify.sock"
+        path.unlink(missing_ok=True)
+        self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._notify.bind(str(path))
+        self._notify.setblocking(False)
+        self.notes = []
+        super().__init__(rig, "stoxd", [gateway_binary(), "run", "-c", config], env={"NOTIFY_SOCKET": str(path)})
+        rig.parts.append(self)
+        if wait:
+            self._wait_note("READY=1", 1)
+
+    def heard(self):
+        """All lines said to the service manager so far."""
+        try:
+            while octets := self._notify.recv(4096):
+                self.notes += octets.decode().splitlines()
+        except BlockingIOError:
+            pass
+        return self.notes
+
+    def _wait_note(self, note, count, timeout=10.0):
+        def found():
+            if not self.running():
+                raise RigError(f"stoxd ended with {self.process.returncode}: {self.log()[-600:]}")
+            return self.heard().count(note) >= count
+        wait_for(f"stoxd to tell the service manager {note}", found, timeout)
+
+    def reload(self):
+        """SIGHUP, and waits until the new files are in force (or were refused)."""
+        before = self.heard().count("READY=1")
+        os.kill(self.pid, signal.SIGHUP)
+        self._wait_note("READY=1", before + 1)
+
+    def verb(self, *words, timeout=10):
+        """Runs another verb of the binary: (exit status, standard output, standard error)."""
+        done = subprocess.run([gateway_binary(), *words], capture_output=True, text=True, timeout=timeout,
+                              cwd=self.rig.dir)
+        return done.returncode, done.stdout, done.stderr
 
 
 class XmppClient:
@@ -407,3 +494,10 @@ class SipAgent:
             if rest.startswith(body):
                 return match.group(1)
         return None
+
+
+def gateway_binary():
+    """The gateway to test: $STOXD_BIN, else the release build."""
+    if os.environ.get("STOXD_BIN"):
+        return Path(os.environ["STOXD_BIN"]).resolve()
+    return Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").resolve() / "release" / "stoxd"
