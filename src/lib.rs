@@ -8,3 +8,5 @@ pub mod ids;
 pub mod net;
 pub mod now;
 pub mod policy;
+pub mod sip;
+pub mod xml;
