@@ -162,7 +162,17 @@ fn what_is_too_long_or_malformed_makes_no_dialog() {
     let routes = vec!["<sip:p;lr>"; MAX_ROUTES + 1];
     assert_eq!(Dialog::uas(&by(), routes.iter().copied()), Err(DialogError::TooLong));
     assert!(Dialog::uas(&by(), routes[1..].iter().copied()).is_ok());
-    for bad in ["", "sip:p", "<sip:p", "<>", "<tel:+1>", "\"<sip:p>", "<sip:p>\r\nX: y", "\"a\\\"<sip:p>", "<sip:p x>"] {
+    for bad in [
+        "",
+        "sip:p",
+        "<sip:p",
+        "<>",
+        "<tel:+1>",
+        "\"<sip:p>",
+        "<sip:p>\r\nX: y",
+        "\"a\\\"<sip:p>",
+        "<sip:p x>",
+    ] {
         assert_eq!(Dialog::uas(&by(), [bad]), Err(DialogError::RecordRoute), "{bad}");
     }
     let high = Establishing { cseq: MAX_CSEQ + 1, ..by() };
