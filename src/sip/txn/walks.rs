@@ -10,6 +10,9 @@ use super::*;
 use crate::now::{Mono, Now};
 use std::fmt::Debug;
 
+/// An input of machine `M`.
+type Input<'i, M, A> = &'i dyn Fn(&mut M) -> A;
+
 const END: Mono = Now::at(1000).mono;
 
 /// Renders the matrix of a machine: `rows` name a state and reach it, `inputs` name an input and
@@ -17,7 +20,7 @@ const END: Mono = Now::at(1000).mono;
 fn matrix<M: Copy, S: Debug + PartialEq, A: Debug>(
     rows: &[(&str, M)],
     state: impl Fn(&M) -> S,
-    inputs: &[(&str, &dyn Fn(&mut M) -> A)],
+    inputs: &[(&str, Input<'_, M, A>)],
 ) -> String {
     let mut out = String::new();
     for (name, machine) in rows {
