@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod addr;
+pub mod admin;
 pub mod config;
 pub mod crossing;
 pub mod ids;

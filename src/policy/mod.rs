@@ -13,12 +13,16 @@
 //! The table judges canonical addresses only, so no spelling of one gets another verdict. It never
 //! answers anybody: what a refused sender is told is one answer for all reasons, given elsewhere.
 
+pub mod budget;
+pub mod explain;
 pub mod gate;
 pub mod partner;
 pub mod rules;
 pub mod table;
 pub mod written;
 
+pub use budget::{Budget, Budgets, OverBudget};
+pub use explain::Explanation;
 pub use gate::{Admitted, Contacts, Denial, Grant, NoContacts, Reason, Refusal};
 pub use partner::{Need, Partner, PartnerKind, Proxy, Strength, Terms};
 pub use rules::{At, Policy, Scope, UserPattern};

@@ -148,19 +148,29 @@ impl<V: Copy> Matcher<V> {
     }
 
     fn find(&self, user: &Jid) -> Option<V> {
+        self.find_how(user).map(|(value, _)| value)
+    }
+
+    fn find_how(&self, user: &Jid) -> Option<(V, How<'_>)> {
         user.local()?;
         if let Some(value) = self.users.get(user.bare_str()) {
-            return Some(*value);
+            return Some((*value, How::User));
         }
         let domain = if self.domains.is_empty() { None } else { self.domains.get(user.domain()) };
         let before = domain.map_or(u32::MAX, |(order, _)| *order);
-        let globs = self.globs.iter().take_while(|(order, _, _)| *order < before);
-        globs
-            .filter(|(_, glob, _)| glob.matches(user))
-            .map(|(_, _, value)| *value)
-            .next()
-            .or(domain.map(|(_, value)| *value))
+        let mut globs = self.globs.iter().take_while(|(order, _, _)| *order < before);
+        match globs.find(|(_, glob, _)| glob.matches(user)) {
+            Some((_, glob, value)) => Some((*value, How::Glob(glob))),
+            None => domain.map(|(_, value)| (*value, How::Domain)),
+        }
     }
+}
+
+/// What a user was found by.
+enum How<'m> {
+    User,
+    Domain,
+    Glob(&'m Glob),
 }
 
 impl Blocked {
@@ -256,15 +266,22 @@ impl Table {
         if !self.enabled {
             return Err(Reason::FederationOff);
         }
-        let blocked = |listed: Option<At>| listed.map(|_| Reason::DomainBlocked);
+        self.listed(domain).map_err(|(reason, _)| reason)
+    }
+
+    /// The partner gate alone; a row that shuts it comes with the reason.
+    pub(super) fn listed(&self, domain: &str) -> Result<&Arc<Partner>, (Reason, Option<At>)> {
         let Some(listed) = self.domains.get(domain) else {
-            return Err(blocked(self.blocked.domain(domain)).unwrap_or(Reason::Unlisted));
+            return Err(match self.blocked.domain(domain) {
+                Some(at) => (Reason::DomainBlocked, Some(at)),
+                None => (Reason::Unlisted, None),
+            });
         };
         // A row that blocks this very domain wins; `*.parent` is less specific than the entry.
         match (listed.blocked, self.partners.get(listed.partner as usize)) {
             (None, Some(partner)) => Ok(partner),
-            (Some(_), _) => Err(Reason::DomainBlocked),
-            (None, None) => Err(Reason::Unlisted),
+            (Some(at), _) => Err((Reason::DomainBlocked, Some(at))),
+            (None, None) => Err((Reason::Unlisted, None)),
         }
     }
 
@@ -279,6 +296,20 @@ impl Table {
             (Some(id), Some(site)) => (self.policy(id), Origin::Site(site)),
             _ => (self.policy(self.global), Origin::Global(site)),
         }
+    }
+
+    /// The pattern by which `user` has its grant; `None` if it is granted by name or not at all.
+    pub(super) fn granted_by(&self, user: &Jid) -> Option<String> {
+        match self.grants.find_how(user)?.1 {
+            How::User => None,
+            How::Domain => Some(format!("*@{}", user.domain())),
+            How::Glob(glob) => Some(UserPattern::Glob(glob.clone()).to_string()),
+        }
+    }
+
+    /// What the files are called that the rows stand in.
+    pub fn files(&self) -> &Files {
+        &self.files
     }
 
     /// Judges a crossing. Hot path: a few hash look-ups, nothing is allocated.
