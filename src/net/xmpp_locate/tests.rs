@@ -325,6 +325,20 @@ async fn the_answers_are_told_apart() {
     );
 }
 
+#[tokio::test(flavor = "current_thread")]
+async fn with_dnssec_an_answer_that_nothing_vouches_for_is_not_believed() {
+    let server = FakeDns::start(|name, kind| match (name, kind) {
+        ("here.example", RecordType::A) => Reply::Records(vec![four("192.0.2.1")]),
+        _ => Reply::NoRecords,
+    })
+    .await;
+    assert!(server.dns().addresses("here.example").await.is_ok());
+    let strict = Dns::new(DnsSettings { dnssec: true, ..settings(server.addr) }).unwrap();
+    let fault = strict.addresses("here.example").await.unwrap_err();
+    assert!(matches!(fault, DnsFault::Bogus), "{fault:?}");
+    assert!(matches!(find(&strict, "here.example", None).await, Err(LocateError::Dns { .. })));
+}
+
 /// dnsmasq on a free port of loopback, as whoever runs the tests.
 struct Dnsmasq(Child, SocketAddr);
 
