@@ -9,6 +9,7 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::{CertificateError, RootCertStore};
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -111,6 +112,9 @@ pub enum TrustError {
 #[derive(Debug)]
 pub struct Trust {
     roots: Arc<RootCertStore>,
+    /// Certificates that the operator listed one by one: good for the peer that holds the very key,
+    /// even if self-signed as an authority (what many servers make at installation).
+    listed: HashSet<Vec<u8>>,
     /// For certificates with the extended key usage clientAuth alone. None without anchors.
     clients: Option<Arc<dyn ClientCertVerifier>>,
 }
@@ -128,10 +132,11 @@ impl Trust {
         if roots.is_empty() {
             return Err(TrustError::Empty("the system's store".to_owned()));
         }
-        Ok(Self::new(roots))
+        Ok(Self::new(roots, HashSet::new()))
     }
 
-    /// The certificates of a PEM bundle, in place of the system's store (RFC 6120 §13.6).
+    /// The certificates of a PEM bundle, in place of the system's store (RFC 6120 §13.6). A peer may
+    /// also show one of them as its own.
     ///
     /// # Errors
     /// The file cannot be read, or has something in it that is no certificate, or none.
@@ -151,17 +156,18 @@ impl Trust {
     /// # Errors
     /// One of them is not X.509; the text says which.
     pub fn anchors(certificates: impl IntoIterator<Item = CertificateDer<'static>>) -> Result<Self, String> {
-        let mut roots = RootCertStore::empty();
+        let (mut roots, mut listed) = (RootCertStore::empty(), HashSet::new());
         for (at, certificate) in certificates.into_iter().enumerate() {
+            listed.insert(certificate.to_vec());
             roots.add(certificate).map_err(|error| format!("certificate {}: {error}", at + 1))?;
         }
-        Ok(Self::new(roots))
+        Ok(Self::new(roots, listed))
     }
 
-    fn new(roots: RootCertStore) -> Self {
+    fn new(roots: RootCertStore, listed: HashSet<Vec<u8>>) -> Self {
         let roots = Arc::new(roots);
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(provider()));
-        Self { roots, clients: builder.build().ok() }
+        Self { roots, listed, clients: builder.build().ok() }
     }
 
     /// How many anchors there are.
@@ -194,6 +200,10 @@ pub fn judge(chain: &[CertificateDer<'_>], trust: &Trust, wall: Wall) -> Result<
     let (own, rest) = chain.split_first().ok_or(CertFault::NonePresented)?;
     let issuers = rest.get(..MAX_CHAIN).unwrap_or(rest);
     let Ok((_, cert)) = X509Certificate::from_der(own) else { return Err(CertFault::Malformed) };
+    if trust.listed.contains(own.as_ref()) {
+        still_valid(&cert, wall)?;
+        return Ok(Leaf { names: Names::of(&cert, false), not_after: path_end(&cert, &[]) });
+    }
     validate(own, issuers, trust, wall).map_err(|error| explain(error, &cert))?;
 
     let parsed: Vec<_> =
@@ -202,6 +212,17 @@ pub fn judge(chain: &[CertificateDer<'_>], trust: &Trust, wall: Wall) -> Result<
         .chain(&parsed)
         .any(|c| !matches!(c.name_constraints(), Ok(None)) || trust.constrains(c.issuer().as_raw()));
     Ok(Leaf { names: Names::of(&cert, constrained), not_after: path_end(&cert, &parsed) })
+}
+
+/// The dates of a certificate that needs no path.
+fn still_valid(cert: &X509Certificate<'_>, now: Wall) -> Result<(), CertFault> {
+    let (from, until) =
+        (wall(cert.validity().not_before.timestamp()), wall(cert.validity().not_after.timestamp()));
+    match now {
+        now if now > until => Err(CertFault::Expired { not_after: Some(until) }),
+        now if now < from => Err(CertFault::NotYetValid { not_before: Some(from) }),
+        _ => Ok(()),
+    }
 }
 
 fn validate(

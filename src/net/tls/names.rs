@@ -343,4 +343,21 @@ mod tests {
             assert_eq!(srv_domain(none), None, "{none}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_octets_give_a_host_name_or_nothing(octets in proptest::collection::vec(0u8.., 0..80), text in ".{0,60}", tail in "[a-z.:;?@\\[\\]%*0-9]{0,40}") {
+            let _ = explicit_string(&octets);
+            let wrapped = [&[0xa0, octets.len() as u8 + 2, 0x0c, octets.len() as u8][..], &octets].concat();
+            assert_eq!(explicit_string(&wrapped), std::str::from_utf8(&octets).ok());
+            for text in [text, tail] {
+                let _ = srv_domain(&format!("_xmpp-server.{text}"));
+                if let Some(name) = host(&text, true) {
+                    assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.*".contains(&b)));
+                }
+                let found = sip_rest(&format!("sip:{text}")).and_then(sip_domain);
+                assert!(found.is_none_or(|domain| !text.contains('@') && !domain.as_str().contains(['*', '%', ';', '?'])));
+            }
+        }
+    }
 }

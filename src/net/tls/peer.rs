@@ -12,8 +12,9 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
 /// How long a verdict on the chain is used again, so that many domains asked in a row cost one
-/// validation.
-const VERDICT_KEPT: Duration = Duration::from_secs(60);
+/// validation. A good one ends with the certificate, too.
+const GOOD_KEPT: Duration = Duration::from_secs(3600);
+const BAD_KEPT: Duration = Duration::from_secs(60);
 
 /// The certificate that the peer showed in the handshake, if any, and whom we believed then.
 #[derive(Debug)]
@@ -42,6 +43,17 @@ impl PeerCert {
     pub fn new(chain: Vec<CertificateDer<'static>>, trust: Arc<Trust>, tls_version: &'static str) -> Self {
         let not_after = end_of(&chain);
         Self { chain, trust, tls_version, not_after, verdict: Mutex::new(None) }
+    }
+
+    /// The same certificate judged by other anchors: after a reload.
+    pub fn under(&self, trust: Arc<Trust>) -> Self {
+        Self::new(self.chain.clone(), trust, self.tls_version)
+    }
+
+    /// Validates the path now, so that the next questions are answered from memory. For the thread
+    /// that did the handshake: a hostile chain can cost some milliseconds.
+    pub fn prepare(&self, wall: Wall) {
+        let _ = self.leaf(wall);
     }
 
     /// Whether the peer showed a certificate at all.
@@ -94,13 +106,17 @@ impl PeerCert {
         Err(wrong_name(names.join(" or "), &leaf))
     }
 
-    /// The certificate with its path validated at `wall`, or within the last minute.
+    /// The certificate with its path validated at `wall`, or not long before.
     fn leaf(&self, wall: Wall) -> Result<Arc<Leaf>, CertFault> {
         let mut verdict = self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(Verdict { at, leaf }) = &*verdict {
-            let kept = at.as_millis()..at.as_millis().saturating_add(VERDICT_KEPT.as_millis() as u64);
-            let expired = leaf.is_ok() && self.not_after.is_none_or(|end| wall > end);
-            if kept.contains(&wall.as_millis()) && !expired {
+            let (kept, ended) = match leaf {
+                Ok(leaf) => (GOOD_KEPT, wall > leaf.not_after()),
+                Err(_) => (BAD_KEPT, false),
+            };
+            // A clock that was set back makes every verdict doubtful.
+            let age = wall.as_millis().checked_sub(at.as_millis());
+            if !ended && age.is_some_and(|age| u128::from(age) < kept.as_millis()) {
                 return leaf.clone();
             }
         }

@@ -102,6 +102,41 @@ fn an_authority_is_no_peer() {
 }
 
 #[test]
+fn a_listed_certificate_is_good_for_its_holder_even_as_its_own_authority() {
+    let ask = Ask { cn: Some("im.example"), ca: true, ..Ask::dns("im.example") };
+    for ask in [Ask { ca: false, ..Ask { cn: Some("im.example"), ..Ask::dns("im.example") } }, ask] {
+        let own = Issued::self_signed(&ask);
+        let trust = Arc::new(Trust::anchors([own.chain[0].clone()]).unwrap());
+        let peer = own.peer(Arc::clone(&trust));
+        assert_eq!(peer.judge_xmpp(&domain("im.example"), NOW), Ok(()));
+        assert!(matches!(peer.judge_xmpp(&domain("other.example"), NOW), Err(CertFault::WrongName { .. })));
+        let later = Wall::from_millis(peer.not_after().unwrap().as_millis() + 1);
+        assert!(matches!(peer.judge_xmpp(&domain("im.example"), later), Err(CertFault::Expired { .. })));
+        let earlier = Wall::from_millis(0);
+        assert!(matches!(
+            peer.judge_xmpp(&domain("im.example"), earlier),
+            Err(CertFault::NotYetValid { .. })
+        ));
+        assert!(Issued::self_signed(&ask).peer(trust).judge_xmpp(&domain("im.example"), NOW).is_err());
+    }
+}
+
+#[test]
+fn a_verdict_is_kept_and_made_anew_for_other_anchors() {
+    let (ca, other) = (Ca::new("test"), Ca::new("other"));
+    let peer = ca.issue(&Ask::dns("im.example")).peer(ca.trust());
+    peer.prepare(NOW);
+    assert_eq!(peer.judge_xmpp(&domain("im.example"), NOW), Ok(()));
+    let refused = peer.under(other.trust()).judge_xmpp(&domain("im.example"), NOW);
+    assert!(matches!(refused, Err(CertFault::UntrustedIssuer { .. })));
+    // A clock that was wrong when the peer came does not hold against it for long.
+    let young = ca.issue(&Ask::dns("im.example")).peer(ca.trust());
+    assert!(young.judge_xmpp(&domain("im.example"), Wall::from_millis(0)).is_err());
+    assert_eq!(young.judge_xmpp(&domain("im.example"), NOW), Ok(()));
+    assert!(young.judge_xmpp(&domain("im.example"), Wall::from_millis(0)).is_err());
+}
+
+#[test]
 fn intermediates_are_used_and_their_expiry_counts() {
     let ca = Ca::new("test");
     let middle = ca.intermediate("middle", 2027, None);

@@ -1,6 +1,7 @@
 //! Against `openssl s_client`: what another implementation sees of us.
 
 use super::*;
+use crate::net::tls::CertFault;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
@@ -8,8 +9,7 @@ use std::process::{Command, Output, Stdio};
 /// Runs `openssl s_client` with `args` against our s2s listener; `typed` is what it is told. None
 /// (and SKIP on the terminal) where openssl is not installed.
 fn s_client(args: &[&str], typed: &[u8]) -> Option<Output> {
-    if Command::new("openssl").arg("version").output().is_err() {
-        println!("SKIP: openssl is not installed");
+    if !installed("openssl") {
         return None;
     }
     let ca = Ca::new("test");
@@ -107,4 +107,93 @@ fn openssl_gets_no_ticket_and_is_asked_for_a_certificate() {
     let Some(output) = s_client(&["-tls1_2", "-reconnect"], b"ping\n") else { return };
     assert_eq!(text(&output).matches("New, TLSv1.2").count(), 6, "{}", text(&output));
     assert!(!text(&output).contains("Reused"), "{}", text(&output));
+}
+
+/// Runs `certs/make-test-ca`; whether it succeeded, and what it said.
+fn make_test_ca(args: &[&str]) -> (bool, String) {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/certs/make-test-ca");
+    let output = Command::new(script).args(args).output().unwrap();
+    (output.status.success(), text(&output))
+}
+
+fn installed(program: &str) -> bool {
+    let there = Command::new(program).arg("version").output().is_ok();
+    if !there {
+        println!("SKIP: {program} is not installed");
+    }
+    there
+}
+
+#[test]
+fn certificates_of_the_test_authority_are_what_they_claim() {
+    if !installed("openssl") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    let make = |args: &[&str]| {
+        let (good, said) = make_test_ca(args);
+        assert!(good, "{said}");
+    };
+    make(&[path]);
+    make(&[
+        path,
+        "gw",
+        "DNS:gw.example",
+        "URI:sip:sip.example",
+        "xmppAddr:a.example",
+        "SRVName:_xmpp-server.b.example",
+    ]);
+    make(&["--via", "middle", "--eku", "server", "--rsa", path, "two", "DNS:two.example"]);
+    make(&["--expired", path, "old", "DNS:old.example"]);
+    make(&["--not-yet", path, "young", "DNS:young.example"]);
+    make(&["--ca", "rogue", path, "liar", "DNS:gw.example"]);
+    make(&["--cn", "cn.example", path, "cn"]);
+    let trust = Arc::new(Trust::bundle(&dir.path().join("ca.pem")).unwrap());
+    let now = Wall::from_millis(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis() as u64);
+    let peer = |id: &str| {
+        let source = CertSource {
+            id: id.to_owned(),
+            chain: dir.path().join(format!("{id}.pem")),
+            key: dir.path().join(format!("{id}.key")),
+        };
+        let store = CertStore::load(CertSettings { sources: vec![source], assigned: Vec::new() }).unwrap();
+        PeerCert::new(store.default().unwrap().cert.clone(), Arc::clone(&trust), "TLSv1.3")
+    };
+    for name in ["gw.example", "a.example", "b.example"] {
+        assert_eq!(peer("gw").judge_xmpp(&domain(name), now), Ok(()), "{name}");
+    }
+    assert_eq!(peer("gw").sip_identities(now), Ok(vec![domain("sip.example")]));
+    assert_eq!(peer("two").judge_xmpp(&domain("two.example"), now), Ok(()));
+    assert!(matches!(peer("old").sip_identities(now), Err(CertFault::Expired { .. })));
+    assert!(matches!(peer("young").sip_identities(now), Err(CertFault::NotYetValid { .. })));
+    assert!(matches!(peer("liar").sip_identities(now), Err(CertFault::UntrustedIssuer { .. })));
+    assert!(matches!(peer("cn").judge_xmpp(&domain("cn.example"), now), Err(CertFault::WrongName { .. })));
+
+    for (args, wanted) in [
+        (&[path, "x"][..], "no SAN given"),
+        (&[path, "../x", "DNS:a"], "letters, digits"),
+        (&[path, "ca", "DNS:a"], "is the authority's"),
+        (&[path, "x", "DNS:a,DNS:b"], "A-labels"),
+        (&[path, "x", "DNS:a\nextendedKeyUsage=1"], "A-labels"),
+        (&["--days", "-1", path, "x", "DNS:a"], "whole number"),
+    ] {
+        let (good, said) = make_test_ca(args);
+        assert!(!good && said.contains(wanted), "{args:?}: {said}");
+    }
+}
+
+#[test]
+fn the_test_authority_writes_no_key_that_git_would_take() {
+    if !installed("openssl") || !installed("git") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    assert!(Command::new("git").args(["init", "-q", path]).status().unwrap().success());
+    let (good, said) = make_test_ca(&[path, "gw", "DNS:gw.example"]);
+    assert!(!good && said.contains("would not be ignored by git"), "{said}");
+    assert!(!dir.path().join("ca.key").exists());
+    std::fs::write(dir.path().join(".gitignore"), "*.pem\n*.key\n").unwrap();
+    assert!(make_test_ca(&[path, "gw", "DNS:gw.example"]).0);
 }
