@@ -427,7 +427,7 @@ class XmppClient:
 class SipAgent:
     """alice and her like: a linphone-daemon, driven by its own command lines."""
 
-    _EVENT = re.compile(r"^Event-type: message-received\n\nFrom: (?P<from>.*)\nTo: (?P<to>.*)\nId: (?P<id>.*)\n"
+    _EVENT = re.compile(r"^Event-type: message-received\n\nFrom: <?(?P<from>.*?)>?\nTo: <?(?P<to>.*?)>?\nId: (?P<id>.*)\n"
                         r'Content: "(?P<body>(?s:.*?))"\n\n', re.M)
     _STATE = re.compile(r"^Event-type: message-state-changed\n\nId: (?P<id>.*)\n"
                         r"State: LinphoneChatMessageState(?P<state>\w+)\n", re.M)
