@@ -1,9 +1,12 @@
 """The process: start, refusal to start, reload, drain, and what it answers to its operator."""
+import hashlib
 import os
 import signal
 import socket
+import ssl
 
-from rig import ALICE, GATEWAY, ROMEO, S2S, can_connect
+import sip_peer
+from rig import ALICE, GATEWAY, ROMEO, S2S, SIPS, can_connect, run_verb
 from usual import delivered, restart, usual
 
 NEEDS_GATEWAY = True
@@ -32,9 +35,9 @@ def test_both_ways_once(s):
 
 
 def test_check_config_and_status(s):
-    status, out, err = s.gateway.verb("check", "config", "-c", s.gateway.config)
+    status, out, err = run_verb("check", "config", "-c", s.gateway.config)
     assert status == 0 and "PASS" in out, (status, out, err)
-    status, out, err = s.gateway.verb("status", "-c", s.gateway.config)
+    status, out, err = run_verb("status", "-c", s.gateway.config)
     assert status == 0 and out.strip(), (status, out, err)
 
 
@@ -43,10 +46,6 @@ def test_sighup_takes_a_new_certificate(s):
     s.rig.certificate("gateway", "DNS:gw.contoso.example", "DNS:contoso.example", "DNS:tailspin.example")
     s.gateway.reload()
     assert s.gateway.heard().count("RELOADING=1") == before + 1, s.gateway.heard()
-    import hashlib
-    import ssl
-    import sip_peer
-    from rig import SIPS
     link = sip_peer.connect((s.rig.ip(GATEWAY), s.rig.port(SIPS)), s.rig.pki, "edge")
     shown = hashlib.sha256(link.sock.getpeercert(True)).hexdigest()
     leaf = (s.rig.pki / "gateway.pem").read_text()
@@ -65,7 +64,7 @@ def test_sigterm_drains(s):
     assert "STOPPING=1" in s.gateway.heard(), s.gateway.heard()
     s.capulet.wait_log(r"</stream:stream>|s2s stream contoso.example->capulet.example closed: stream closed", 3)
     assert not can_connect(s.rig.ip(GATEWAY), s.rig.port(S2S))
-    status, _, err = s.gateway.verb("status", "-c", s.gateway.config)
+    status, _, err = run_verb("status", "-c", s.gateway.config)
     assert status == 4, (status, err)
     s.gateway = None
 
@@ -95,23 +94,16 @@ def test_a_bad_configuration_is_refused_with_all_its_errors(s):
 
 
 def test_a_missing_configuration(s):
-    status, _, err = _verb(s, "run", "-c", s.rig.dir / "no-such.toml")
+    status, _, err = run_verb("run", "-c", s.rig.dir / "no-such.toml")
     assert status == CONFIG_INVALID, (status, err)
     assert "no-such.toml" in err, err
 
 
 def test_usage(s):
-    status, _, err = _verb(s, "frobnicate")
+    status, _, err = run_verb("frobnicate")
     assert status == 2, (status, err)
-    status, out, _ = _verb(s, "--version")
+    status, out, _ = run_verb("--version")
     assert status == 0 and out.startswith("stoxd "), (status, out)
-
-
-def _verb(s, *words):
-    import subprocess
-    from rig import gateway_binary
-    done = subprocess.run([gateway_binary(), *words], capture_output=True, text=True, timeout=10, cwd=s.rig.dir)
-    return done.returncode, done.stdout, done.stderr
 
 
 def test_it_starts_again_and_carries(s):

@@ -54,6 +54,15 @@ def test_subject_language_and_thread_to_sip(s):
     assert f"\nCall-ID: {thread}" in head, head
 
 
+def test_every_message_of_a_thread_is_shown(s):
+    """linphone drops a MESSAGE whose Call-ID it has seen, with a 200: most XMPP clients repeat their thread."""
+    bodies = [word(s, f"thread-{n}") for n in range(3)]
+    for body in bodies:
+        s.romeo.send(ALICE, body, thread="one-and-the-same-thread")
+    for body in bodies:
+        s.alice.wait_body(body)
+
+
 def test_subject_language_and_call_id_to_xmpp(s):
     body = word(s, "parts")
     headers = [("Subject", "Балкон"), ("Content-Language", "ru")]

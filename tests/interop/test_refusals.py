@@ -1,7 +1,7 @@
 """What the policy refuses, and how a change of it takes effect."""
 import re
 
-from rig import ALICE, BOB, MONTAGUE, ROMEO
+from rig import ALICE, BOB, MONTAGUE, ROMEO, run_verb
 from usual import delivered, never_came, partner, usual
 
 NEEDS_GATEWAY = True
@@ -58,10 +58,10 @@ def test_a_stream_from_an_unlisted_domain_is_refused(s):
 
 def test_policy_test_explains(s):
     words = ["policy", "test", "-c", s.gateway.config, "--to", "xmpp:" + ROMEO, "--from"]
-    status, out, err = s.gateway.verb(*words, "sip:" + ALICE)
+    status, out, err = run_verb(*words, "sip:" + ALICE)
     assert status == 0 and "ALLOW" in out, out + err
     assert re.search(r"policy\.toml:\d+", out), out
-    status, out, err = s.gateway.verb(*words, "sip:" + BOB)
+    status, out, err = run_verb(*words, "sip:" + BOB)
     assert status == 3 and "DENY" in out, out + err
     assert "403" in out, out
 

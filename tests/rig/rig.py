@@ -371,11 +371,11 @@ class Gateway(Part):
         os.kill(self.pid, signal.SIGHUP)
         self._wait_note("READY=1", before + 1)
 
-    def verb(self, *words, timeout=10):
-        """Runs another verb of the binary: (exit status, standard output, standard error)."""
-        done = subprocess.run([gateway_binary(), *words], capture_output=True, text=True, timeout=timeout,
-                              cwd=self.rig.dir)
-        return done.returncode, done.stdout, done.stderr
+
+def run_verb(*words, timeout=10):
+    """Runs a verb of the gateway's binary: (exit status, standard output, standard error)."""
+    done = subprocess.run([gateway_binary(), *words], capture_output=True, text=True, timeout=timeout)
+    return done.returncode, done.stdout, done.stderr
 
 
 class XmppClient:
@@ -427,7 +427,7 @@ class XmppClient:
 class SipAgent:
     """alice and her like: a linphone-daemon, driven by its own command lines."""
 
-    _EVENT = re.compile(r"^Event-type: message-received\n\nFrom: (?P<from>.*)\nTo: (?P<to>.*)\nId: (?P<id>.*)\n"
+    _EVENT = re.compile(r"^Event-type: message-received\n\nFrom: <?(?P<from>.*?)>?\nTo: <?(?P<to>.*?)>?\nId: (?P<id>.*)\n"
                         r'Content: "(?P<body>(?s:.*?))"\n\n', re.M)
     _STATE = re.compile(r"^Event-type: message-state-changed\n\nId: (?P<id>.*)\n"
                         r"State: LinphoneChatMessageState(?P<state>\w+)\n", re.M)
