@@ -163,7 +163,7 @@ impl Jid {
     }
 
     /// Wraps a text of canonical parts; each has at most [`PART_MAX`] octets, so lengths fit.
-    fn of_canonical(text: &str, local: Option<&str>, domain: &str) -> Self {
+    pub(super) fn of_canonical(text: &str, local: Option<&str>, domain: &str) -> Self {
         let octets = |part: &str| u16::try_from(part.len()).unwrap_or(u16::MAX);
         Self { text: Arc::from(text), local: local.map_or(0, octets), domain: octets(domain) }
     }

@@ -1,12 +1,14 @@
-//! Addresses: domains and JIDs, always canonical, and how they are shown in a log.
+//! Addresses: JIDs and domains, always canonical; URIs as SIP carries them; and the way between.
 //!
 //! | file | owns |
 //! |---|---|
 //! | [`domain`] | [`Domain`]: a domainpart (RFC 7622 §3.2), and its A-labels for DNS, TLS and SIP |
 //! | [`jid`] | [`Jid`]: localpart, domainpart and resourcepart (RFC 7622 §3) |
+//! | [`uri`] | [`uri::Uri`]: a URI in its parts, borrowed and still escaped (RFC 3261 §25.1) |
+//! | [`map`] | a JID from a URI and back (RFC 7247 §6, XEP-0106) |
 //! | `prep` | PRECIS preparation of localparts and resourceparts (RFC 8265), with an ASCII fast path |
 //!
-//! A value of these types is prepared and enforced once, when it is made; after that, two addresses
+//! A [`Domain`] or [`Jid`] is prepared and enforced once, when it is made; after that, two addresses
 //! are equal exactly when their octets are (RFC 7622 §4). Preparing a canonical text gives the same
 //! text. Nothing here resolves, routes or decides who may do what. Look-alike letters of different
 //! scripts are different letters here: refusing them is policy.
@@ -15,7 +17,9 @@ use std::fmt;
 
 pub mod domain;
 pub mod jid;
+pub mod map;
 mod prep;
+pub mod uri;
 
 pub use domain::Domain;
 pub use jid::Jid;

@@ -81,6 +81,17 @@ pub(super) fn local(text: &str) -> Result<Cow<'_, str>, AddrError> {
     }
 }
 
+/// A user part with the mappings of a localpart done and no check made: width, case and NFC, until
+/// the text is stable. It may hold what a localpart may not; escaping comes next.
+pub(super) fn map_local(text: &str) -> Result<Cow<'_, str>, AddrError> {
+    bounded(text, Part::Local)?;
+    let profile = UsernameCaseMapped::new();
+    stabilize(text, |text| {
+        profile.normalization_rule(profile.case_mapping_rule(profile.width_mapping_rule(text)?)?)
+    })
+    .map_err(|_| AddrError::Forbidden(Part::Local))
+}
+
 /// A resourcepart in canonical form.
 ///
 /// A leading space is refused, as in RFC 7622 §3.5 example 18.
