@@ -6,3 +6,4 @@ pub mod crossing;
 pub mod ids;
 pub mod now;
 pub mod xml;
+pub mod xmpp;

@@ -229,11 +229,11 @@ pub fn write_error(out: &mut Vec<u8>, stanza: &Answered<'_>, error: &StanzaError
     true
 }
 
-/// Reads the `<error/>` of a received error stanza. What is absent or unknown counts as
-/// `undefined-condition` (RFC 6120 §8.3.2) and gets the usual type of its condition.
+/// Reads the `<error/>` of a received error stanza, or of a dialback element of type `error`
+/// (XEP-0220 §2.5). What is absent or unknown counts as `undefined-condition` (RFC 6120 §8.3.2) and
+/// gets the usual type of its condition.
 pub fn read_error<'e>(stanza: &'e Element<'_>) -> StanzaError<'e> {
-    let Some(error) = stanza.children().find(|child| child.name() == "error" && child.ns() == stanza.ns())
-    else {
+    let Some(error) = stanza.child("error", xml::ns::SERVER) else {
         return StanzaError::from(Condition::UndefinedCondition);
     };
     let defined = error

@@ -105,8 +105,10 @@ pub enum Input {
     Stanza,
     /// `<stream:error/>`.
     StreamError,
-    /// A stanza name in the content namespace of clients, or with a prefix.
+    /// A stanza in the content namespace of clients.
     WrongNamespace,
+    /// An element of the content namespace with a prefix.
+    Prefixed,
     /// Any other first-level element.
     Foreign,
     /// `</stream:stream>`.
@@ -115,7 +117,7 @@ pub enum Input {
 
 impl Input {
     /// Every input.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Header,
         Self::Features,
         Self::StartTls,
@@ -133,6 +135,7 @@ impl Input {
         Self::Stanza,
         Self::StreamError,
         Self::WrongNamespace,
+        Self::Prefixed,
         Self::Foreign,
         Self::Footer,
     ];
@@ -183,6 +186,7 @@ pub fn rule(role: Role, phase: Phase, input: Input) -> Rule {
         Input::Footer | Input::StreamError => return Take,
         Input::Header => return Refuse(C::NotWellFormed),
         Input::WrongNamespace => return Refuse(C::InvalidNamespace),
+        Input::Prefixed => return Refuse(C::BadNamespacePrefix),
         Input::Foreign => return Refuse(C::UnsupportedStanzaType),
         _ => {}
     }
@@ -209,10 +213,7 @@ pub fn rule(role: Role, phase: Phase, input: Input) -> Rule {
             (Phase::Result | Phase::Up, Input::ResultAnswer) => Take,
             (Phase::Ready | Phase::Up, Input::VerifyAnswer) => Take,
             // Unsolicited, or a peer that takes our stream for its own (XEP-0220 §3.1).
-            (
-                _,
-                Input::ResultAnswer | Input::VerifyAnswer | Input::ResultAsk | Input::VerifyAsk,
-            ) => Drop,
+            (_, Input::ResultAnswer | Input::VerifyAnswer | Input::ResultAsk | Input::VerifyAsk) => Drop,
             _ => Refuse(C::UnsupportedStanzaType),
         },
     }
