@@ -1,6 +1,7 @@
 //! Character classes of XML 1.0 (fifth edition) and of Namespaces in XML 1.0.
 
-use memchr::{memchr_iter, memchr2};
+use super::XmlError;
+use memchr::{memchr, memchr_iter, memchr2, memchr3};
 use std::borrow::Cow;
 
 /// White space (XML 1.0 §2.3).
@@ -13,16 +14,41 @@ pub(super) fn is_char(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
 }
 
-/// Whether XML 1.0 §2.2 allows every character of `text`.
-pub(super) fn all_chars(text: &str) -> bool {
+/// What a text is made of, found in one look at the whole of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Makeup {
+    /// Tabs and line ends: attribute values have to be normalised.
+    pub control: bool,
+    /// Carriage returns: line ends have to be made alike.
+    pub cr: bool,
+    /// `]]>` is somewhere, in text or as the end of a CDATA section.
+    pub cdata_end: bool,
+}
+
+/// Looks through `text`; `None` if XML 1.0 §2.2 excludes one of its characters.
+pub(super) fn makeup(text: &str) -> Option<Makeup> {
     let bytes = text.as_bytes();
-    // One pass without branches, so that the compiler makes vectors of it.
-    let control =
-        bytes.iter().fold(false, |bad, &b| bad | (b < b' ' && b != b'\t' && b != b'\n' && b != b'\r'));
+    // Without branches, so that the compiler makes vectors of it.
+    let control = bytes.iter().fold(false, |any, &b| any | (b < b' '));
+    let good = |b: u8| b >= b' ' || is_space(b);
+    if control && !bytes.iter().fold(true, |all, &b| all & good(b)) {
+        return None;
+    }
     // U+FFFE and U+FFFF are EF BF BE and EF BF BF.
-    !control
-        && memchr_iter(0xEF, bytes)
-            .all(|at| !matches!(bytes.get(at..).and_then(|b| b.get(1..3)), Some([0xBF, 0xBE | 0xBF])))
+    let nonchar = |at: usize| matches!(bytes.get(at + 1..at + 3), Some([0xBF, 0xBE | 0xBF]));
+    if memchr_iter(0xEF, bytes).any(nonchar) {
+        return None;
+    }
+    Some(Makeup {
+        control,
+        cr: control && memchr(b'\r', bytes).is_some(),
+        cdata_end: memchr_iter(b']', bytes).any(|at| bytes.get(at + 1..at + 3) == Some(b"]>")),
+    })
+}
+
+/// Equality of short strings. Most are empty, and those should not cost a call.
+pub(super) fn same(a: &str, b: &str) -> bool {
+    a.len() == b.len() && (a.is_empty() || a == b)
 }
 
 const START: u8 = 1;
@@ -64,15 +90,22 @@ fn may_go_on(c: char) -> bool {
 
 /// Octets of the NCName (Namespaces in XML 1.0 §3) that `text` starts with; 0 if none.
 pub(super) fn ncname_len(text: &str) -> usize {
-    let ascii = text
-        .bytes()
-        .position(|b| NAME.get(usize::from(b)).is_none_or(|class| class & INNER == 0))
-        .unwrap_or(text.len());
-    let len = match text.as_bytes().get(ascii) {
-        Some(0x80..) => text.char_indices().find(|&(_, c)| !may_go_on(c)).map_or(text.len(), |(at, _)| at),
-        _ => ascii,
-    };
-    if text.chars().next().is_some_and(may_start) { len } else { 0 }
+    let class = |b: u8| NAME.get(usize::from(b)).copied().unwrap_or(0);
+    let bytes = text.as_bytes();
+    let ascii = bytes.iter().position(|&b| class(b) & INNER == 0).unwrap_or(bytes.len());
+    if bytes.get(ascii).is_some_and(|b| !b.is_ascii()) {
+        let mut chars = text.char_indices();
+        return match chars.next() {
+            Some((_, first)) if may_start(first) => {
+                chars.find(|&(_, c)| !may_go_on(c)).map_or(text.len(), |(at, _)| at)
+            }
+            _ => 0,
+        };
+    }
+    match bytes.first() {
+        Some(&first) if class(first) & START != 0 => ascii,
+        _ => 0,
+    }
 }
 
 /// Splits a QName off `text`: prefix ("" if none), local name, octets of both and the colon.
@@ -89,16 +122,15 @@ pub(super) fn qname(text: &str) -> Option<(&str, &str, usize)> {
 }
 
 /// `text` with its line ends made `\n` (XML 1.0 §2.11).
-pub(super) fn line_ends(text: &str) -> Cow<'_, str> {
-    if memchr::memchr(b'\r', text.as_bytes()).is_none() {
+pub(super) fn line_ends<'a>(text: &'a str, makeup: &Makeup) -> Cow<'a, str> {
+    if !makeup.cr || memchr(b'\r', text.as_bytes()).is_none() {
         return Cow::Borrowed(text);
     }
     Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n"))
 }
 
 /// What the reference `&name;` stands for: one of the five entities or a character (XML 1.0 §4.1).
-pub(super) fn reference(name: &str) -> Result<char, super::XmlError> {
-    use super::XmlError;
+pub(super) fn reference(name: &str) -> Result<char, XmlError> {
     match name {
         "amp" => return Ok('&'),
         "lt" => return Ok('<'),
@@ -124,14 +156,32 @@ pub(super) fn reference(name: &str) -> Result<char, super::XmlError> {
     char::from_u32(code).filter(|&c| is_char(c)).ok_or(XmlError::Character)
 }
 
-/// An attribute's value: references resolved, white space made spaces (XML 1.0 §3.3.3).
-pub(super) fn attribute_value(raw: &str) -> Result<Cow<'_, str>, super::XmlError> {
-    let special = |b: &u8| matches!(b, b'<' | b'&' | b'\t' | b'\n' | b'\r');
+/// Reads an attribute's value up to its closing `quote`: references resolved, white space made
+/// spaces (XML 1.0 §3.3.3). Gives the value and the text behind the quote.
+pub(super) fn attribute_value<'a>(
+    text: &'a str,
+    quote: u8,
+    makeup: &Makeup,
+) -> Result<(Cow<'a, str>, &'a str), XmlError> {
+    let bytes = text.as_bytes();
+    let mut end = memchr3(quote, b'<', b'&', bytes).ok_or(XmlError::Attribute)?;
+    let mut plain = !makeup.control;
+    if bytes.get(end) == Some(&b'&') {
+        plain = false;
+        end = memchr2(quote, b'<', bytes).ok_or(XmlError::Attribute)?;
+    }
+    if bytes.get(end) == Some(&b'<') {
+        return Err(XmlError::Attribute);
+    }
+    let (raw, behind) = text.split_at_checked(end).ok_or(XmlError::Attribute)?;
+    let value = if plain { Cow::Borrowed(raw) } else { normalised(raw)? };
+    Ok((value, behind.get(1..).unwrap_or_default()))
+}
+
+fn normalised(raw: &str) -> Result<Cow<'_, str>, XmlError> {
+    let special = |b: &u8| matches!(b, b'&' | b'\t' | b'\n' | b'\r');
     if !raw.as_bytes().iter().any(|b| special(b)) {
         return Ok(Cow::Borrowed(raw));
-    }
-    if memchr::memchr(b'<', raw.as_bytes()).is_some() {
-        return Err(super::XmlError::Attribute);
     }
     let mut value = String::with_capacity(raw.len());
     let mut rest = raw;
@@ -140,10 +190,9 @@ pub(super) fn attribute_value(raw: &str) -> Result<Cow<'_, str>, super::XmlError
         value.push_str(plain);
         rest = match tail.strip_prefix('&') {
             Some(tail) => {
-                let end = memchr2(b';', b'&', tail.as_bytes()).ok_or(super::XmlError::Reference)?;
-                let (name, tail) = tail.split_at(end);
+                let (name, tail) = tail.split_once(';').ok_or(XmlError::Reference)?;
                 value.push(reference(name)?);
-                tail.strip_prefix(';').ok_or(super::XmlError::Reference)?
+                tail
             }
             None => {
                 value.push(' ');

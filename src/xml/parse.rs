@@ -5,11 +5,11 @@
 //! and values (§3.1, §3.3.3), `]]>` (§2.4), references (§4.1), and the constraints of Namespaces in
 //! XML 1.0. The tree is built with a stack of its own, so that depth costs no call frames.
 
-use super::chars::{all_chars, attribute_value, is_space, line_ends, qname, reference};
+use super::chars::{Makeup, attribute_value, is_space, line_ends, makeup, qname, reference, same};
 use super::element::{Attr, Element, Node};
 use super::scope::{Ns, Scope};
 use super::{Limits, XmlError, ns};
-use memchr::{memchr, memmem};
+use memchr::memmem;
 use quick_xml::errors::{Error, IllFormedError, SyntaxError};
 use quick_xml::events::Event;
 use quick_xml::reader::Reader;
@@ -24,7 +24,7 @@ pub fn parse<'a>(text: &'a str, scope: &Scope, limits: &Limits) -> Result<Elemen
     if !text.starts_with('<') {
         return Err(XmlError::Truncated);
     }
-    Parser::new(text, scope, limits, Kind::Stanza).run()
+    Parser::new(text, scope, limits, Kind::Stanza)?.run()
 }
 
 /// Parses a document of its own, such as a SIP body: a byte order mark, an XML declaration,
@@ -37,16 +37,16 @@ pub fn document<'a>(text: &'a str, limits: &Limits) -> Result<Element<'a>, XmlEr
     if !text.starts_with(|c: char| c == '<' || c.is_ascii_whitespace()) {
         return Err(XmlError::Truncated);
     }
-    Parser::new(text, &Scope::default(), limits, Kind::Document).run()
+    Parser::new(text, &Scope::default(), limits, Kind::Document)?.run()
 }
 
 /// Parses the tag of a stream header as an element without children, and gives what it declares.
 pub(super) fn open_tag<'a>(text: &'a str) -> Result<(Element<'a>, Scope), XmlError> {
     let (scope, limits) = (Scope::default(), Limits::default());
-    let mut parser = Parser::new(text, &scope, &limits, Kind::Stanza);
-    if !text.starts_with('<') || !all_chars(text) {
+    if !text.starts_with('<') {
         return Err(XmlError::Truncated);
     }
+    let mut parser = Parser::new(text, &scope, &limits, Kind::Stanza)?;
     let (tag, empty) = match parser.reader.read_event().map_err(fault)? {
         Event::Start(_) => (parser.since(0)?, false),
         Event::Empty(_) => (parser.since(0)?, true),
@@ -85,13 +85,6 @@ struct Unclosed<'a> {
     outer: usize,
 }
 
-/// An attribute before its prefix is resolved.
-struct RawAttr<'a> {
-    prefix: &'a str,
-    name: &'a str,
-    value: Cow<'a, str>,
-}
-
 struct Parser<'a, 's> {
     text: &'a str,
     reader: Reader<&'a [u8]>,
@@ -100,14 +93,13 @@ struct Parser<'a, 's> {
     kind: Kind,
     stack: Vec<Unclosed<'a>>,
     bindings: Vec<(&'a str, Ns<'a>)>,
-    /// Attributes of the tag at hand.
-    attrs: Vec<RawAttr<'a>>,
     nodes: usize,
+    makeup: Makeup,
 }
 
 impl<'a, 's> Parser<'a, 's> {
-    fn new(text: &'a str, scope: &'s Scope, limits: &'s Limits, kind: Kind) -> Self {
-        Self {
+    fn new(text: &'a str, scope: &'s Scope, limits: &'s Limits, kind: Kind) -> Result<Self, XmlError> {
+        Ok(Self {
             text,
             reader: Reader::from_str(text),
             scope,
@@ -115,9 +107,9 @@ impl<'a, 's> Parser<'a, 's> {
             kind,
             stack: Vec::new(),
             bindings: Vec::new(),
-            attrs: Vec::with_capacity(8),
             nodes: 0,
-        }
+            makeup: makeup(text).ok_or(XmlError::Character)?,
+        })
     }
 
     fn position(&self) -> usize {
@@ -130,9 +122,6 @@ impl<'a, 's> Parser<'a, 's> {
     }
 
     fn run(mut self) -> Result<Element<'a>, XmlError> {
-        if !all_chars(self.text) {
-            return Err(XmlError::Character);
-        }
         let mut root = None;
         loop {
             let from = self.position();
@@ -170,14 +159,14 @@ impl<'a, 's> Parser<'a, 's> {
                     return Err(if root.is_some() { XmlError::Trailing } else { XmlError::Truncated });
                 }
                 Event::Text(_) => {
-                    if memmem::find(token.as_bytes(), b"]]>").is_some() {
+                    if self.makeup.cdata_end && memmem::find(token.as_bytes(), b"]]>").is_some() {
                         return Err(XmlError::CdataEnd);
                     }
-                    self.push_text(line_ends(token))?;
+                    self.push_text(line_ends(token, &self.makeup))?;
                 }
                 Event::CData(_) => {
                     let inner = token.strip_prefix("<![CDATA[").and_then(|t| t.strip_suffix("]]>"));
-                    self.push_text(line_ends(inner.ok_or(XmlError::Tag)?))?;
+                    self.push_text(line_ends(inner.ok_or(XmlError::Tag)?, &self.makeup))?;
                 }
                 Event::GeneralRef(_) => {
                     let name = token.strip_prefix('&').and_then(|t| t.strip_suffix(';'));
@@ -249,64 +238,70 @@ impl<'a, 's> Parser<'a, 's> {
         let inner = tag.strip_prefix('<').and_then(|t| t.strip_suffix(end)).ok_or(XmlError::Tag)?;
         let (prefix, name, len) = qname(inner).ok_or(XmlError::Name)?;
         let rest = inner.get(len..).unwrap_or_default();
-        if !rest.is_empty() {
-            // A character that is neither space nor part of a name makes the name a bad one.
-            if !rest.as_bytes().first().is_some_and(|&b| is_space(b)) {
-                return Err(XmlError::Name);
-            }
-            self.attributes(rest)?;
+        let (mut attrs, mut prefixed) = (Vec::new(), false);
+        match rest.as_bytes() {
+            [] => {}
+            [b, ..] if is_space(*b) => prefixed = self.attributes(rest, &mut attrs)?,
+            // Neither space nor part of a name: the name is a bad one.
+            _ => return Err(XmlError::Name),
         }
         let ns = self.resolve(prefix)?;
-        let attrs = self.resolve_attributes()?;
+        if prefixed {
+            self.resolve_attributes(&mut attrs)?;
+        }
         Ok(Element { prefix, name, ns, attrs, children: Vec::new(), raw: tag })
     }
 
-    /// Reads attributes into `self.attrs` and declarations into `self.bindings`.
-    fn attributes(&mut self, mut rest: &'a str) -> Result<(), XmlError> {
-        self.attrs.clear();
+    /// Reads attributes into `attrs`, with their prefixes where their namespaces will be, and
+    /// declarations into `self.bindings`. Tells whether there are prefixes.
+    fn attributes(&mut self, mut rest: &'a str, attrs: &mut Vec<Attr<'a>>) -> Result<bool, XmlError> {
         let outer = self.bindings.len();
         let mut count = 0;
+        let mut prefixed = false;
         loop {
-            let spaces = rest.bytes().take_while(|&b| is_space(b)).count();
-            rest = rest.get(spaces..).unwrap_or_default();
-            if rest.is_empty() {
-                return Ok(());
+            let behind = rest.trim_ascii_start();
+            if behind.is_empty() {
+                return Ok(prefixed);
             }
-            if spaces == 0 {
+            if behind.len() == rest.len() {
                 return Err(XmlError::Attribute);
             }
             count += 1;
             if count > self.limits.attributes {
                 return Err(XmlError::TooManyAttributes);
             }
-            let (prefix, name, len) = qname(rest).ok_or(XmlError::Name)?;
-            rest = rest.get(len..).unwrap_or_default().trim_ascii_start();
-            rest = rest.strip_prefix('=').ok_or(XmlError::Attribute)?.trim_ascii_start();
-            let quote = *rest.as_bytes().first().ok_or(XmlError::Attribute)?;
+            let (prefix, name, len) = qname(behind).ok_or(XmlError::Name)?;
+            let behind = behind.get(len..).unwrap_or_default().trim_ascii_start();
+            let behind = behind.strip_prefix('=').ok_or(XmlError::Attribute)?.trim_ascii_start();
+            let quote = *behind.as_bytes().first().ok_or(XmlError::Attribute)?;
             if quote != b'"' && quote != b'\'' {
                 return Err(XmlError::Attribute);
             }
-            rest = rest.get(1..).unwrap_or_default();
-            let end = memchr(quote, rest.as_bytes()).ok_or(XmlError::Attribute)?;
-            let value = attribute_value(rest.get(..end).unwrap_or_default())?;
-            rest = rest.get(end + 1..).unwrap_or_default();
+            let (value, behind) = attribute_value(behind.get(1..).unwrap_or_default(), quote, &self.makeup)?;
             match (prefix, name) {
                 ("", "xmlns") => self.declare("", value, outer)?,
                 ("xmlns", prefix) => self.declare(prefix, value, outer)?,
                 _ => {
                     // Two prefixes of one namespace are found when they are resolved.
-                    if self.attrs.iter().any(|a| a.name == name && a.prefix == prefix) {
+                    if attrs.iter().any(|a| same(a.name, name) && same(a.ns.as_str(), prefix)) {
                         return Err(XmlError::DuplicateAttribute);
                     }
-                    self.attrs.push(RawAttr { prefix, name, value });
+                    if attrs.is_empty() {
+                        // No more of them than `=` in what is left.
+                        let most = rest.bytes().filter(|&b| b == b'=').count();
+                        attrs.reserve_exact(most.min(self.limits.attributes));
+                    }
+                    prefixed |= !prefix.is_empty();
+                    attrs.push(Attr { name, ns: Ns::Text(prefix), value });
                 }
             }
+            rest = behind;
         }
     }
 
     /// Namespaces in XML 1.0 §3, §5: what a declaration may say.
     fn declare(&mut self, prefix: &'a str, name: Cow<'a, str>, outer: usize) -> Result<(), XmlError> {
-        if self.bindings.iter().skip(outer).any(|(bound, _)| *bound == prefix) {
+        if self.bindings.iter().skip(outer).any(|(bound, _)| same(bound, prefix)) {
             return Err(XmlError::DuplicateAttribute);
         }
         if prefix == "xml" {
@@ -331,7 +326,7 @@ impl<'a, 's> Parser<'a, 's> {
     }
 
     fn resolve(&self, prefix: &str) -> Result<Ns<'a>, XmlError> {
-        if let Some((_, name)) = self.bindings.iter().rev().find(|(bound, _)| *bound == prefix) {
+        if let Some((_, name)) = self.bindings.iter().rev().find(|(bound, _)| same(bound, prefix)) {
             return Ok(name.clone());
         }
         match prefix {
@@ -344,21 +339,17 @@ impl<'a, 's> Parser<'a, 's> {
         }
     }
 
-    fn resolve_attributes(&mut self) -> Result<Vec<Attr<'a>>, XmlError> {
-        if self.attrs.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut raw = std::mem::take(&mut self.attrs);
-        let mut attrs: Vec<Attr<'a>> = Vec::with_capacity(raw.len());
-        for RawAttr { prefix, name, value } in raw.drain(..) {
-            let ns = if prefix.is_empty() { Ns::NONE } else { self.resolve(prefix)? };
-            if !prefix.is_empty() && attrs.iter().any(|a| a.name == name && a.ns == ns) {
+    /// Puts namespaces where [`Parser::attributes`] left prefixes.
+    fn resolve_attributes(&self, attrs: &mut [Attr<'a>]) -> Result<(), XmlError> {
+        for at in 0..attrs.len() {
+            let (before, rest) = attrs.split_at_mut(at);
+            let Some(attr) = rest.first_mut().filter(|a| !a.ns.as_str().is_empty()) else { continue };
+            attr.ns = self.resolve(attr.ns.as_str())?;
+            if before.iter().any(|a| same(a.name, attr.name) && a.ns == attr.ns) {
                 return Err(XmlError::DuplicateAttribute);
             }
-            attrs.push(Attr { name, ns, value });
         }
-        self.attrs = raw;
-        Ok(attrs)
+        Ok(())
     }
 }
 
