@@ -3,22 +3,14 @@
 //! Exit codes: 0 done, 1 failed, 2 usage, 3 problems found or denied, 4 daemon unreachable, 78 the
 //! configuration is invalid.
 
+use super::check;
 use super::control::{self, Answer, Question};
+use super::exit;
+use super::policy_test::{self, policy_test};
 use crate::config;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-
-/// Done.
-pub const EXIT_OK: u8 = 0;
-/// Failed.
-pub const EXIT_FAILED: u8 = 1;
-/// Problems found, or denied.
-pub const EXIT_PROBLEMS: u8 = 3;
-/// The daemon is not there.
-pub const EXIT_UNREACHABLE: u8 = 4;
-/// The configuration is invalid (sysexits `EX_CONFIG`).
-pub const EXIT_CONFIG: u8 = 78;
 
 /// SIP-to-XMPP federation gateway.
 #[derive(Debug, Parser)]
@@ -37,6 +29,9 @@ enum Verb {
         /// What to look at
         #[arg(value_enum, default_value_t = What::Config)]
         what: What,
+        /// Warnings count as problems
+        #[arg(long)]
+        strict: bool,
         #[command(flatten)]
         file: ConfigFile,
         #[command(flatten)]
@@ -50,12 +45,15 @@ enum Verb {
     /// What the running daemon is doing
     Status {
         #[command(flatten)]
-        file: ConfigFile,
+        daemon: Daemon,
         #[command(flatten)]
         output: Output,
     },
     /// Let the running daemon read its files again, as SIGHUP does
-    Reload(ConfigFile),
+    Reload {
+        #[command(flatten)]
+        daemon: Daemon,
+    },
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -76,6 +74,9 @@ enum PolicyVerb {
         /// The recipient, likewise
         #[arg(long)]
         to: String,
+        /// Take it that our user has added the contact
+        #[arg(long)]
+        added: bool,
         #[command(flatten)]
         file: ConfigFile,
         #[command(flatten)]
@@ -91,6 +92,15 @@ struct ConfigFile {
 }
 
 #[derive(Debug, Args)]
+struct Daemon {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// The daemon's control socket, if the configuration can't be read
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 struct Output {
     /// Print JSON
     #[arg(long)]
@@ -101,19 +111,24 @@ struct Output {
 pub fn main(cli: Cli, run: impl FnOnce(&Path) -> u8) -> u8 {
     match cli.verb {
         Verb::Run(file) => run(&file.config),
-        Verb::Check { what, file, output } => {
-            let (text, code) = match what {
-                What::Config => super::check::config(&file.config, output.json),
-                What::Policy => super::check::policy(&file.config, output.json),
-            };
+        Verb::Check { what, strict, file, output } => {
+            let loaded = config::check(&file.config);
+            let mut findings = vec![check::config(&file.config, &loaded)];
+            match what {
+                What::Config => {}
+                What::Policy => findings = vec![check::policy(&file.config, &loaded)],
+            }
+            let (text, code) = check::render(&findings, strict, output.json);
             say(&text, code)
         }
-        Verb::Policy { verb: PolicyVerb::Test { from, to, file, output } } => {
-            let (text, code) = super::policy_test::run(&file.config, &from, &to, output.json);
+        Verb::Policy { verb: PolicyVerb::Test { from, to, added, file, output } } => {
+            let loaded = config::check(&file.config);
+            let question = policy_test::Question { from: &from, to: &to, added, json: output.json };
+            let (text, code) = policy_test(&loaded, &question);
             say(&text, code)
         }
-        Verb::Status { file, output } => ask(&file.config, Question::Status, output.json),
-        Verb::Reload(file) => ask(&file.config, Question::Reload, false),
+        Verb::Status { daemon, output } => ask(&daemon, Question::Status, output.json),
+        Verb::Reload { daemon } => ask(&daemon, Question::Reload, false),
     }
 }
 
@@ -123,8 +138,17 @@ fn say(text: &str, code: u8) -> u8 {
     code
 }
 
-fn ask(file: &Path, question: Question, json: bool) -> u8 {
-    let socket = config::socket_of(file);
+fn ask(daemon: &Daemon, question: Question, json: bool) -> u8 {
+    let socket = match &daemon.socket {
+        Some(socket) => socket.clone(),
+        None => match config::check(&daemon.file.config) {
+            Ok(config) => config.admin_socket,
+            Err(problems) => {
+                eprint!("{}", check::problems(&problems));
+                return exit::CONFIG;
+            }
+        },
+    };
     match control::ask(&socket, question) {
         Ok(Answer::Status(status)) => {
             let text = if json {
@@ -132,19 +156,19 @@ fn ask(file: &Path, question: Question, json: bool) -> u8 {
             } else {
                 control::render(&status)
             };
-            say(&text, EXIT_OK)
+            say(&text, exit::DONE)
         }
-        Ok(Answer::Done(text)) => say(&(text + "\n"), EXIT_OK),
+        Ok(Answer::Done(text)) => say(&(text + "\n"), exit::DONE),
         Ok(Answer::Failed(text)) => {
             eprintln!("error: {text}");
-            EXIT_FAILED
+            exit::FAILED
         }
         Err(error) => {
             eprintln!(
                 "error: no answer from the daemon at {}: {error}\n  is it running? systemctl status stoxd",
                 socket.display()
             );
-            EXIT_UNREACHABLE
+            exit::UNREACHABLE
         }
     }
 }

@@ -9,6 +9,8 @@
 //! other.
 
 pub mod check;
+pub mod cli;
+pub mod control;
 pub mod policy_test;
 
 /// Exit codes of all verbs.

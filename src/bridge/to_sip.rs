@@ -3,9 +3,10 @@
 //! Says what becomes of a stanza and which text crosses; the agent puts headers around it.
 
 use crate::xml::Element;
-use crate::xmpp::Stanza;
 use crate::xmpp::error::Condition;
+use crate::xmpp::stanza::{MessageType, Stanza};
 use jiff::Timestamp;
+use crate::now::Wall;
 use std::borrow::Cow;
 
 /// Octets of a subject that cross; what is longer is cut at a character.
@@ -34,19 +35,18 @@ pub struct PagerText<'s> {
     /// The thread: Call-ID, RFC 7572 §4.
     pub thread: Option<Cow<'s, str>>,
     /// When it was written, if it was delayed (XEP-0203): Date.
-    pub sent: Option<Timestamp>,
+    pub sent: Option<Wall>,
 }
 
 /// Decides what becomes of `stanza`, a `<message/>` (RFC 6121 §5.2.2, RFC 7572 §4).
 pub fn translate<'s>(stanza: &'s Stanza<'_>) -> ToSip<'s> {
-    match stanza.type_ {
-        None | Some("normal" | "chat") => {}
-        Some("groupchat") => {
+    match stanza.message_type() {
+        // RFC 6121 §5.2.2: an unknown type is treated as normal.
+        MessageType::Normal | MessageType::Chat => {}
+        MessageType::Groupchat => {
             return ToSip::Refuse(Condition::ServiceUnavailable, "group chat does not cross; write to one person");
         }
-        Some("headline" | "error") => return ToSip::Nothing,
-        // RFC 6121 §5.2.2: an unknown type is treated as normal.
-        Some(_) => {}
+        MessageType::Headline | MessageType::Error => return ToSip::Nothing,
     }
     let message = &stanza.element;
     if is_copy(message) {
@@ -69,8 +69,14 @@ pub fn translate<'s>(stanza: &'s Stanza<'_>) -> ToSip<'s> {
         sent: message
             .child("delay", "urn:xmpp:delay")
             .and_then(|delay| delay.attr("stamp"))
-            .and_then(|stamp| stamp.parse().ok()),
+            .and_then(time_of_stamp),
     })
+}
+
+/// The time that a stamp of XEP-0082 names; also one with an offset or fractions of a second.
+pub fn time_of_stamp(stamp: &str) -> Option<Wall> {
+    let timestamp: Timestamp = stamp.trim().parse().ok()?;
+    u64::try_from(timestamp.as_millisecond()).ok().map(Wall::from_millis)
 }
 
 /// A copy of somebody else's conversation, never ours to carry: carbons are no s2s matter and one

@@ -10,7 +10,7 @@ use crate::xml::write;
 use jiff::Timestamp;
 
 /// How old a Date must be before the message counts as delayed, in seconds.
-const DELAY_AFTER: i64 = 60;
+const DELAY_AFTER: u64 = 60;
 /// Octets of a subject that cross.
 const SUBJECT_LIMIT: usize = 1024;
 
@@ -32,7 +32,7 @@ pub struct FromSip<'m> {
     /// Call-ID.
     pub call_id: &'m str,
     /// Date header or CPIM DateTime.
-    pub sent: Option<Timestamp>,
+    pub sent: Option<Wall>,
     /// `chat` instead of no type (RFC 7572 §5 has no type; a switch).
     pub chat: bool,
 }
@@ -61,7 +61,7 @@ pub fn write_stanza(message: &FromSip<'_>, now: Wall, out: &mut Vec<u8>) {
     if let Some(sent) = message.sent.filter(|sent| is_delayed(*sent, now)) {
         out.extend_from_slice(b"<delay xmlns='urn:xmpp:delay'");
         write::attr(out, "from", message.from.domain());
-        write::attr(out, "stamp", &sent.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+        write::attr(out, "stamp", &stamp(sent));
         out.extend_from_slice(b"/>");
     }
     out.extend_from_slice(b"</message>");
@@ -78,18 +78,23 @@ fn element(out: &mut Vec<u8>, name: &str, text: &str) {
 }
 
 /// Sent long enough ago to say so, and not in the future (a clock that is wrong).
-fn is_delayed(sent: Timestamp, now: Wall) -> bool {
-    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-    now.saturating_sub(sent.as_second()) > DELAY_AFTER
+fn is_delayed(sent: Wall, now: Wall) -> bool {
+    now.as_secs().saturating_sub(sent.as_secs()) > DELAY_AFTER
+}
+
+/// A point in time as XEP-0082 §3.2 writes it, to the second.
+pub fn stamp(time: Wall) -> String {
+    i64::try_from(time.as_secs())
+        .ok()
+        .and_then(|seconds| Timestamp::from_second(seconds).ok())
+        .map(|timestamp| timestamp.to_string())
+        .unwrap_or_default()
 }
 
 /// Has a message with this Date and this Expires (seconds) expired (RFC 3428 §7)?
-pub fn is_expired(sent: Option<Timestamp>, expires: Option<u32>, now: Wall) -> bool {
+pub fn is_expired(sent: Option<Wall>, expires: Option<u32>, now: Wall) -> bool {
     match (sent, expires) {
-        (Some(sent), Some(expires)) => {
-            let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-            now > sent.as_second().saturating_add(i64::from(expires))
-        }
+        (Some(sent), Some(expires)) => now.as_secs() > sent.as_secs().saturating_add(u64::from(expires)),
         (None, _) | (Some(_), None) => false,
     }
 }

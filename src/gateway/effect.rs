@@ -4,20 +4,14 @@
 //! range. So a crossing allocates nothing for its output, and a test can read the bytes.
 
 use super::observe::Observation;
+use crate::addr::Domain;
 use crate::now::Mono;
+pub use crate::sip::link::{LinkId, PeerId};
 use crate::sip::locate::Target;
 use crate::xmpp::error::StreamCondition;
 use crate::xmpp::{Pair, Purpose, StreamId, Terms, Verify, VerifyAnswer};
 use std::net::SocketAddr;
 use std::ops::Range;
-
-/// One SIP connection or UDP socket, for as long as the process lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LinkId(pub u32);
-
-/// A SIP peer: its place in the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PeerId(pub u16);
 
 /// One thing to do.
 #[derive(Debug)]
@@ -31,10 +25,12 @@ pub enum Effect {
         pair: Pair,
         /// To send stanzas, or only to ask about a dialback key.
         purpose: Purpose,
+        /// What to ask.
+        ask: Option<Verify>,
         /// What the partner entry allows.
         terms: Terms,
         /// Connect here instead of asking DNS.
-        proxy: Option<(String, u16)>,
+        proxy: Option<(Domain, u16)>,
     },
     /// Append these octets, whole stanzas of `local`'s users, to an initiating stream.
     XmppSend {
@@ -180,10 +176,6 @@ pub(super) struct Due {
 pub(super) enum Timer {
     /// The oldest stanza that waits for a domain pair, or the end of its back-off.
     Pair(usize),
-    /// A dialback question that nobody answers.
-    Verify(u64),
     /// A peer's waiting requests, or the end of its back-off.
     Peer(PeerId),
-    /// Transactions.
-    Agent,
 }

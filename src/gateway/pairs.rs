@@ -21,11 +21,11 @@ use super::observe::Observation;
 use crate::addr::Domain;
 use crate::ids::Ids;
 use crate::now::{Mono, Now};
-use crate::sip::agent::AnswerKey;
+use crate::sip::txn::ServerKey;
 use crate::xmpp::error::Condition;
-use crate::xmpp::{Pair, Purpose, StreamId, Terms, Verify, VerifyAnswer};
+use crate::xmpp::{Outcome, Pair, Purpose, StreamId, Terms, Verify, VerifyAnswer};
 use slab::Slab;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 /// Limits of this room.
@@ -49,20 +49,18 @@ impl Default for PairSettings {
 
 /// The longest back-off between two attempts.
 const BACKOFF_LIMIT: u64 = 60_000;
-/// How long an authoritative server may take to answer.
-const VERIFY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a route to a partner needs to be made: from the partner's entry in the table.
 pub trait Partners {
     /// How `local` may talk to `remote`; None if it may not.
-    fn route(&self, local: &str, remote: &str) -> Option<(Terms, Option<(String, u16)>)>;
+    fn route(&self, local: &str, remote: &str) -> Option<(Terms, Option<(Domain, u16)>)>;
 }
 
 /// A stanza that will not be delivered, and the SIP request that it came from.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Bounce {
     /// The request to answer.
-    pub answer: AnswerKey,
+    pub answer: ServerKey,
     /// Why.
     pub condition: Condition,
 }
@@ -74,8 +72,8 @@ pub struct Pairs {
     /// Remote domain → the pairs with it (few: one for each of our domains).
     by_remote: HashMap<Domain, Vec<usize>>,
     by_stream: HashMap<StreamId, usize>,
-    verifying: BTreeMap<u64, Question>,
-    next_question: u64,
+    /// Dialback questions that are open; each is answered exactly once.
+    verifying: usize,
     next_stream: u32,
 }
 
@@ -84,7 +82,7 @@ struct Route {
     state: State,
     waiting: VecDeque<Waiting>,
     /// Written to the stream, not yet known to be in the kernel: (mark, whom to tell).
-    custody: VecDeque<(u64, AnswerKey)>,
+    custody: VecDeque<(u64, ServerKey)>,
     mark: u64,
     failures: u32,
 }
@@ -99,16 +97,8 @@ enum State {
 
 struct Waiting {
     stanza: Vec<u8>,
-    answer: Option<AnswerKey>,
+    answer: Option<ServerKey>,
     until: Mono,
-}
-
-struct Question {
-    asker: StreamId,
-    verify: Verify,
-    on: StreamId,
-    until: Mono,
-    asked: bool,
 }
 
 impl Pairs {
@@ -119,8 +109,7 @@ impl Pairs {
             pairs: Slab::new(),
             by_remote: HashMap::new(),
             by_stream: HashMap::new(),
-            verifying: BTreeMap::new(),
-            next_question: 0,
+            verifying: 0,
             next_stream: 0,
         }
     }
@@ -141,7 +130,7 @@ impl Pairs {
         now: Now,
         (local, remote): (&str, &str),
         start: usize,
-        answer: Option<AnswerKey>,
+        answer: Option<ServerKey>,
         partners: &dyn Partners,
         fx: &mut Effects,
         due: &mut Vec<Due>,
@@ -174,8 +163,7 @@ impl Pairs {
     }
 
     /// A stream that we opened is authenticated for its pair: what waited goes out, in order.
-    pub fn on_up(&mut self, now: Now, stream: StreamId, auth: &'static str, fx: &mut Effects) {
-        self.ask_on(now, stream, fx);
+    pub fn on_up(&mut self, stream: StreamId, auth: &'static str, fx: &mut Effects) {
         let Some(route) = self.by_stream.get(&stream).and_then(|key| self.pairs.get_mut(*key)) else { return };
         if route.state != State::Dialing(stream) {
             return;
@@ -198,7 +186,7 @@ impl Pairs {
     }
 
     /// The kernel has every stanza of `stream` up to `mark`: whom to acknowledge, in order.
-    pub fn on_written(&mut self, stream: StreamId, mark: u64, mut acknowledge: impl FnMut(AnswerKey)) {
+    pub fn on_written(&mut self, stream: StreamId, mark: u64, mut acknowledge: impl FnMut(ServerKey)) {
         let Some(route) = self.by_stream.get(&stream).and_then(|key| self.pairs.get_mut(*key)) else { return };
         while let Some(&(written, answer)) = route.custody.front()
             && written <= mark
@@ -220,7 +208,6 @@ impl Pairs {
         fx: &mut Effects,
         due: &mut Vec<Due>,
     ) -> Vec<Bounce> {
-        self.unanswered(stream, fx);
         let Some(key) = self.by_stream.remove(&stream) else { return Vec::new() };
         let Some(route) = self.pairs.get_mut(key) else { return Vec::new() };
         let was_up = route.state == State::Up(stream);
@@ -299,68 +286,38 @@ impl Pairs {
         bounces
     }
 
-    /// Asks the authoritative server of the key's sender about it, on a stream of ours to it.
-    #[allow(clippy::too_many_arguments)]
-    pub fn verify(
-        &mut self,
-        now: Now,
-        asker: StreamId,
-        verify: Verify,
-        partners: &dyn Partners,
-        fx: &mut Effects,
-        due: &mut Vec<Due>,
-    ) {
-        let pair = Pair { local: verify.local().clone(), remote: verify.remote().clone() };
-        let up = self.by_remote.get(pair.remote.as_str()).and_then(|keys| {
+    /// Asks the authoritative server of the key's sender about it: on a stream of ours to it that is
+    /// up, else on a new one that is opened only to ask. Never on the stream that wants to know, which
+    /// is not ours (XEP-0220 §2.1.2).
+    pub fn verify(&mut self, verify: Verify, partners: &dyn Partners, fx: &mut Effects) {
+        let up = self.by_remote.get(verify.pair.remote.as_str()).and_then(|keys| {
             keys.iter().find_map(|key| match self.pairs.get(*key)?.state {
                 State::Up(stream) => Some(stream),
                 State::Idle | State::BackOff(_) | State::Dialing(_) => None,
             })
         });
-        let terms = partners.route(pair.local.as_str(), pair.remote.as_str());
-        let (Some((terms, proxy)), true) = (terms, self.verifying.len() < self.settings.verifications) else {
-            fx.push(Effect::XmppVerified { stream: asker, answer: verify.unanswered() });
+        let route = partners.route(verify.pair.local.as_str(), verify.pair.remote.as_str());
+        let (Some((terms, proxy)), true) = (route, self.verifying < self.settings.verifications) else {
+            let answer = verify.answer(Outcome::Error(Condition::ResourceConstraint));
+            fx.push(Effect::XmppVerified { stream: answer.stream, answer });
             return;
         };
-        let until = now.mono + VERIFY_TIMEOUT;
-        let question = self.next_question;
-        self.next_question += 1;
-        due.push(Due { at: until, what: Timer::Verify(question) });
-        let on = match up {
-            Some(stream) => {
-                fx.push(Effect::XmppVerify { stream, verify: verify.clone() });
-                stream
-            }
+        self.verifying += 1;
+        match up {
+            Some(stream) => fx.push(Effect::XmppVerify { stream, verify }),
             None => {
                 let stream = self.mint_stream();
-                fx.push(Effect::DialXmpp { stream, pair, purpose: Purpose::Verify, terms, proxy });
-                stream
+                let pair = verify.pair.clone();
+                let (purpose, ask) = (Purpose::Verify, Some(verify));
+                fx.push(Effect::DialXmpp { stream, pair, purpose, ask, terms, proxy });
             }
-        };
-        self.verifying.insert(question, Question { asker, verify, on, until, asked: up.is_some() });
-    }
-
-    /// The authoritative server answered on `stream`: whoever asked is told.
-    pub fn on_verified(&mut self, stream: StreamId, answer: VerifyAnswer, fx: &mut Effects) {
-        let question = self
-            .verifying
-            .iter()
-            .find(|(_, question)| question.on == stream && question.asked && question.verify.is_answered_by(&answer))
-            .map(|(key, _)| *key);
-        if let Some(question) = question.and_then(|key| self.verifying.remove(&key)) {
-            fx.push(Effect::XmppVerified { stream: question.asker, answer });
-            self.close_if_done(stream, fx);
         }
     }
 
-    /// A question's deadline.
-    pub fn on_verify_timer(&mut self, now: Now, question: u64, fx: &mut Effects) {
-        if self.verifying.get(&question).is_some_and(|question| question.until <= now.mono)
-            && let Some(question) = self.verifying.remove(&question)
-        {
-            fx.push(Effect::XmppVerified { stream: question.asker, answer: question.verify.unanswered() });
-            self.close_if_done(question.on, fx);
-        }
+    /// The authoritative server answered, or will not: whoever asked is told.
+    pub fn on_verified(&mut self, answer: VerifyAnswer, fx: &mut Effects) {
+        self.verifying = self.verifying.saturating_sub(1);
+        fx.push(Effect::XmppVerified { stream: answer.stream, answer });
     }
 
     /// Streams that are up, for `stoxd status`: (our domain, the partner's).
@@ -412,7 +369,7 @@ impl Pairs {
         route.state = State::Dialing(stream);
         let pair = route.pair.clone();
         self.by_stream.insert(stream, key);
-        fx.push(Effect::DialXmpp { stream, pair, purpose: Purpose::Send, terms, proxy });
+        fx.push(Effect::DialXmpp { stream, pair, purpose: Purpose::Send, ask: None, terms, proxy });
         true
     }
 
@@ -429,35 +386,6 @@ impl Pairs {
             if keys.is_empty() {
                 self.by_remote.remove(route.pair.remote.as_str());
             }
-        }
-    }
-
-    /// Questions that waited for `stream` are put.
-    fn ask_on(&mut self, now: Now, stream: StreamId, fx: &mut Effects) {
-        for question in self.verifying.values_mut() {
-            if question.on == stream && !question.asked && question.until > now.mono {
-                question.asked = true;
-                fx.push(Effect::XmppVerify { stream, verify: question.verify.clone() });
-            }
-        }
-    }
-
-    /// `stream` is gone: its questions get the answer that there is none.
-    fn unanswered(&mut self, stream: StreamId, fx: &mut Effects) {
-        let gone: Vec<u64> =
-            self.verifying.iter().filter(|(_, question)| question.on == stream).map(|(key, _)| *key).collect();
-        for key in gone {
-            if let Some(question) = self.verifying.remove(&key) {
-                let answer = question.verify.unanswered();
-                fx.push(Effect::XmppVerified { stream: question.asker, answer });
-            }
-        }
-    }
-
-    /// A stream that was opened only to ask is closed when nothing is left to ask.
-    fn close_if_done(&mut self, stream: StreamId, fx: &mut Effects) {
-        if !self.by_stream.contains_key(&stream) && !self.verifying.values().any(|q| q.on == stream) {
-            fx.push(Effect::XmppClose { stream, condition: None });
         }
     }
 }

@@ -174,6 +174,7 @@ pub async fn dial(
     id: StreamId,
     pair: Pair,
     purpose: Purpose,
+    ask: Option<Verify>,
     terms: Terms,
     proxy: Option<(String, u16)>,
 ) {

@@ -26,6 +26,7 @@ pub use dns::{Answer, Asked, Naptr, Question, Srv};
 use dns::{dns_name, literal};
 
 use crate::addr::uri::{Scheme, Uri};
+use super::txn::Reliability;
 use crate::ids::Ids;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -52,6 +53,23 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// As Via and the `transport` parameter spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tls => "TLS",
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+        }
+    }
+
+    /// Whether it repeats lost octets itself.
+    pub fn reliability(self) -> Reliability {
+        match self {
+            Self::Tls | Self::Tcp => Reliability::Reliable,
+            Self::Udp => Reliability::Unreliable,
+        }
+    }
+
     /// The default port (RFC 3261 §18.2.2).
     pub fn port(self) -> u16 {
         match self {

@@ -140,6 +140,12 @@ impl<T> ClientTable<T> {
         (fits && slot.stamp.as_str() == stamp).then_some(ClientKey { index, stamp: slot.stamp })
     }
 
+    /// The transactions whose value is `wanted`, in the order of their slots.
+    pub fn select(&self, wanted: impl Fn(&T) -> bool) -> Vec<ClientKey> {
+        let key = |(index, slot): (usize, &Slot<T>)| ClientKey { index: index as u32, stamp: slot.stamp };
+        self.slots.iter().filter(|(_, slot)| wanted(&slot.value)).map(key).collect()
+    }
+
     /// What is kept for `key`.
     pub fn value(&mut self, key: ClientKey) -> Option<&mut T> {
         self.slot(key).map(|slot| &mut slot.value)
