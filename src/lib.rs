@@ -5,3 +5,4 @@ pub mod addr;
 pub mod crossing;
 pub mod ids;
 pub mod now;
+pub mod sip;
