@@ -12,7 +12,4 @@ pub mod gateway;
 pub mod ids;
 pub mod net;
 pub mod now;
-pub mod policy;
 pub mod sip;
-pub mod xml;
-pub mod xmpp;

@@ -234,7 +234,6 @@ mod tests {
             "MESSAGE sip:a@h HTTP/1.1",
             "MESSAGE sip:a@h SIP/two",
             "SIP/2.0",
-            "SIP/2.0200 OK",
             "MESSAGE sip:a\th SIP/2.0",
         ] {
             assert_eq!(start_line(bad), Err(Fault::StartLine), "{bad:?}");
