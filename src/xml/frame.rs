@@ -13,6 +13,7 @@
 
 use super::FrameError;
 use super::chars::is_space;
+use super::declaration;
 use memchr::{memchr, memchr3, memmem};
 use std::ops::Range;
 
@@ -371,48 +372,15 @@ impl Framer {
             return Ok(false);
         };
         let behind = from + n + 2;
-        check_declaration(self.buf.get(self.start + 5..behind - 2).unwrap_or_default())?;
+        let text = self.buf.get(self.start + 5..behind - 2).unwrap_or_default();
+        match declaration::check(text) {
+            Ok(Some(encoding)) if !encoding.eq_ignore_ascii_case(b"UTF-8") => {
+                return Err(FrameError::Encoding);
+            }
+            Ok(_) => {}
+            Err(_) => return Err(FrameError::Malformed),
+        }
         (self.start, self.scan, self.phase) = (behind, behind, Phase::Prolog);
         Ok(true)
     }
-}
-
-/// XML 1.0 §2.8: `version`, then optionally `encoding` and `standalone`, which means nothing here
-/// (RFC 6120 §11.5).
-fn check_declaration(text: &[u8]) -> Result<(), FrameError> {
-    let mut rest = text;
-    let mut names = [&b"version"[..], b"encoding", b"standalone"].into_iter();
-    let mut seen = 0;
-    loop {
-        let trimmed = rest.trim_ascii_start();
-        if trimmed.is_empty() {
-            break;
-        }
-        let equals = memchr(b'=', trimmed).ok_or(FrameError::Malformed)?;
-        let (name, value) = trimmed.split_at(equals);
-        let value = value.get(1..).unwrap_or_default().trim_ascii_start();
-        let quote = *value.first().filter(|q| matches!(q, b'"' | b'\'')).ok_or(FrameError::Malformed)?;
-        let value = value.get(1..).unwrap_or_default();
-        let close = memchr(quote, value).ok_or(FrameError::Malformed)?;
-        let (value, behind) = value.split_at(close);
-        // Each at most once, in this order, with space before it.
-        let name = name.trim_ascii_end();
-        if trimmed.len() == rest.len() || !names.any(|known| known == name) {
-            return Err(FrameError::Malformed);
-        }
-        let good = match name {
-            b"version" => {
-                value.strip_prefix(b"1.").is_some_and(|n| !n.is_empty() && n.iter().all(u8::is_ascii_digit))
-            }
-            b"encoding" if value.eq_ignore_ascii_case(b"UTF-8") => true,
-            b"encoding" => return Err(FrameError::Encoding),
-            _ => matches!(value, b"yes" | b"no"),
-        };
-        if !good || (seen == 0 && name != b"version") {
-            return Err(FrameError::Malformed);
-        }
-        seen += 1;
-        rest = behind.get(1..).unwrap_or_default();
-    }
-    if seen == 0 { Err(FrameError::Malformed) } else { Ok(()) }
 }
