@@ -53,26 +53,34 @@ pub(super) fn same(a: &str, b: &str) -> bool {
 
 const START: u8 = 1;
 const INNER: u8 = 2;
+const WIDE: u8 = 4;
 
-/// Classes of ASCII in names: bit 0 may start an NCName, bit 1 may go on with it.
-const NAME: [u8; 128] = {
-    let mut table = [0; 128];
+/// Classes of octets in names: may start an NCName, may go on with it, belongs to a character
+/// beyond ASCII.
+const NAME: [u8; 256] = {
+    let mut table = [0; 256];
     let mut b = 0;
-    while b < 128 {
+    while b < 256 {
         let c = b as u8;
         if c.is_ascii_alphabetic() || c == b'_' {
             table[b] = START | INNER;
         } else if c.is_ascii_digit() || c == b'-' || c == b'.' {
             table[b] = INNER;
+        } else if !c.is_ascii() {
+            table[b] = WIDE;
         }
         b += 1;
     }
     table
 };
 
+fn class(octet: u8) -> u8 {
+    NAME[usize::from(octet)]
+}
+
 fn may_start(c: char) -> bool {
     match c {
-        '\0'..='\x7F' => NAME[c as usize] & START != 0,
+        '\0'..='\x7F' => class(c as u8) & START != 0,
         _ => matches!(c,
             '\u{C0}'..='\u{D6}' | '\u{D8}'..='\u{F6}' | '\u{F8}'..='\u{2FF}' | '\u{370}'..='\u{37D}'
             | '\u{37F}'..='\u{1FFF}' | '\u{200C}'..='\u{200D}' | '\u{2070}'..='\u{218F}'
@@ -83,24 +91,17 @@ fn may_start(c: char) -> bool {
 
 fn may_go_on(c: char) -> bool {
     match c {
-        '\0'..='\x7F' => NAME[c as usize] & INNER != 0,
+        '\0'..='\x7F' => class(c as u8) & INNER != 0,
         _ => may_start(c) || matches!(c, '\u{B7}' | '\u{300}'..='\u{36F}' | '\u{203F}'..='\u{2040}'),
     }
 }
 
-/// Octets of the NCName (Namespaces in XML 1.0 §3) that `text` starts with; 0 if none.
-pub(super) fn ncname_len(text: &str) -> usize {
-    let class = |b: u8| NAME.get(usize::from(b)).copied().unwrap_or(0);
-    let bytes = text.as_bytes();
+/// Octets of the NCName (Namespaces in XML 1.0 §3) that `text` starts with at `from`; 0 if none.
+pub(super) fn ncname_len(text: &str, from: usize) -> usize {
+    let bytes = text.as_bytes().get(from..).unwrap_or_default();
     let ascii = bytes.iter().position(|&b| class(b) & INNER == 0).unwrap_or(bytes.len());
-    if bytes.get(ascii).is_some_and(|b| !b.is_ascii()) {
-        let mut chars = text.char_indices();
-        return match chars.next() {
-            Some((_, first)) if may_start(first) => {
-                chars.find(|&(_, c)| !may_go_on(c)).map_or(text.len(), |(at, _)| at)
-            }
-            _ => 0,
-        };
+    if bytes.get(ascii).is_some_and(|&b| class(b) == WIDE) {
+        return wide_ncname_len(text.get(from..).unwrap_or_default());
     }
     match bytes.first() {
         Some(&first) if class(first) & START != 0 => ascii,
@@ -108,17 +109,29 @@ pub(super) fn ncname_len(text: &str) -> usize {
     }
 }
 
-/// Splits a QName off `text`: prefix ("" if none), local name, octets of both and the colon.
-pub(super) fn qname(text: &str) -> Option<(&str, &str, usize)> {
-    let (first, rest) = text.split_at_checked(ncname_len(text))?;
-    if first.is_empty() {
-        return None;
+#[cold]
+fn wide_ncname_len(text: &str) -> usize {
+    let mut chars = text.char_indices();
+    match chars.next() {
+        Some((_, first)) if may_start(first) => {
+            chars.find(|&(_, c)| !may_go_on(c)).map_or(text.len(), |(at, _)| at)
+        }
+        _ => 0,
     }
-    let Some(rest) = rest.strip_prefix(':') else {
-        return Some(("", first, first.len()));
-    };
-    let local = rest.get(..ncname_len(rest)).filter(|local| !local.is_empty())?;
-    Some((first, local, first.len() + 1 + local.len()))
+}
+
+/// The QName (Namespaces in XML 1.0 §4) in `text` at `from`: prefix ("" if none), local name, octets
+/// of all of it.
+pub(super) fn qname(text: &str, from: usize) -> Option<(&str, &str, usize)> {
+    let len = ncname_len(text, from);
+    let first = text.get(from..from + len).filter(|name| !name.is_empty())?;
+    if text.as_bytes().get(from + len) != Some(&b':') {
+        return Some(("", first, len));
+    }
+    let from = from + len + 1;
+    let more = ncname_len(text, from);
+    let local = text.get(from..from + more).filter(|name| !name.is_empty())?;
+    Some((first, local, len + 1 + more))
 }
 
 /// `text` with its line ends made `\n` (XML 1.0 §2.11).
@@ -141,7 +154,7 @@ pub(super) fn reference(name: &str) -> Result<char, XmlError> {
     }
     let Some(number) = name.strip_prefix('#') else {
         // XML 1.0 lets colons into entity names, Namespaces in XML does not.
-        let named = !name.is_empty() && ncname_len(name) == name.len();
+        let named = !name.is_empty() && ncname_len(name, 0) == name.len();
         return Err(if named { XmlError::Entity } else { XmlError::Reference });
     };
     let (digits, radix) = match number.strip_prefix('x') {
@@ -156,26 +169,27 @@ pub(super) fn reference(name: &str) -> Result<char, XmlError> {
     char::from_u32(code).filter(|&c| is_char(c)).ok_or(XmlError::Character)
 }
 
-/// Reads an attribute's value up to its closing `quote`: references resolved, white space made
-/// spaces (XML 1.0 §3.3.3). Gives the value and the text behind the quote.
+/// Reads an attribute's value that starts at `from` up to its closing `quote`: references resolved,
+/// white space made spaces (XML 1.0 §3.3.3). Gives the value and where the quote stands.
 pub(super) fn attribute_value<'a>(
     text: &'a str,
+    from: usize,
     quote: u8,
     makeup: &Makeup,
-) -> Result<(Cow<'a, str>, &'a str), XmlError> {
-    let bytes = text.as_bytes();
-    let mut end = memchr3(quote, b'<', b'&', bytes).ok_or(XmlError::Attribute)?;
+) -> Result<(Cow<'a, str>, usize), XmlError> {
+    let bytes = text.as_bytes().get(from..).unwrap_or_default();
+    let mut len = memchr3(quote, b'<', b'&', bytes).ok_or(XmlError::Attribute)?;
     let mut plain = !makeup.control;
-    if bytes.get(end) == Some(&b'&') {
+    if bytes.get(len) == Some(&b'&') {
         plain = false;
-        end = memchr2(quote, b'<', bytes).ok_or(XmlError::Attribute)?;
+        len = memchr2(quote, b'<', bytes).ok_or(XmlError::Attribute)?;
     }
-    if bytes.get(end) == Some(&b'<') {
+    if bytes.get(len) == Some(&b'<') {
         return Err(XmlError::Attribute);
     }
-    let (raw, behind) = text.split_at_checked(end).ok_or(XmlError::Attribute)?;
+    let raw = text.get(from..from + len).ok_or(XmlError::Attribute)?;
     let value = if plain { Cow::Borrowed(raw) } else { normalised(raw)? };
-    Ok((value, behind.get(1..).unwrap_or_default()))
+    Ok((value, from + len))
 }
 
 fn normalised(raw: &str) -> Result<Cow<'_, str>, XmlError> {
@@ -202,4 +216,22 @@ fn normalised(raw: &str) -> Result<Cow<'_, str>, XmlError> {
     }
     value.push_str(rest);
     Ok(Cow::Owned(value))
+}
+
+/// Text without markup: references resolved, line ends made `\n`.
+pub(super) fn character_data<'a>(raw: &'a str, makeup: &Makeup) -> Result<Cow<'a, str>, XmlError> {
+    let Some(first) = memchr(b'&', raw.as_bytes()) else {
+        return Ok(line_ends(raw, makeup));
+    };
+    let mut text = String::with_capacity(raw.len());
+    let (plain, mut rest) = raw.split_at(first);
+    text.push_str(&line_ends(plain, makeup));
+    while let Some(behind) = rest.strip_prefix('&') {
+        let (name, behind) = behind.split_once(';').ok_or(XmlError::Reference)?;
+        text.push(reference(name)?);
+        let (plain, next) = behind.split_at(memchr(b'&', behind.as_bytes()).unwrap_or(behind.len()));
+        text.push_str(&line_ends(plain, makeup));
+        rest = next;
+    }
+    Ok(Cow::Owned(text))
 }
