@@ -12,4 +12,7 @@ pub mod gateway;
 pub mod ids;
 pub mod net;
 pub mod now;
+pub mod policy;
 pub mod sip;
+pub mod xml;
+pub mod xmpp;

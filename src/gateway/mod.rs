@@ -332,6 +332,12 @@ impl Gateway {
         self.pairs.is_quiet() && self.targets.is_empty() && self.waiting() == 0
     }
 
+    /// The settings were loaded anew. The number of peers stays.
+    pub fn set_settings(&mut self, settings: Arc<Settings>) {
+        self.budgets.set_rates(settings.partner_rate, settings.user_rate);
+        self.settings = settings;
+    }
+
     /// The policy table was loaded anew. What may no longer be sent ends and is returned.
     pub fn reload(&mut self, now: Now, table: Arc<Table>) {
         self.table = table;

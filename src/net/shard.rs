@@ -13,11 +13,12 @@ use super::udp::UdpSocketConn;
 use super::wire::Flushed;
 use super::xmpp_conn::StreamConn;
 use crate::gateway::effect::{Effect, LinkId, PeerId};
+use crate::ids::Owner;
 use crate::gateway::observe::Observation;
 use crate::gateway::{Gateway, Input, Realm};
 use crate::ids::Ids;
 use crate::now::Now;
-use crate::xmpp::StreamId;
+use crate::xmpp::{Condition, Outcome, StreamId};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -44,7 +45,6 @@ pub struct Shard {
     dirty_links: RefCell<Vec<Rc<LinkConn>>>,
     flush: Notify,
     timer: Notify,
-    next_link: Cell<u32>,
     observer: Box<dyn Fn(&Observation)>,
     /// What a read fills before it goes to its connection.
     pub scratch: RefCell<Box<[u8]>>,
@@ -75,7 +75,6 @@ impl Shard {
             dirty_links: RefCell::default(),
             flush: Notify::new(),
             timer: Notify::new(),
-            next_link: Cell::new(0),
             observer,
             scratch: RefCell::new(vec![0; READ_SIZE].into_boxed_slice()),
             draining: Cell::new(false),
@@ -100,12 +99,21 @@ impl Shard {
             change(&mut gateway, now);
             *self.realm.borrow_mut() = Rc::new(gateway.realm());
         }
+        let realm = self.realm();
+        for conn in self.all_streams() {
+            conn.reload(&realm);
+        }
         self.perform(now);
     }
 
     /// A name for a new stream.
     pub fn mint_stream(&self) -> StreamId {
         self.gateway.borrow_mut().mint_stream()
+    }
+
+    /// A mint of ids for a task of its own.
+    pub fn seed_ids(&self) -> Ids {
+        Ids::new(self.ids.borrow_mut().octets(), Owner::default())
     }
 
     /// A name for a new link.
@@ -160,7 +168,7 @@ impl Shard {
             Effect::XmppSend { stream, octets: range, mark } => {
                 let conn = self.streams.borrow().get(&stream).cloned();
                 if let Some(conn) = conn {
-                    conn.send(octets.get(range).unwrap_or_default(), mark);
+                    conn.send(now, octets.get(range).unwrap_or_default(), mark);
                     self.touch_stream(&conn);
                 }
             }
@@ -178,8 +186,13 @@ impl Shard {
             }
             Effect::Observe(observation) => (self.observer)(&observation),
             Effect::XmppVerify { stream, verify } => {
-                if let Some(conn) = self.stream(stream) {
-                    conn.verify(verify);
+                let answer = match self.stream(stream) {
+                    Some(conn) => conn.verify(now, verify),
+                    None => Some(verify.answer(Outcome::Error(Condition::RemoteServerTimeout))),
+                };
+                if let Some(answer) = answer {
+                    let shard = self.clone();
+                    tokio::task::spawn_local(async move { shard.handle(shard.clock.now(), Input::Verified(answer)) });
                 }
             }
             Effect::XmppVerified { stream, answer } => {
@@ -197,9 +210,9 @@ impl Shard {
                     conn.kill("closed");
                 }
             }
-            Effect::DialXmpp { stream, pair, purpose, terms, proxy } => {
+            Effect::DialXmpp { stream, pair, purpose, ask, terms, proxy } => {
                 let shard = self.clone();
-                tokio::task::spawn_local(super::xmpp_conn::dial(shard, stream, pair, purpose, terms, proxy));
+                tokio::task::spawn_local(super::xmpp_conn::dial(shard, stream, pair, purpose, ask, terms, proxy));
             }
             Effect::Locate { peer } => {
                 tokio::task::spawn_local(super::sip_conn::locate(self.clone(), peer));
@@ -334,6 +347,17 @@ impl Shard {
     /// The UDP socket that reaches `addr`: the first of its address family.
     pub fn udp_for(&self, addr: std::net::SocketAddr) -> Option<LinkId> {
         self.udp.borrow().iter().find(|(_, s)| s.local.is_ipv4() == addr.is_ipv4()).map(|(id, _)| *id)
+    }
+
+    /// Closes all streams cleanly, and all links.
+    pub fn close_all(self: &Rc<Self>) {
+        let now = self.clock.now();
+        for conn in self.all_streams() {
+            conn.close(now, None);
+        }
+        for conn in self.all_links() {
+            conn.kill("shutting down");
+        }
     }
 
     /// All streams, in the order of their names.

@@ -8,12 +8,14 @@ use super::edge::{ConnectError, Secured};
 use super::shard::Shard;
 use super::tls::PeerCert;
 use super::wire::Wire;
-use super::xmpp_locate::XmppMode;
+use super::srv::Mode;
 use crate::gateway::Input;
 use crate::now::Now;
-use crate::xmpp::error::{Condition, StreamCondition};
-use crate::xmpp::stream::{DownReason, Stream, StreamEvent};
-use crate::xmpp::{Pair, Purpose, StreamId, Terms, TlsMode, Verify, VerifyAnswer};
+use crate::addr::Domain;
+use crate::xmpp::{
+    Auth, Condition, DownReason, Outcome, Pair, Purpose, Stream, StreamCondition, StreamEvent, StreamId, Terms, TlsMode,
+    Verify, VerifyAnswer,
+};
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
@@ -78,9 +80,11 @@ impl StreamConn {
     }
 
     /// Appends stanzas of the pair that this stream was opened for.
-    pub(super) fn send(&self, stanzas: &[u8], mark: u64) {
+    pub(super) fn send(&self, now: Now, stanzas: &[u8], mark: u64) {
         let sent = match &self.pair {
-            Some(pair) => self.machine.borrow_mut().write_stanza(pair, stanzas).is_ok(),
+            Some(Pair { local, remote }) => {
+                self.machine.borrow_mut().write_stanza(now, local.as_str(), remote.as_str(), stanzas).is_ok()
+            }
             None => false,
         };
         if sent {
@@ -92,19 +96,26 @@ impl StreamConn {
         }
     }
 
-    pub(super) fn verify(&self, verify: Verify) {
-        // A stream that can't ask any more is about to end, and its questions with it.
-        let _ = self.machine.borrow_mut().verify(verify);
+    /// Puts a question about a dialback key; None if it will be answered, else the answer.
+    pub(super) fn verify(&self, now: Now, verify: Verify) -> Option<VerifyAnswer> {
+        let refused = self.machine.borrow_mut().verify(now, verify).err();
         self.wake.notify_one();
+        refused.map(|(_, verify)| verify.answer(Outcome::Error(Condition::RemoteServerTimeout)))
     }
 
     pub(super) fn verified(&self, now: Now, answer: VerifyAnswer) {
-        self.machine.borrow_mut().handle_verified(now, answer);
+        self.machine.borrow_mut().handle_verified(now, &answer);
         self.wake.notify_one();
     }
 
     pub(super) fn close(&self, now: Now, condition: Option<StreamCondition>) {
         self.machine.borrow_mut().close(now, condition.map(Into::into));
+        self.wake.notify_one();
+    }
+
+    /// The tables were loaded anew: a pair that lost its right ends the stream.
+    pub(super) fn reload(&self, realm: &crate::gateway::Realm) {
+        self.machine.borrow_mut().handle_reload(realm);
         self.wake.notify_one();
     }
 
@@ -135,7 +146,7 @@ impl StreamConn {
 
 /// Takes a connection that somebody opened to our XMPP port.
 pub async fn accept(shard: Rc<Shard>, socket: TcpStream, address: SocketAddr) {
-    let limit = shard.realm().xmpp.inbound_establishment();
+    let limit = shard.realm().xmpp().inbound_establishment();
     let mut first = [0];
     let direct = match tokio::time::timeout(limit, socket.peek(&mut first)).await {
         Ok(Ok(1)) => first == [TLS_HANDSHAKE],
@@ -148,13 +159,13 @@ pub async fn accept(shard: Rc<Shard>, socket: TcpStream, address: SocketAddr) {
         let Ok(socket) = socket.into_std() else { return };
         match shard.dialer.edge.accept_tls(socket, config, HANDSHAKE_TIMEOUT).await {
             Ok(secured) => {
-                let machine = receiving(&shard, id, TlsMode::Direct);
+                let machine = receiving(&shard, id);
                 run_secured(shard, id, address, machine, None, secured).await;
             }
             Err(error) => tracing::debug!(stoxd_event = "stream.down", %address, "direct TLS: {error}"),
         }
     } else {
-        let machine = receiving(&shard, id, TlsMode::StartTls);
+        let machine = receiving(&shard, id);
         let (read, write) = socket.into_split();
         let conn = StreamConn::new(id, address, machine, None, Wire::new(write, None));
         drive(shard, conn, read).await;
@@ -164,8 +175,8 @@ pub async fn accept(shard: Rc<Shard>, socket: TcpStream, address: SocketAddr) {
 /// The first octet of a TLS record that carries a handshake.
 const TLS_HANDSHAKE: u8 = 0x16;
 
-fn receiving(shard: &Shard, id: StreamId, mode: TlsMode) -> Stream {
-    Stream::receiving(id, &shard.realm().xmpp, mode, shard.clock.now(), &mut shard.ids.borrow_mut())
+fn receiving(shard: &Shard, id: StreamId) -> Stream {
+    Stream::receiving(id, shard.realm().xmpp(), shard.clock.now(), &mut shard.ids.borrow_mut())
 }
 
 /// Opens a stream for `pair`: finds the partner's server, connects, and runs it to its end.
@@ -176,55 +187,66 @@ pub async fn dial(
     purpose: Purpose,
     ask: Option<Verify>,
     terms: Terms,
-    proxy: Option<(String, u16)>,
+    proxy: Option<(Domain, u16)>,
 ) {
-    let targets = match shard.dialer.locate_xmpp(&pair, proxy).await {
+    let failed = |condition: Condition, why: &str| {
+        let now = shard.clock.now();
+        if let Some(verify) = ask.clone() {
+            shard.handle(now, Input::Verified(verify.answer(Outcome::Error(Condition::RemoteServerTimeout))));
+        }
+        shard.handle(now, Input::StreamDown { stream: id, condition, why });
+    };
+    let targets = match shard.dialer.locate_xmpp(&pair.remote, proxy, shard.seed_ids()).await {
         Ok(targets) => targets,
         Err(error) => {
             let condition = error.condition();
-            return failed(&shard, id, condition, &error.to_string());
+            return failed(condition, &error.to_string());
         }
     };
     let mut last = None;
     for target in targets {
         let outcome = match target.mode {
-            XmppMode::StartTls => match shard.dialer.edge.dial(target.addr, CONNECT_TIMEOUT).await {
+            Mode::StartTls => match shard.dialer.edge.dial(target.addr, CONNECT_TIMEOUT).await {
                 Ok(socket) => Ok(Ok(socket)),
                 Err(error) => Err(error),
             },
-            XmppMode::DirectTls => match shard.dialer.xmpp_client(&pair, true) {
+            Mode::DirectTls => match shard.dialer.xmpp_client(&pair, true) {
                 Ok((config, name)) => {
                     shard.dialer.edge.dial_tls(target.addr, config, name, CONNECT_TIMEOUT).await.map(Err)
                 }
-                Err(error) => return failed(&shard, id, Condition::RemoteServerTimeout, &error),
+                Err(error) => return failed(Condition::RemoteServerTimeout, &error),
             },
         };
         let open = |mode| {
-            let mut ids = shard.ids.borrow_mut();
-            let settings = shard.realm().xmpp;
-            Stream::initiating(id, &settings, pair.clone(), purpose, mode, &terms, shard.clock.now(), &mut ids)
+            let realm = shard.realm();
+            Stream::initiating(id, realm.xmpp(), pair.clone(), purpose, mode, &terms, shard.clock.now())
+        };
+        let asking = |mut machine: Stream| {
+            if let Some(verify) = ask.clone()
+                && let Err((_, verify)) = machine.verify(shard.clock.now(), verify)
+            {
+                let answer = verify.answer(Outcome::Error(Condition::RemoteServerTimeout));
+                shard.handle(shard.clock.now(), Input::Verified(answer));
+            }
+            machine
         };
         match outcome {
             Ok(Ok(socket)) => {
                 let Ok(socket) = TcpStream::from_std(socket) else { continue };
                 let (read, write) = socket.into_split();
-                let machine = open(TlsMode::StartTls);
+                let machine = asking(open(TlsMode::StartTls));
                 let conn = StreamConn::new(id, target.addr, machine, Some(pair), Wire::new(write, None));
                 return drive(shard, conn, read).await;
             }
             Ok(Err(secured)) => {
-                let machine = open(TlsMode::Direct);
+                let machine = asking(open(TlsMode::Direct));
                 return run_secured(shard, id, target.addr, machine, Some(pair), secured).await;
             }
             Err(error) => last = Some(format!("{}: {error}", target.host)),
         }
     }
     let why = last.unwrap_or_else(|| "no server to connect to".to_owned());
-    failed(&shard, id, Condition::RemoteServerTimeout, &why);
-}
-
-fn failed(shard: &Rc<Shard>, stream: StreamId, condition: Condition, why: &str) {
-    shard.handle(shard.clock.now(), Input::StreamDown { stream, condition, why });
+    failed(Condition::RemoteServerTimeout, &why);
 }
 
 async fn run_secured(
@@ -236,17 +258,20 @@ async fn run_secured(
     secured: Secured,
 ) {
     let Ok((read, write)) = halves(secured.socket) else {
-        return failed(&shard, id, Condition::RemoteServerTimeout, "the socket is gone");
+        let why = "the socket is gone";
+        shard.handle(shard.clock.now(), Input::StreamDown { stream: id, condition: Condition::RemoteServerTimeout, why });
+        return;
     };
     let conn = StreamConn::new(id, address, machine, pair, Wire::new(write, Some(secured.tls)));
-    let identity = shard.dialer.identity(secured.chain, secured.version);
-    begin_tls(&shard, &conn, identity, secured.version);
+    let wall = shard.clock.now().wall;
+    let identity = shard.dialer.identity(secured.chain, secured.version, wall).await;
+    begin_tls(&conn, identity, secured.version);
     drive(shard, conn, read).await;
 }
 
-fn begin_tls(shard: &Shard, conn: &StreamConn, identity: PeerCert, version: &'static str) {
+fn begin_tls(conn: &StreamConn, identity: PeerCert, version: &'static str) {
     conn.tls.set(Some(version));
-    conn.machine.borrow_mut().handle_tls(shard.clock.now(), Box::new(identity));
+    conn.machine.borrow_mut().handle_tls(Box::new(identity));
     // The peer's first octets may have come with its last handshake message.
     let _ = conn.wire.decrypt(&[], &mut |octets| conn.machine.borrow_mut().push(octets));
 }
@@ -314,9 +339,9 @@ fn turn(shard: &Rc<Shard>, conn: &Rc<StreamConn>) -> Next {
             Some(StreamEvent::Stanza(stanza)) => shard.input(now, Input::Stanza { stream: conn.id, stanza }),
             Some(StreamEvent::Iq(iq)) => shard.input(now, Input::Iq { stream: conn.id, iq }),
             Some(StreamEvent::Up { pair, auth }) => {
-                conn.pairs.borrow_mut().push((pair.clone(), auth.name()));
+                conn.pairs.borrow_mut().push((pair.clone(), auth_name(auth)));
                 if conn.initiating {
-                    shard.input(now, Input::StreamUp { stream: conn.id, auth: auth.name() })
+                    shard.input(now, Input::StreamUp { stream: conn.id, auth: auth_name(auth) })
                 } else {
                     tracing::info!(
                         stoxd_event = "stream.up",
@@ -325,15 +350,15 @@ fn turn(shard: &Rc<Shard>, conn: &Rc<StreamConn>) -> Next {
                         "inbound stream from {} for {}, {}",
                         pair.remote,
                         pair.local,
-                        auth.name()
+                        auth_name(auth)
                     );
                     true
                 }
             }
             Some(StreamEvent::VerifyWanted(verify)) => {
-                shard.input(now, Input::VerifyWanted { stream: conn.id, verify })
+                shard.input(now, Input::VerifyWanted(verify))
             }
-            Some(StreamEvent::Verified(answer)) => shard.input(now, Input::Verified { stream: conn.id, answer }),
+            Some(StreamEvent::Verified(answer)) => shard.input(now, Input::Verified(answer)),
             Some(StreamEvent::PairRefused { .. }) => true,
         };
         drop(machine);
@@ -346,6 +371,15 @@ fn turn(shard: &Rc<Shard>, conn: &Rc<StreamConn>) -> Next {
     conn.collect();
     shard.touch_stream(conn);
     next
+}
+
+fn auth_name(auth: Auth) -> &'static str {
+    match auth {
+        Auth::External => "SASL EXTERNAL",
+        Auth::Certificate => "dialback with a valid certificate",
+        Auth::TlsDialback => "dialback over TLS",
+        Auth::TcpDialback => "dialback without TLS",
+    }
 }
 
 /// Writes what is left in the clear, and makes TLS.
@@ -365,7 +399,7 @@ async fn start_tls(
     let socket = read.reunite(write).map_err(|_| lost())?.into_std().map_err(ConnectError::Tls)?;
     let secured = match &conn.pair {
         None => {
-            let domain = conn.machine.borrow().local_domain().cloned();
+            let domain = conn.machine.borrow().local().cloned();
             let config = shard.dialer.xmpp_server(domain.as_ref());
             shard.dialer.edge.accept_tls(socket, config, HANDSHAKE_TIMEOUT).await?
         }
@@ -378,8 +412,8 @@ async fn start_tls(
     };
     let (read, write) = halves(secured.socket).map_err(ConnectError::Tls)?;
     conn.wire.replace(write, Some(secured.tls));
-    let identity = shard.dialer.identity(secured.chain, secured.version);
-    begin_tls(shard, conn, identity, secured.version);
+    let identity = shard.dialer.identity(secured.chain, secured.version, shard.clock.now().wall).await;
+    begin_tls(conn, identity, secured.version);
     Ok(read)
 }
 

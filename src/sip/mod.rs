@@ -10,12 +10,20 @@
 //! clock and no state beyond the bytes of the message that is not yet complete. Of the crate `rsip`
 //! only status codes are used here, never its parser.
 
+pub mod dialog;
+pub mod digest;
 pub mod frame;
 pub mod lex;
+pub mod link;
+pub mod locate;
+pub mod merged;
 pub mod message;
 pub mod method;
 pub mod name;
+pub mod pager;
 pub mod status;
+pub mod txn;
+pub mod uas;
 pub mod value;
 pub mod write;
 
