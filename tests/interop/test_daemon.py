@@ -23,7 +23,10 @@ def refused(s, changes, seconds=5):
         s.gateway.stop()
         s.gateway = None
     part = s.rig.gateway(changes, wait=False, name="changed.toml")
-    return part.wait_exit(seconds), part.log()
+    try:
+        return part.wait_exit(seconds), part.log()
+    finally:
+        part.stop()
 
 
 def test_both_ways_once(s):

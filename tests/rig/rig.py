@@ -433,11 +433,11 @@ class SipAgent:
                         r"State: LinphoneChatMessageState(?P<state>\w+)\n", re.M)
 
     def __init__(self, rig, user):
-        self.user, home = user, rig.dir / f"linphone-{user}"
+        self.user, self.ip, home = user, rig.ip(AGENTS[user]), rig.dir / f"linphone-{user}"
         for folder in (".local/share/linphone", ".config/linphone"):  # without them it crashes
             (home / folder).mkdir(parents=True, exist_ok=True)
         conf = home / "linphonerc"
-        conf.write_text(fill("linphonerc", ip=rig.ip(AGENTS[user]), port=rig.port(SIP), user=user,
+        conf.write_text(fill("linphonerc", ip=self.ip, port=rig.port(SIP), user=user,
                              domain=SIP_DOMAIN, proxy=f"{rig.ip(EDGE)}:{rig.port(SIP)}"))
         self.trace = home / "trace"
         self.part = rig.start(f"agent-{user}", ["linphone-daemon", "--config", conf, "--log", self.trace],
@@ -488,8 +488,9 @@ class SipAgent:
                         lambda: next((m for m in self.messages() if m["body"] == body), None), timeout)
 
     def request(self, body):
-        """The request that carried `body`, as it arrived: the text of its head."""
-        for match in re.finditer(r"^(MESSAGE sip:(?s:.*?))\n\n", self._trace(), re.M):
+        """The request that carried `body` to this agent, as it arrived: the text of its head."""
+        pattern = rf"^(MESSAGE sip:{self.user}@{re.escape(self.ip)}(?s:.*?))\n\n"
+        for match in re.finditer(pattern, self._trace(), re.M):
             rest = self._trace()[match.end():]
             if rest.startswith(body):
                 return match.group(1)
