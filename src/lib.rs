@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod addr;
+pub mod body;
 pub mod crossing;
 pub mod ids;
 pub mod now;

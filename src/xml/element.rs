@@ -1,5 +1,6 @@
 //! The tree of one stanza. It borrows from the stanza's text, and owns only what had to be resolved.
 
+use super::chars::same;
 use super::ns;
 use super::scope::Ns;
 use std::borrow::Cow;
@@ -88,7 +89,7 @@ impl<'a> Element<'a> {
 
     /// The value of the attribute `name` in `ns`.
     pub fn attr_ns(&self, name: &str, ns: &str) -> Option<&str> {
-        self.attrs.iter().find(|a| a.name == name && a.ns.as_str() == ns).map(|a| &*a.value)
+        self.attrs.iter().find(|a| same(a.name, name) && same(a.ns.as_str(), ns)).map(|a| &*a.value)
     }
 
     /// The element's own `xml:lang`; what it inherits is the caller's to know.

@@ -19,6 +19,7 @@
 //! This room has no I/O, no clock and no state but the framer's buffer.
 
 mod chars;
+mod declaration;
 pub mod element;
 pub mod error;
 pub mod frame;

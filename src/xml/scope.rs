@@ -1,5 +1,6 @@
 //! Namespace bindings: those a stream header leaves to its stanzas, and the names they bind to.
 
+use super::chars::same;
 use super::ns;
 use std::fmt;
 use std::sync::Arc;
@@ -44,7 +45,7 @@ impl fmt::Debug for Ns<'_> {
 
 impl PartialEq for Ns<'_> {
     fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str()
+        same(self.as_str(), other.as_str())
     }
 }
 
@@ -75,7 +76,7 @@ impl Scope {
     }
 
     pub(super) fn find(&self, prefix: &str) -> Option<&Ns<'static>> {
-        self.bindings.iter().find(|(bound, _)| **bound == *prefix).map(|(_, ns)| ns)
+        self.bindings.iter().find(|(bound, _)| same(bound, prefix)).map(|(_, ns)| ns)
     }
 
     /// Every binding, the empty prefix for the default namespace, in the order of the header.
