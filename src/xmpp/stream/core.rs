@@ -10,6 +10,7 @@ use crate::now::{Mono, Now, Wall};
 use crate::xml::{self, Element, Scope};
 use crate::xmpp::dialback::{Outcome, Verify};
 use crate::xmpp::error::{Condition, StreamCondition, StreamError};
+use crate::xmpp::stanza;
 use crate::xmpp::terms::{Auth, CertVerdict, Pair, PeerIdentity, Realm, Terms};
 use crate::xmpp::{Settings, StreamId, ns};
 use std::collections::VecDeque;
@@ -24,7 +25,7 @@ pub(super) enum Framing {
     Raise,
 }
 
-/// Whether octets had come behind the element at hand when it was read.
+/// Whether more than white space had come behind the element at hand when it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Behind {
     Nothing,
@@ -98,6 +99,7 @@ pub(super) struct Core {
     pub(super) pending: Vec<Pending>,
     pub(super) questions: Vec<Question>,
     pub(super) sasl_failures: u8,
+    pub(super) key_failures: u8,
     /// Initiating: whether the peer speaks dialback.
     pub(super) dialback: Dialback,
     pub(super) times: Times,
@@ -120,11 +122,18 @@ impl Core {
         self.peer.as_ref().map(|peer| peer.judge(domain, now))
     }
 
-    /// Whether stanzas are typed and handed out.
-    pub(super) fn takes_stanzas(&self) -> bool {
-        self.role == Role::Receiving
-            && matches!(self.phase, Phase::Up | Phase::Closing)
-            && !self.pairs.is_empty()
+    /// Whether the element is to be typed and handed out. On a live stream a look at its name tells
+    /// enough: what turns out to be no stanza is an error there in any case.
+    pub(super) fn takes_stanzas(&self, text: &str) -> bool {
+        if self.role != Role::Receiving || self.pairs.is_empty() || !stanza::looks_like_stanza(text) {
+            return false;
+        }
+        match self.phase {
+            Phase::Up => true,
+            Phase::Closing => xml::parse(text, &self.scope, &xml::Limits::default())
+                .is_ok_and(|element| classify(&element) == Input::Stanza),
+            _ => false,
+        }
     }
 
     pub(super) fn is_proven(&self, local: &str, remote: &str) -> bool {

@@ -119,6 +119,7 @@ impl Core {
         }
         self.hang_up(match verdict {
             Some(CertVerdict::Invalid(fault)) if ways.sasl => DownReason::Certificate(fault),
+            Some(CertVerdict::Valid) if ways.sasl && !external => DownReason::ExternalNotOffered,
             Some(_) | None => DownReason::NoWay,
         });
     }
@@ -164,7 +165,7 @@ impl Core {
         }
         let ways = realm.terms(Some(pair.local.as_str()), pair.remote.as_str()).map(Terms::ways);
         let open = ways.is_ok_and(|ways| ways.dialback(self.secured()));
-        if !open || !self.speaks_dialback() {
+        if !open || self.remote.as_ref() != Some(&pair.remote) || !self.speaks_dialback() {
             return Err(SendError::NoDialback);
         }
         if self.pairs.len() + self.pending.len() >= self.settings.pairs {

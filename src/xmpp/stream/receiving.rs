@@ -17,6 +17,9 @@ use crate::xmpp::sasl::{self, SaslCondition};
 use crate::xmpp::stanza;
 use crate::xmpp::terms::{Auth, CertVerdict, Need, Pair, Realm, Refused, Terms, Ways};
 
+/// Keys that one stream may have verified in vain: each costs us a question to another server.
+const KEY_FAILURES_MAX: u8 = 10;
+
 impl Core {
     /// The initial stream header: answered in kind, then features or the error that is due.
     pub(super) fn on_initial_header(&mut self, text: &str, now: Now, realm: &dyn Realm, ids: &mut Ids) {
@@ -283,11 +286,11 @@ impl Core {
                 return None;
             }
         };
-        if !terms.dialback {
-            return None;
-        }
         if !self.secured() && terms.tls == Need::Required {
             self.fail(StreamError::with_text(StreamCondition::PolicyViolation, "TLS is required"));
+            return None;
+        }
+        if !terms.dialback {
             return None;
         }
         if !served {
@@ -318,7 +321,13 @@ impl Core {
         match told {
             Outcome::Valid => self.prove(now, pair, auth),
             Outcome::Invalid => self.hang_up(DownReason::Dialback(Outcome::Invalid)),
-            Outcome::Error(_) => {}
+            Outcome::Error(_) => {
+                self.key_failures = self.key_failures.saturating_add(1);
+                if self.key_failures >= KEY_FAILURES_MAX {
+                    let text = "too many dialback keys that did not verify";
+                    self.fail(StreamError::with_text(StreamCondition::PolicyViolation, text));
+                }
+            }
         }
     }
 }
