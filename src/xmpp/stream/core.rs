@@ -128,12 +128,11 @@ impl Core {
         if self.role != Role::Receiving || self.pairs.is_empty() || !stanza::looks_like_stanza(text) {
             return false;
         }
-        match self.phase {
-            Phase::Up => true,
-            Phase::Closing => xml::parse(text, &self.scope, &xml::Limits::default())
-                .is_ok_and(|element| classify(&element) == Input::Stanza),
-            _ => false,
-        }
+        let is_stanza = || {
+            xml::parse(text, &self.scope, &xml::Limits::default())
+                .is_ok_and(|element| classify(&element) == Input::Stanza)
+        };
+        self.phase == Phase::Up || (self.phase == Phase::Closing && is_stanza())
     }
 
     pub(super) fn is_proven(&self, local: &str, remote: &str) -> bool {
@@ -208,7 +207,6 @@ impl Core {
             to: self.remote.as_ref().map(Domain::as_str),
             id: id.as_ref().map(Id::as_str),
             version: Version::Modern,
-            dialback: Dialback::Declared,
         }
         .write(&mut self.out);
     }
@@ -234,18 +232,17 @@ impl Core {
 
     /// Writes the close tag and waits for the peer's (RFC 6120 §4.4).
     pub(super) fn close(&mut self, now: Now, reason: DownReason) {
-        match self.phase {
-            Phase::Closing | Phase::Closed => {}
-            Phase::Handshake => self.down(reason),
-            _ if !self.greeted => self.down(reason),
-            _ => {
-                self.out.extend_from_slice(b"</stream:stream>");
-                self.phase = Phase::Closing;
-                self.closing = reason;
-                self.times.closing = now.mono + self.settings.close_timeout;
-                self.give_up();
-            }
+        if matches!(self.phase, Phase::Closing | Phase::Closed) {
+            return;
         }
+        if self.phase == Phase::Handshake || !self.greeted {
+            return self.down(reason);
+        }
+        self.out.extend_from_slice(b"</stream:stream>");
+        self.phase = Phase::Closing;
+        self.closing = reason;
+        self.times.closing = now.mono + self.settings.close_timeout;
+        self.give_up();
     }
 
     /// The peer's close tag, the connection's end or the deadline came after our close tag.
@@ -264,9 +261,10 @@ impl Core {
 
     /// The peer's close tag.
     pub(super) fn on_footer(&mut self) {
-        match self.phase {
-            Phase::Closing => self.closed(),
-            _ => self.hang_up(DownReason::PeerClosed),
+        if self.phase == Phase::Closing {
+            self.closed();
+        } else {
+            self.hang_up(DownReason::PeerClosed);
         }
     }
 
@@ -290,7 +288,7 @@ impl Core {
         };
         let input = classify(&element);
         match table::rule(self.role, self.phase, input) {
-            Rule::Drop => {}
+            Rule::Drop => tracing::debug!(stream = self.id.0, ?input, "not asked for"),
             Rule::Refuse(condition) => self.fail(condition),
             Rule::Take => self.take(input, &element, behind, now, realm),
         }

@@ -18,14 +18,12 @@ use crate::xmpp::terms::{Auth, CertVerdict, Need, Pair, Realm, Terms};
 impl Core {
     /// Writes our header.
     pub(super) fn greet(&mut self) {
-        let terms = self.terms.unwrap_or_default();
         self.greeted = true;
         Header {
             from: self.local.as_ref().map_or("", Domain::as_str),
             to: self.remote.as_ref().map(Domain::as_str),
             id: None,
             version: Version::Modern,
-            dialback: if terms.dialback { Dialback::Declared } else { Dialback::Silent },
         }
         .write(&mut self.out);
     }

@@ -261,9 +261,10 @@ impl Stream {
 
     /// The connection has ended, or the TLS handshake has failed.
     pub fn handle_eof(&mut self) {
-        match self.core.phase {
-            Phase::Closing => self.core.closed(),
-            _ => self.core.down(DownReason::Lost),
+        if self.core.phase == Phase::Closing {
+            self.core.closed();
+        } else {
+            self.core.down(DownReason::Lost);
         }
     }
 

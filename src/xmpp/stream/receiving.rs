@@ -5,7 +5,7 @@
 
 use super::core::{Behind, Core, Pending, addresses};
 use super::event::{DownReason, StreamEvent};
-use super::header::{Dialback, Header, Offer, OfferTls, Version};
+use super::header::{Header, Offer, OfferTls, Version};
 use super::table::Phase;
 use crate::addr::Domain;
 use crate::ids::Ids;
@@ -41,14 +41,12 @@ impl Core {
             (_, Some(Ok(_))) => Ok(version),
         });
         let refused = self.learn_terms(realm);
-        let dialback = self.terms.is_none_or(|terms| terms.dialback);
         self.greeted = true;
         Header {
             from: self.local.as_ref().map_or("", Domain::as_str),
             to: self.remote.as_ref().map(Domain::as_str),
             id: Some(&self.stream_id),
             version: *checked.as_ref().unwrap_or(&Version::Modern),
-            dialback: if dialback { Dialback::Declared } else { Dialback::Silent },
         }
         .write(&mut self.out);
         self.scope = open.into_scope();
@@ -318,6 +316,9 @@ impl Core {
             Outcome::Valid | Outcome::Invalid | Outcome::Error(_) => outcome,
         };
         dialback::write_answer(&mut self.out, pair.local.as_str(), pair.remote.as_str(), None, told);
+        if outcome == Outcome::Invalid {
+            tracing::info!(stream = self.id.0, sender = %pair.remote, target = %pair.local, "wrong dialback key");
+        }
         match told {
             Outcome::Valid => self.prove(now, pair, auth),
             Outcome::Invalid => self.hang_up(DownReason::Dialback(Outcome::Invalid)),
