@@ -169,3 +169,187 @@ fn disco_info(node: Option<&str>, context: &IqContext<'_>, out: &mut Vec<u8>) {
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use crate::xml::{self, Limits, Scope};
+    use crate::xmpp::stanza::{self, Typed};
+
+    const CONTEXT: IqContext<'static> =
+        IqContext { name: "stoxd", version: "0.1.0", caps_node: "https://stoxd.example" };
+
+    fn ask(text: &str) -> Option<String> {
+        let element = xml::parse(text, &Scope::server(), &Limits::default()).unwrap();
+        let Ok(Typed::Iq(iq)) = stanza::read(element) else { panic!("no iq: {text}") };
+        let mut out = Vec::new();
+        match answer(&iq, &CONTEXT, &mut out) {
+            Answer::Written => Some(String::from_utf8(out).unwrap()),
+            Answer::None => {
+                assert!(out.is_empty());
+                None
+            }
+        }
+    }
+
+    fn request(to: &str, type_: &str, payload: &str) -> String {
+        format!("<iq from='juliet@xmpp.example/b' to='{to}' id='q&amp;1' type='{type_}'>{payload}</iq>")
+    }
+
+    fn result(to: &str, payload: &str) -> String {
+        format!("<iq from='{to}' to='juliet@xmpp.example/b' id='q&amp;1' type='result'>{payload}</iq>")
+    }
+
+    fn error(to: &str, condition: Condition) -> String {
+        format!(
+            "<iq from='{to}' to='juliet@xmpp.example/b' id='q&amp;1' type='error'><error type='{}'>\
+             <{condition} xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>",
+            condition.default_type().name()
+        )
+    }
+
+    #[test]
+    fn check_137_the_domain_answers_ping_version_and_discovery() {
+        let get = |payload| ask(&request("sip.example", "get", payload)).unwrap();
+        assert_eq!(get("<ping xmlns='urn:xmpp:ping'/>"), result("sip.example", ""));
+        assert_eq!(
+            get("<query xmlns='jabber:iq:version'/>"),
+            result(
+                "sip.example",
+                "<query xmlns='jabber:iq:version'><name>stoxd</name><version>0.1.0</version></query>"
+            )
+        );
+        assert_eq!(
+            get("<query xmlns='http://jabber.org/protocol/disco#items'/>"),
+            result("sip.example", "<query xmlns='http://jabber.org/protocol/disco#items'/>")
+        );
+        assert_eq!(
+            get("<query xmlns='http://jabber.org/protocol/disco#info'/>"),
+            result(
+                "sip.example",
+                "<query xmlns='http://jabber.org/protocol/disco#info'>\
+                 <identity category='gateway' type='sip' name='stoxd'/>\
+                 <identity category='server' type='im' name='stoxd'/>\
+                 <feature var='http://jabber.org/protocol/caps'/>\
+                 <feature var='http://jabber.org/protocol/disco#info'/>\
+                 <feature var='http://jabber.org/protocol/disco#items'/>\
+                 <feature var='jabber:iq:version'/>\
+                 <feature var='jid\\20escaping'/>\
+                 <feature var='urn:xmpp:ping'/></query>"
+            )
+        );
+    }
+
+    #[test]
+    fn check_138_the_caps_node_is_echoed_and_its_hash_is_that_of_the_answer() {
+        // XEP-0115 §5.2.
+        let exodus = Identity { category: "client", type_: "pc", lang: "", name: "Exodus 0.9.1" };
+        let features = [
+            "http://jabber.org/protocol/muc",
+            "http://jabber.org/protocol/disco#info",
+            "http://jabber.org/protocol/disco#items",
+            "http://jabber.org/protocol/caps",
+        ];
+        assert_eq!(caps_ver(&[exodus], &features), "QgayPKawpkPSDYmwT/WM94uAlu0=");
+
+        let ver = caps_ver(&identities(&CONTEXT), &FEATURES);
+        let node = format!("https://stoxd.example#{ver}");
+        let query =
+            |node: &str| format!("<query xmlns='http://jabber.org/protocol/disco#info' node='{node}'/>");
+        let answer = ask(&request("sip.example", "get", &query(&node))).unwrap();
+        assert!(answer.contains(&format!(" node='{node}'>")), "{answer}");
+        // What was answered hashes to what was asked for.
+        let element = xml::parse(&answer, &Scope::server(), &Limits::default()).unwrap();
+        let info = element.child("query", ns::DISCO_INFO).unwrap();
+        let found: Vec<&str> = info.children().filter_map(|child| child.attr("var")).collect();
+        let identities: Vec<Identity<'_>> = info
+            .children()
+            .filter(|child| child.name() == "identity")
+            .map(|child| Identity {
+                category: child.attr("category").unwrap(),
+                type_: child.attr("type").unwrap(),
+                lang: "",
+                name: child.attr("name").unwrap(),
+            })
+            .collect();
+        assert_eq!(caps_ver(&identities, &found), ver);
+        for other in ["https://stoxd.example", "https://stoxd.example#x", "x", ""] {
+            assert_eq!(
+                ask(&request("sip.example", "get", &query(other))).unwrap(),
+                error("sip.example", Condition::ItemNotFound)
+            );
+        }
+        let items = "<query xmlns='http://jabber.org/protocol/disco#items' node='n'/>";
+        assert_eq!(ask(&request("sip.example", "get", items)).unwrap(), result("sip.example", items));
+    }
+
+    #[test]
+    fn check_109_threat_102_every_other_request_gets_one_error_from_the_address_asked() {
+        for payload in [
+            "<vCard xmlns='vcard-temp'/>",
+            "<query xmlns='jabber:iq:register'/>",
+            "<query xmlns='jabber:iq:roster'/>",
+            "<query xmlns='urn:xmpp:mam:2'/>",
+            "<pubsub xmlns='http://jabber.org/protocol/pubsub'/>",
+            "<jingle xmlns='urn:xmpp:jingle:1'/>",
+            "<ping xmlns='urn:x'/>",
+            "<query xmlns='urn:xmpp:ping'/>",
+        ] {
+            for to in ["sip.example", "romeo@sip.example", "romeo@sip.example/phone"] {
+                for type_ in ["get", "set"] {
+                    assert_eq!(
+                        ask(&request(to, type_, payload)).unwrap(),
+                        error(to, Condition::ServiceUnavailable)
+                    );
+                }
+            }
+        }
+        let set = request("sip.example", "set", "<ping xmlns='urn:xmpp:ping'/>");
+        assert_eq!(ask(&set).unwrap(), error("sip.example", Condition::ServiceUnavailable));
+    }
+
+    #[test]
+    fn check_109_answers_are_never_answered_and_malformed_requests_are_bad() {
+        for type_ in ["result", "error"] {
+            assert_eq!(ask(&request("sip.example", type_, "")), None);
+            assert_eq!(ask(&request("sip.example", type_, "<error/>")), None);
+        }
+        let ping = "<ping xmlns='urn:xmpp:ping'/>";
+        let bad = error("sip.example", Condition::BadRequest);
+        for (type_, payload) in [
+            ("get", ""),
+            ("set", ""),
+            ("get", "text"),
+            ("get", &format!("{ping}{ping}")),
+            ("subscribe", ping),
+            ("", ping),
+        ] {
+            assert_eq!(ask(&request("sip.example", type_, payload)).unwrap(), bad, "{type_} {payload}");
+        }
+        let without_id =
+            "<iq from='juliet@xmpp.example/b' to='sip.example' type='get'><ping xmlns='urn:xmpp:ping'/></iq>";
+        assert!(ask(without_id).unwrap().contains("id='' type='error'"));
+        let without_type =
+            "<iq from='a@xmpp.example' to='sip.example' id='1'><ping xmlns='urn:xmpp:ping'/></iq>";
+        assert!(ask(without_type).unwrap().contains("<bad-request"));
+    }
+
+    #[test]
+    fn check_140_users_are_answered_alike_whoever_and_whatever_they_are() {
+        for payload in [
+            "<query xmlns='http://jabber.org/protocol/disco#info'/>",
+            "<query xmlns='http://jabber.org/protocol/disco#items'/>",
+            "<query xmlns='jabber:iq:version'/>",
+            "<ping xmlns='urn:xmpp:ping'/>",
+            "<query xmlns='jabber:iq:last'/>",
+        ] {
+            for to in ["romeo@sip.example", "nobody@sip.example", "romeo@sip.example/x", "sip.example/x"] {
+                assert_eq!(
+                    ask(&request(to, "get", payload)).unwrap(),
+                    error(to, Condition::ServiceUnavailable)
+                );
+            }
+        }
+    }
+}

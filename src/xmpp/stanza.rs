@@ -226,3 +226,75 @@ pub(super) fn read(element: Element<'_>) -> Result<Typed<'_>, StreamCondition> {
         None => Typed::Iq(Iq { from, to, element }),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use crate::xml::{Limits, Scope};
+
+    fn typed(text: &str) -> Result<Typed<'_>, StreamCondition> {
+        read(xml::parse(text, &Scope::server(), &Limits::default()).unwrap())
+    }
+
+    fn stanza(text: &str) -> Stanza<'_> {
+        match typed(text) {
+            Ok(Typed::Stanza(stanza)) => stanza,
+            Ok(Typed::Iq(_)) | Err(_) => panic!("no stanza: {text}"),
+        }
+    }
+
+    #[test]
+    fn a_message_and_a_presence_say_what_crosses() {
+        for (name, kind) in [("message", Kind::Message), ("presence", Kind::Presence)] {
+            let text = format!("<{name} from='A@x.example/R' to='b@y.example'/>");
+            let stanza = stanza(&text);
+            let crossing = stanza.crossing();
+            assert_eq!((crossing.kind, crossing.direction), (kind, Direction::XmppToSip));
+            assert_eq!(
+                (crossing.sender.as_str(), crossing.target.as_str()),
+                ("a@x.example/R", "b@y.example")
+            );
+        }
+        assert!(matches!(typed("<iq from='x.example' to='y.example'/>"), Ok(Typed::Iq(_))));
+    }
+
+    #[test]
+    fn unknown_types_of_messages_are_normal_and_of_presence_are_none() {
+        let of = |name: &str, attributes: &str| format!("<{name} from='a@x' to='b@y' {attributes}/>");
+        for (attributes, expected) in [
+            ("", MessageType::Normal),
+            ("type='normal'", MessageType::Normal),
+            ("type='chat'", MessageType::Chat),
+            ("type='groupchat'", MessageType::Groupchat),
+            ("type='headline'", MessageType::Headline),
+            ("type='error'", MessageType::Error),
+            ("type='Chat'", MessageType::Normal),
+        ] {
+            assert_eq!(stanza(&of("message", attributes)).message_type(), expected);
+        }
+        for (attributes, expected) in [
+            ("", Some(PresenceType::Available)),
+            ("type='unavailable'", Some(PresenceType::Unavailable)),
+            ("type='subscribe'", Some(PresenceType::Subscribe)),
+            ("type='subscribed'", Some(PresenceType::Subscribed)),
+            ("type='unsubscribe'", Some(PresenceType::Unsubscribe)),
+            ("type='unsubscribed'", Some(PresenceType::Unsubscribed)),
+            ("type='probe'", Some(PresenceType::Probe)),
+            ("type='error'", Some(PresenceType::Error)),
+            ("type='available'", None),
+        ] {
+            assert_eq!(stanza(&of("presence", attributes)).presence_type(), expected);
+        }
+    }
+
+    #[test]
+    fn the_cheap_look_sees_the_three_names_alone() {
+        for text in ["<message>", "<message a=", "<presence/>", "<iq\n", "<iq\t", "<iq\r\n"] {
+            assert!(looks_like_stanza(text), "{text}");
+        }
+        for text in ["<messages>", "<iq", "<s:iq>", "<db:result>", "iq>", "<iq:x>", "<IQ>"] {
+            assert!(!looks_like_stanza(text), "{text}");
+        }
+    }
+}

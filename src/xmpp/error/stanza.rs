@@ -254,3 +254,120 @@ pub fn read_error<'e>(stanza: &'e Element<'_>) -> StanzaError<'e> {
         address,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use crate::xml::{Limits, Scope};
+
+    fn parse(text: &str) -> Element<'_> {
+        xml::parse(text, &Scope::server(), &Limits::default()).unwrap()
+    }
+
+    fn message() -> Answered<'static> {
+        Answered { element: "message", from: "a@x/r", to: "b@y", id: Some("i<1"), type_: Some("chat") }
+    }
+
+    fn written(answered: &Answered<'_>, error: &StanzaError<'_>) -> Option<String> {
+        let mut out = Vec::new();
+        write_error(&mut out, answered, error).then(|| String::from_utf8(out.clone()).unwrap()).or_else(
+            || {
+                assert!(out.is_empty());
+                None
+            },
+        )
+    }
+
+    #[test]
+    fn check_108_every_condition_has_the_type_of_the_rfc() {
+        use ErrorType::{Auth, Cancel, Modify, Wait};
+        let expected = [
+            ("bad-request", Modify),
+            ("conflict", Cancel),
+            ("feature-not-implemented", Cancel),
+            ("forbidden", Auth),
+            ("gone", Cancel),
+            ("internal-server-error", Cancel),
+            ("item-not-found", Cancel),
+            ("jid-malformed", Modify),
+            ("not-acceptable", Modify),
+            ("not-allowed", Cancel),
+            ("not-authorized", Auth),
+            ("policy-violation", Modify),
+            ("recipient-unavailable", Wait),
+            ("redirect", Modify),
+            ("registration-required", Auth),
+            ("remote-server-not-found", Cancel),
+            ("remote-server-timeout", Wait),
+            ("resource-constraint", Wait),
+            ("service-unavailable", Cancel),
+            ("subscription-required", Auth),
+            ("undefined-condition", Cancel),
+            ("unexpected-request", Wait),
+        ];
+        let found: Vec<_> = Condition::ALL.iter().map(|c| (c.name(), c.default_type())).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn check_108_errors_and_results_are_never_answered() {
+        let error = StanzaError::from(Condition::Forbidden);
+        for element in ["message", "presence", "iq"] {
+            assert_eq!(written(&Answered { element, type_: Some("error"), ..message() }, &error), None);
+        }
+        let result = |element| written(&Answered { element, type_: Some("result"), ..message() }, &error);
+        assert_eq!(result("iq"), None);
+        assert!(result("message").is_some());
+    }
+
+    #[test]
+    fn an_error_stanza_swaps_the_addresses_and_echoes_the_id() {
+        assert_eq!(
+            written(&message(), &StanzaError::with_text(Condition::NotAllowed, "a & b")).unwrap(),
+            "<message from='b@y' to='a@x/r' id='i&lt;1' type='error'><error type='cancel'>\
+             <not-allowed xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>\
+             <text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas' xml:lang='en'>a &amp; b</text></error></message>"
+        );
+        let without = |element| {
+            let answered = Answered { element, id: None, type_: None, ..message() };
+            written(&answered, &StanzaError::from(Condition::BadRequest)).unwrap()
+        };
+        assert!(!without("presence").contains("id="));
+        assert!(without("iq").contains(" id='' "));
+    }
+
+    #[test]
+    fn every_error_is_read_as_it_was_written() {
+        for condition in Condition::ALL {
+            assert_eq!(Condition::from_name(condition.name()), Some(*condition));
+            let address = match condition {
+                Condition::Gone | Condition::Redirect => Some(Cow::Borrowed("xmpp:c@z?a&b")),
+                _ => None,
+            };
+            let error = StanzaError { address, ..StanzaError::with_text(*condition, "tëxt") };
+            let text = written(&message(), &error).unwrap();
+            assert_eq!(read_error(&parse(&text)), error);
+        }
+    }
+
+    #[test]
+    fn what_an_error_lacks_is_undefined() {
+        for text in [
+            "<message type='error'/>",
+            "<message type='error'><error/></message>",
+            "<message type='error'><error type='cancel'><new xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>",
+            "<message type='error'><error type='cancel'><forbidden xmlns='urn:x'/></error></message>",
+            "<message type='error'><error xmlns='urn:x'><forbidden xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>",
+        ] {
+            assert_eq!(read_error(&parse(text)), StanzaError::from(Condition::UndefinedCondition), "{text}");
+        }
+        // An unknown type is the usual one; a deviating one is kept.
+        for (type_, expected) in [("strange", ErrorType::Auth), ("wait", ErrorType::Wait)] {
+            let text = format!(
+                "<iq type='error'><error type='{type_}'><forbidden xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
+            );
+            assert_eq!(read_error(&parse(&text)).type_, expected);
+        }
+    }
+}

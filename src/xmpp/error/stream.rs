@@ -200,3 +200,41 @@ fn clipped(text: &str) -> &str {
     let end = (0..=TEXT_MAX.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     text.get(..end).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use crate::xml::{Limits, Scope};
+
+    fn round_trip(error: &StreamError) -> StreamError {
+        let mut out = Vec::new();
+        error.write(&mut out);
+        let text = String::from_utf8(out).unwrap();
+        StreamError::read(&xml::parse(&text, &Scope::server(), &Limits::default()).unwrap())
+    }
+
+    #[test]
+    fn every_condition_is_read_as_it_was_written() {
+        assert_eq!(StreamCondition::ALL.len(), 25);
+        for condition in StreamCondition::ALL {
+            assert_eq!(StreamCondition::from_name(condition.name()), Some(*condition));
+            let error =
+                StreamError { too_big: TooBig::Yes, ..StreamError::with_text(*condition, "<why> & how") };
+            assert_eq!(round_trip(&error), error);
+            assert_eq!(round_trip(&StreamError::from(*condition)), StreamError::from(*condition));
+        }
+    }
+
+    #[test]
+    fn an_unknown_condition_is_undefined_and_a_long_text_is_cut() {
+        let text = "ü".repeat(400);
+        let source = format!(
+            "<stream:error><new xmlns='urn:ietf:params:xml:ns:xmpp-streams'/><reset xmlns='urn:x'/>\
+             <text xmlns='urn:ietf:params:xml:ns:xmpp-streams'>x{text}</text></stream:error>"
+        );
+        let error = StreamError::read(&xml::parse(&source, &Scope::server(), &Limits::default()).unwrap());
+        assert_eq!(error.condition, StreamCondition::UndefinedCondition);
+        assert_eq!(error.text.unwrap().len(), 511);
+    }
+}

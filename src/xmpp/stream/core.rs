@@ -10,6 +10,7 @@ use crate::now::{Mono, Now, Wall};
 use crate::xml::{self, Element, Scope};
 use crate::xmpp::dialback::{Outcome, Verify};
 use crate::xmpp::error::{Condition, StreamCondition, StreamError};
+use crate::xmpp::stanza;
 use crate::xmpp::terms::{Auth, CertVerdict, Pair, PeerIdentity, Realm, Terms};
 use crate::xmpp::{Settings, StreamId, ns};
 use std::collections::VecDeque;
@@ -24,7 +25,7 @@ pub(super) enum Framing {
     Raise,
 }
 
-/// Whether octets had come behind the element at hand when it was read.
+/// Whether more than white space had come behind the element at hand when it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Behind {
     Nothing,
@@ -98,6 +99,7 @@ pub(super) struct Core {
     pub(super) pending: Vec<Pending>,
     pub(super) questions: Vec<Question>,
     pub(super) sasl_failures: u8,
+    pub(super) key_failures: u8,
     /// Initiating: whether the peer speaks dialback.
     pub(super) dialback: Dialback,
     pub(super) times: Times,
@@ -120,11 +122,17 @@ impl Core {
         self.peer.as_ref().map(|peer| peer.judge(domain, now))
     }
 
-    /// Whether stanzas are typed and handed out.
-    pub(super) fn takes_stanzas(&self) -> bool {
-        self.role == Role::Receiving
-            && matches!(self.phase, Phase::Up | Phase::Closing)
-            && !self.pairs.is_empty()
+    /// Whether the element is to be typed and handed out. On a live stream a look at its name tells
+    /// enough: what turns out to be no stanza is an error there in any case.
+    pub(super) fn takes_stanzas(&self, text: &str) -> bool {
+        if self.role != Role::Receiving || self.pairs.is_empty() || !stanza::looks_like_stanza(text) {
+            return false;
+        }
+        let is_stanza = || {
+            xml::parse(text, &self.scope, &xml::Limits::default())
+                .is_ok_and(|element| classify(&element) == Input::Stanza)
+        };
+        self.phase == Phase::Up || (self.phase == Phase::Closing && is_stanza())
     }
 
     pub(super) fn is_proven(&self, local: &str, remote: &str) -> bool {
@@ -199,7 +207,6 @@ impl Core {
             to: self.remote.as_ref().map(Domain::as_str),
             id: id.as_ref().map(Id::as_str),
             version: Version::Modern,
-            dialback: Dialback::Declared,
         }
         .write(&mut self.out);
     }
@@ -225,18 +232,17 @@ impl Core {
 
     /// Writes the close tag and waits for the peer's (RFC 6120 §4.4).
     pub(super) fn close(&mut self, now: Now, reason: DownReason) {
-        match self.phase {
-            Phase::Closing | Phase::Closed => {}
-            Phase::Handshake => self.down(reason),
-            _ if !self.greeted => self.down(reason),
-            _ => {
-                self.out.extend_from_slice(b"</stream:stream>");
-                self.phase = Phase::Closing;
-                self.closing = reason;
-                self.times.closing = now.mono + self.settings.close_timeout;
-                self.give_up();
-            }
+        if matches!(self.phase, Phase::Closing | Phase::Closed) {
+            return;
         }
+        if self.phase == Phase::Handshake || !self.greeted {
+            return self.down(reason);
+        }
+        self.out.extend_from_slice(b"</stream:stream>");
+        self.phase = Phase::Closing;
+        self.closing = reason;
+        self.times.closing = now.mono + self.settings.close_timeout;
+        self.give_up();
     }
 
     /// The peer's close tag, the connection's end or the deadline came after our close tag.
@@ -255,9 +261,10 @@ impl Core {
 
     /// The peer's close tag.
     pub(super) fn on_footer(&mut self) {
-        match self.phase {
-            Phase::Closing => self.closed(),
-            _ => self.hang_up(DownReason::PeerClosed),
+        if self.phase == Phase::Closing {
+            self.closed();
+        } else {
+            self.hang_up(DownReason::PeerClosed);
         }
     }
 
@@ -281,7 +288,7 @@ impl Core {
         };
         let input = classify(&element);
         match table::rule(self.role, self.phase, input) {
-            Rule::Drop => {}
+            Rule::Drop => tracing::debug!(stream = self.id.0, ?input, "not asked for"),
             Rule::Refuse(condition) => self.fail(condition),
             Rule::Take => self.take(input, &element, behind, now, realm),
         }

@@ -81,6 +81,10 @@ pub enum DownReason {
     /// The peer's certificate is needed and not good enough.
     #[error("certificate: {0}")]
     Certificate(CertFault),
+    /// The peer does not offer SASL EXTERNAL, as one that does not accept our certificate, and the
+    /// terms leave nothing else.
+    #[error("the peer does not offer SASL EXTERNAL to our certificate")]
+    ExternalNotOffered,
     /// The peer refused SASL EXTERNAL, and the terms leave nothing else.
     #[error("SASL refused by the peer: {0}")]
     Sasl(SaslCondition),
@@ -113,6 +117,7 @@ impl DownReason {
             | Self::CertificateExpired
             | Self::Tls
             | Self::Certificate(_)
+            | Self::ExternalNotOffered
             | Self::Sasl(_)
             | Self::NoWay => Condition::RemoteServerTimeout,
         }

@@ -28,19 +28,17 @@ pub(super) struct Header<'a> {
     /// Of a response header alone.
     pub(super) id: Option<&'a str>,
     pub(super) version: Version,
-    pub(super) dialback: Dialback,
 }
 
 impl Header<'_> {
     /// Appends the XML declaration and the header.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
+        // The prefix `db` is declared whatever the terms: a further pair may be under other terms, and
+        // an undeclared prefix would break the stream.
         out.extend_from_slice(
             b"<?xml version='1.0'?><stream:stream xmlns='jabber:server' \
-              xmlns:stream='http://etherx.jabber.org/streams'",
+              xmlns:stream='http://etherx.jabber.org/streams' xmlns:db='jabber:server:dialback'",
         );
-        if self.dialback == Dialback::Declared {
-            out.extend_from_slice(b" xmlns:db='jabber:server:dialback'");
-        }
         if let Some(id) = self.id {
             xml::write::attr(out, "id", id);
         }

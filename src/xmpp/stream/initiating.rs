@@ -18,14 +18,12 @@ use crate::xmpp::terms::{Auth, CertVerdict, Need, Pair, Realm, Terms};
 impl Core {
     /// Writes our header.
     pub(super) fn greet(&mut self) {
-        let terms = self.terms.unwrap_or_default();
         self.greeted = true;
         Header {
             from: self.local.as_ref().map_or("", Domain::as_str),
             to: self.remote.as_ref().map(Domain::as_str),
             id: None,
             version: Version::Modern,
-            dialback: if terms.dialback { Dialback::Declared } else { Dialback::Silent },
         }
         .write(&mut self.out);
     }
@@ -119,6 +117,7 @@ impl Core {
         }
         self.hang_up(match verdict {
             Some(CertVerdict::Invalid(fault)) if ways.sasl => DownReason::Certificate(fault),
+            Some(CertVerdict::Valid) if ways.sasl && !external => DownReason::ExternalNotOffered,
             Some(_) | None => DownReason::NoWay,
         });
     }
@@ -164,7 +163,7 @@ impl Core {
         }
         let ways = realm.terms(Some(pair.local.as_str()), pair.remote.as_str()).map(Terms::ways);
         let open = ways.is_ok_and(|ways| ways.dialback(self.secured()));
-        if !open || !self.speaks_dialback() {
+        if !open || self.remote.as_ref() != Some(&pair.remote) || !self.speaks_dialback() {
             return Err(SendError::NoDialback);
         }
         if self.pairs.len() + self.pending.len() >= self.settings.pairs {

@@ -137,6 +137,7 @@ impl Stream {
                 pending: Vec::new(),
                 questions: Vec::new(),
                 sasl_failures: 0,
+                key_failures: 0,
                 dialback: Dialback::Silent,
                 times: Times {
                     setup: now.mono + setup,
@@ -190,11 +191,13 @@ impl Stream {
                     self.core.times.heard = now.mono;
                     self.text.clear();
                     self.text.push_str(text);
-                    if self.core.takes_stanzas() && stanza::looks_like_stanza(&self.text) {
+                    if self.core.takes_stanzas(&self.text) {
                         break;
                     }
-                    let behind =
-                        if self.framer.unread().is_empty() { Behind::Nothing } else { Behind::Octets };
+                    let behind = match self.framer.unread().trim_ascii() {
+                        [] => Behind::Nothing,
+                        [..] => Behind::Octets,
+                    };
                     self.core.on_element(&self.text, behind, now, realm);
                 }
             }
@@ -258,9 +261,10 @@ impl Stream {
 
     /// The connection has ended, or the TLS handshake has failed.
     pub fn handle_eof(&mut self) {
-        match self.core.phase {
-            Phase::Closing => self.core.closed(),
-            _ => self.core.down(DownReason::Lost),
+        if self.core.phase == Phase::Closing {
+            self.core.closed();
+        } else {
+            self.core.down(DownReason::Lost);
         }
     }
 
@@ -323,12 +327,13 @@ impl Stream {
         }
     }
 
-    /// Initiating: offers the peer a further pair of ours by dialback, on an established stream
-    /// (XEP-0220 §2.6.1). [`StreamEvent::Up`] or [`StreamEvent::PairRefused`] follows.
+    /// Initiating: offers the peer a further domain of ours by dialback, on an established stream to
+    /// that same domain of the peer's (XEP-0220 §2.6.1). [`StreamEvent::Up`] or
+    /// [`StreamEvent::PairRefused`] follows.
     ///
     /// # Errors
-    /// [`SendError::NotOpen`], [`SendError::NoDialback`] if the terms or the peer exclude it,
-    /// [`SendError::Full`].
+    /// [`SendError::NotOpen`]; [`SendError::NoDialback`] if the terms or the peer exclude it, or the
+    /// pair is for another domain of the peer's; [`SendError::Full`].
     pub fn propose(&mut self, now: Now, pair: Pair, realm: &dyn Realm) -> Result<(), SendError> {
         match self.core.role {
             Role::Initiating => self.core.propose(pair, now, realm),

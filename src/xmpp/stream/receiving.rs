@@ -5,7 +5,7 @@
 
 use super::core::{Behind, Core, Pending, addresses};
 use super::event::{DownReason, StreamEvent};
-use super::header::{Dialback, Header, Offer, OfferTls, Version};
+use super::header::{Header, Offer, OfferTls, Version};
 use super::table::Phase;
 use crate::addr::Domain;
 use crate::ids::Ids;
@@ -16,6 +16,9 @@ use crate::xmpp::error::{Condition, StreamCondition, StreamError};
 use crate::xmpp::sasl::{self, SaslCondition};
 use crate::xmpp::stanza;
 use crate::xmpp::terms::{Auth, CertVerdict, Need, Pair, Realm, Refused, Terms, Ways};
+
+/// Keys that one stream may have verified in vain: each costs us a question to another server.
+const KEY_FAILURES_MAX: u8 = 10;
 
 impl Core {
     /// The initial stream header: answered in kind, then features or the error that is due.
@@ -38,14 +41,12 @@ impl Core {
             (_, Some(Ok(_))) => Ok(version),
         });
         let refused = self.learn_terms(realm);
-        let dialback = self.terms.is_none_or(|terms| terms.dialback);
         self.greeted = true;
         Header {
             from: self.local.as_ref().map_or("", Domain::as_str),
             to: self.remote.as_ref().map(Domain::as_str),
             id: Some(&self.stream_id),
             version: *checked.as_ref().unwrap_or(&Version::Modern),
-            dialback: if dialback { Dialback::Declared } else { Dialback::Silent },
         }
         .write(&mut self.out);
         self.scope = open.into_scope();
@@ -283,11 +284,11 @@ impl Core {
                 return None;
             }
         };
-        if !terms.dialback {
-            return None;
-        }
         if !self.secured() && terms.tls == Need::Required {
             self.fail(StreamError::with_text(StreamCondition::PolicyViolation, "TLS is required"));
+            return None;
+        }
+        if !terms.dialback {
             return None;
         }
         if !served {
@@ -315,10 +316,19 @@ impl Core {
             Outcome::Valid | Outcome::Invalid | Outcome::Error(_) => outcome,
         };
         dialback::write_answer(&mut self.out, pair.local.as_str(), pair.remote.as_str(), None, told);
+        if outcome == Outcome::Invalid {
+            tracing::info!(stream = self.id.0, sender = %pair.remote, target = %pair.local, "wrong dialback key");
+        }
         match told {
             Outcome::Valid => self.prove(now, pair, auth),
             Outcome::Invalid => self.hang_up(DownReason::Dialback(Outcome::Invalid)),
-            Outcome::Error(_) => {}
+            Outcome::Error(_) => {
+                self.key_failures = self.key_failures.saturating_add(1);
+                if self.key_failures >= KEY_FAILURES_MAX {
+                    let text = "too many dialback keys that did not verify";
+                    self.fail(StreamError::with_text(StreamCondition::PolicyViolation, text));
+                }
+            }
         }
     }
 }

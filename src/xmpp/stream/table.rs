@@ -154,67 +154,115 @@ pub enum Rule {
 
 /// The table.
 pub fn rule(role: Role, phase: Phase, input: Input) -> Rule {
+    match (phase, role) {
+        (Phase::Handshake | Phase::Closed, _) => Rule::Drop,
+        (Phase::Header, _) => before_header(input),
+        (Phase::Closing, role) => after_close(role, input),
+        (_, Role::Receiving) => receiving(phase, input),
+        (_, Role::Initiating) => initiating(phase, input),
+    }
+}
+
+/// The framer yields nothing but a header or an error before the header.
+fn before_header(input: Input) -> Rule {
+    match input {
+        Input::Header | Input::Footer => Rule::Take,
+        Input::Stanza => Rule::Refuse(StreamCondition::NotAuthorized),
+        Input::Features
+        | Input::StartTls
+        | Input::Proceed
+        | Input::TlsFailure
+        | Input::Auth
+        | Input::SaslReply
+        | Input::Challenge
+        | Input::Success
+        | Input::SaslFailure
+        | Input::ResultAsk
+        | Input::ResultAnswer
+        | Input::VerifyAsk
+        | Input::VerifyAnswer
+        | Input::StreamError
+        | Input::WrongNamespace
+        | Input::Prefixed
+        | Input::Foreign => Rule::Refuse(StreamCondition::NotWellFormed),
+    }
+}
+
+/// RFC 6120 §4.4: what is on its way when our close tag leaves is still processed, not answered.
+fn after_close(role: Role, input: Input) -> Rule {
+    match input {
+        Input::Footer | Input::StreamError => Rule::Take,
+        Input::Stanza if role == Role::Receiving => Rule::Take,
+        Input::Stanza
+        | Input::Header
+        | Input::Features
+        | Input::StartTls
+        | Input::Proceed
+        | Input::TlsFailure
+        | Input::Auth
+        | Input::SaslReply
+        | Input::Challenge
+        | Input::Success
+        | Input::SaslFailure
+        | Input::ResultAsk
+        | Input::ResultAnswer
+        | Input::VerifyAsk
+        | Input::VerifyAnswer
+        | Input::WrongNamespace
+        | Input::Prefixed
+        | Input::Foreign => Rule::Drop,
+    }
+}
+
+/// Clear, Secure and Up.
+fn receiving(phase: Phase, input: Input) -> Rule {
     use Rule::{Drop, Refuse, Take};
     use StreamCondition as C;
-    match phase {
-        Phase::Handshake | Phase::Closed => return Drop,
-        Phase::Closing => {
-            return match input {
-                Input::Footer | Input::StreamError => Take,
-                // RFC 6120 §4.4: what is on its way after our close tag is still processed.
-                Input::Stanza if role == Role::Receiving => Take,
-                _ => Drop,
-            };
-        }
-        Phase::Header => {
-            return match input {
-                Input::Header | Input::Footer => Take,
-                Input::Stanza => Refuse(C::NotAuthorized),
-                _ => Refuse(C::NotWellFormed),
-            };
-        }
-        Phase::Clear
-        | Phase::Secure
-        | Phase::Features
-        | Phase::Proceed
-        | Phase::Success
-        | Phase::Result
-        | Phase::Ready
-        | Phase::Up => {}
-    }
     match input {
-        Input::Footer | Input::StreamError => return Take,
-        Input::Header => return Refuse(C::NotWellFormed),
-        Input::WrongNamespace => return Refuse(C::InvalidNamespace),
-        Input::Prefixed => return Refuse(C::BadNamespacePrefix),
-        Input::Foreign => return Refuse(C::UnsupportedStanzaType),
-        _ => {}
+        Input::Footer | Input::StreamError => Take,
+        Input::StartTls | Input::ResultAsk | Input::VerifyAsk => Take,
+        // Nothing was asked on a stream that others opened (XEP-0220 §3.1).
+        Input::ResultAnswer | Input::VerifyAnswer => Drop,
+        Input::Auth | Input::SaslReply if phase == Phase::Secure => Take,
+        Input::Auth | Input::SaslReply => Refuse(C::PolicyViolation),
+        Input::Stanza if phase == Phase::Up => Take,
+        Input::Stanza => Refuse(C::NotAuthorized),
+        Input::Header => Refuse(C::NotWellFormed),
+        Input::WrongNamespace => Refuse(C::InvalidNamespace),
+        Input::Prefixed => Refuse(C::BadNamespacePrefix),
+        Input::Features
+        | Input::Proceed
+        | Input::TlsFailure
+        | Input::Challenge
+        | Input::Success
+        | Input::SaslFailure
+        | Input::Foreign => Refuse(C::UnsupportedStanzaType),
     }
-    match role {
-        Role::Receiving => match input {
-            Input::Stanza if phase == Phase::Up => Take,
-            Input::Stanza => Refuse(C::NotAuthorized),
-            Input::StartTls => Take,
-            Input::Auth | Input::SaslReply if phase == Phase::Secure => Take,
-            Input::Auth | Input::SaslReply => Refuse(C::PolicyViolation),
-            Input::ResultAsk | Input::VerifyAsk => Take,
-            // Nothing was asked on a stream that others opened (XEP-0220 §3.1).
-            Input::ResultAnswer | Input::VerifyAnswer => Drop,
-            _ => Refuse(C::UnsupportedStanzaType),
-        },
-        Role::Initiating => match (phase, input) {
-            // Stanzas go one way on a stream (RFC 6120 §4.5).
-            (_, Input::Stanza) => Refuse(C::NotAuthorized),
-            (Phase::Features, Input::Features) => Take,
-            // RFC 6120 §4.3.5: features may be repeated once negotiation is complete.
-            (Phase::Result | Phase::Ready | Phase::Up, Input::Features) => Drop,
-            (Phase::Proceed, Input::Proceed | Input::TlsFailure) => Take,
-            (Phase::Success, Input::Success | Input::SaslFailure) => Take,
-            (Phase::Result | Phase::Up, Input::ResultAnswer) => Take,
-            (Phase::Ready | Phase::Up, Input::VerifyAnswer) => Take,
-            // Unsolicited, or a peer that takes our stream for its own (XEP-0220 §3.1).
-            (_, Input::ResultAnswer | Input::VerifyAnswer | Input::ResultAsk | Input::VerifyAsk) => Drop,
-            _ => Refuse(C::UnsupportedStanzaType),
-        },
+}
+
+/// Features, Proceed, Success, Result, Ready and Up.
+fn initiating(phase: Phase, input: Input) -> Rule {
+    use Rule::{Drop, Refuse, Take};
+    use StreamCondition as C;
+    let in_any = |phases: &[Phase], or: Rule| if phases.contains(&phase) { Take } else { or };
+    let unsupported = Refuse(C::UnsupportedStanzaType);
+    match input {
+        Input::Footer | Input::StreamError => Take,
+        // RFC 6120 §4.3.5: features may be repeated once negotiation is complete.
+        Input::Features if matches!(phase, Phase::Result | Phase::Ready | Phase::Up) => Drop,
+        Input::Features => in_any(&[Phase::Features], unsupported),
+        Input::Proceed | Input::TlsFailure => in_any(&[Phase::Proceed], unsupported),
+        Input::Success | Input::SaslFailure => in_any(&[Phase::Success], unsupported),
+        // Elsewhere unsolicited (XEP-0220 §3.1).
+        Input::ResultAnswer => in_any(&[Phase::Result, Phase::Up], Drop),
+        Input::VerifyAnswer => in_any(&[Phase::Ready, Phase::Up], Drop),
+        // The peer takes our stream for its own.
+        Input::ResultAsk | Input::VerifyAsk => Drop,
+        // Stanzas go one way on a stream (RFC 6120 §4.5).
+        Input::Stanza => Refuse(C::NotAuthorized),
+        Input::Header => Refuse(C::NotWellFormed),
+        Input::WrongNamespace => Refuse(C::InvalidNamespace),
+        Input::Prefixed => Refuse(C::BadNamespacePrefix),
+        Input::StartTls | Input::Auth | Input::SaslReply | Input::Challenge | Input::Foreign => unsupported,
     }
 }
