@@ -10,6 +10,8 @@
 
 pub mod check;
 pub mod policy_test;
+#[cfg(test)]
+mod tests;
 
 /// Exit codes of all verbs.
 pub mod exit {
