@@ -12,6 +12,8 @@ pub mod check;
 pub mod cli;
 pub mod control;
 pub mod policy_test;
+#[cfg(test)]
+mod tests;
 
 /// Exit codes of all verbs.
 pub mod exit {

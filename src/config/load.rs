@@ -74,3 +74,68 @@ fn fault(error: std::io::Error) -> FileFault {
         _ => FileFault::Other(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    const DAEMON: &str = r#"
+[gateway]
+name = "gw.contoso.example"
+[[domain]]
+name = "contoso.example"
+[[tls.certificate]]
+id = "contoso"
+chain = "contoso.crt"
+key = "contoso.key"
+[[sip.peer]]
+name = "edge"
+domains = ["contoso.example"]
+"#;
+
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text, mode) in [
+            ("stoxd.toml", DAEMON, 0o644),
+            ("policy.toml", "", 0o644),
+            ("contoso.crt", "", 0o644),
+            ("contoso.key", "", 0o600),
+        ] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn threat_174_the_bits_of_the_file_itself_count_behind_a_link_too() {
+        let folder = folder();
+        let path = folder.path().join("stoxd.toml");
+        assert!(load(&path).is_ok());
+        let key = folder.path().join("contoso.key");
+        std::fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(load(&path).unwrap_err()[0].message, "everybody can read \"contoso.key\"");
+        std::fs::rename(&key, folder.path().join("real.key")).unwrap();
+        symlink(folder.path().join("real.key"), &key).unwrap();
+        assert_eq!(load(&path).unwrap_err()[0].message, "everybody can read \"contoso.key\"");
+    }
+
+    #[test]
+    fn threat_172_what_is_no_file_of_text_is_refused() {
+        let folder = folder();
+        let policy = folder.path().join("policy.toml");
+        std::fs::write(&policy, [0xff, 0xfe]).unwrap();
+        assert_eq!(Disk.read(&policy, 10), Err(FileFault::NotText));
+        assert_eq!(load(&folder.path().join("stoxd.toml")).unwrap_err()[0].label, "it is not UTF-8");
+        std::fs::write(&policy, "0123456789").unwrap();
+        assert_eq!(Disk.read(&policy, 9), Err(FileFault::TooLarge(9)));
+        assert_eq!(Disk.read(&policy, 10).as_deref(), Ok("0123456789"));
+        assert_eq!(Disk.read(folder.path(), 10), Err(FileFault::NotAFile));
+        assert_eq!(Disk.mode(Path::new("/dev/zero")), Err(FileFault::NotAFile));
+        assert_eq!(Disk.mode(&folder.path().join("none")), Err(FileFault::Missing));
+    }
+}

@@ -114,8 +114,9 @@ impl Source {
         let line = self.line_of(span.start);
         let start = self.lines.get(line as usize - 1).copied().unwrap_or(0);
         let text = self.text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
-        let before = self.text.get(start..span.start).unwrap_or_default().chars().count();
-        let meant = self.text.get(span.clone()).unwrap_or_default();
+        let (from, to) = (self.text.floor_char_boundary(span.start), self.text.floor_char_boundary(span.end));
+        let before = self.text.get(start..from).unwrap_or_default().chars().count();
+        let meant = self.text.get(from..to).unwrap_or_default();
         let meant = meant.lines().next().unwrap_or_default().chars().count();
         Place::in_line(line, text, before, meant)
     }
@@ -296,7 +297,7 @@ mod tests {
         let place = source.place(&span);
         assert!(place.text.chars().count() <= MAX_SHOWN);
         assert!(!place.text.contains(['\u{1b}', '\u{202e}']));
-        assert_eq!(place.lead, 80);
+        assert_eq!((place.lead, place.column), (80, 510));
         assert_eq!(quoted("a\u{7}b"), "\"a\u{fffd}b\"");
         let report = Report::default();
         for n in 0..150 {

@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_senders_takes_no_memory_and_spares_who_owes_most() {
+    fn check_168_a_flood_of_senders_takes_no_memory_and_spares_who_owes_most() {
         let mut bench = Bench::new(0, 2);
         let before = bench.budgets.senders.sets.len();
         for _ in 0..2 {

@@ -19,6 +19,8 @@ pub mod gate;
 pub mod partner;
 pub mod rules;
 pub mod table;
+#[cfg(test)]
+mod tests;
 pub mod written;
 
 pub use budget::{Budget, Budgets, OverBudget};
