@@ -3,7 +3,7 @@
 use crate::config::settings::Config;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -41,6 +41,9 @@ pub fn dialback(config: &Config) -> Result<Arc<[u8]>, String> {
 }
 
 fn make(path: &Path) -> io::Result<Arc<[u8]>> {
+    if let Some(directory) = path.parent() {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    }
     let text: String = seed()?.iter().map(|octet| format!("{octet:02x}")).collect();
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(text.as_bytes())?;

@@ -264,12 +264,17 @@ impl Shard {
             }
             for conn in &links {
                 conn.dirty.set(false);
-                match conn.wire.flush() {
-                    Ok(Flushed::All(_)) => conn.blocked.set(false),
-                    Ok(Flushed::Blocked(_)) => conn.block(),
-                    Err(error) => conn.kill(&error.to_string()),
-                }
+                self.flush_link(conn);
             }
+        }
+    }
+
+    /// Writes a link.
+    pub fn flush_link(&self, conn: &LinkConn) {
+        match conn.wire.flush() {
+            Ok(Flushed::All(_)) => conn.blocked.set(false),
+            Ok(Flushed::Blocked(_)) => conn.block(),
+            Err(error) => conn.kill(&error.to_string()),
         }
     }
 

@@ -230,7 +230,7 @@ async fn drive(shard: &Rc<Shard>, conn: &Rc<LinkConn>, read: &mut OwnedReadHalf)
                 if let Err(error) = outcome {
                     return error.to_string();
                 }
-                shard.touch_link(conn);
+                shard.flush_link(conn);
             }
             () = sleep_until(deadline.map(|at| shard.clock.instant(at))) => {
                 return if incomplete { "a message stayed incomplete" } else { "not authenticated" }.to_owned();

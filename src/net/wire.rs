@@ -93,7 +93,8 @@ impl Wire {
     /// The connection is gone. Items after the last reported mark were not written.
     pub fn flush(&self) -> io::Result<Flushed> {
         let state = &mut *self.state.borrow_mut();
-        if state.closed {
+        // Without its half the connection is closed, or in the middle of a handshake.
+        if state.closed || state.write.is_none() {
             return Ok(Flushed::All(state.written_mark));
         }
         loop {
