@@ -28,8 +28,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "daemon",
         &[
-            "admin", "net", "config", "gateway", "bridge", "xmpp", "sip", "body", "policy", "addr", "xml", "now",
-            "ids", "crossing",
+            "admin", "net", "config", "gateway", "bridge", "xmpp", "sip", "body", "policy", "addr", "xml",
+            "now", "ids", "crossing",
         ],
     ),
 ];
@@ -39,8 +39,19 @@ const WORLDLY: &[&str] = &["net", "admin", "daemon"];
 
 /// What only worldly rooms may say.
 const WORLD: &[&str] = &[
-    "tokio::", "std::net::Tcp", "std::net::Udp", "std::fs", "async fn", ".await", "Instant::now", "SystemTime",
-    "std::thread", "getrandom", "std::env", "std::process", "std::os::unix",
+    "tokio::",
+    "std::net::Tcp",
+    "std::net::Udp",
+    "std::fs",
+    "async fn",
+    ".await",
+    "Instant::now",
+    "SystemTime",
+    "std::thread",
+    "getrandom",
+    "std::env",
+    "std::process",
+    "std::os::unix",
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {
@@ -196,7 +207,8 @@ fn admitted_keeps_its_fields_to_itself() {
 fn the_bridge_takes_only_what_was_admitted() {
     let (_, code) = sources().into_iter().find(|(path, _)| path.ends_with("gateway/crossings.rs")).unwrap();
     for entrance in ["fn bridge_to_sip(", "fn bridge_to_xmpp("] {
-        let signature = code.split(entrance).nth(1).unwrap_or_else(|| panic!("{entrance} is gone")).split('{').next();
+        let signature =
+            code.split(entrance).nth(1).unwrap_or_else(|| panic!("{entrance} is gone")).split('{').next();
         assert!(signature.unwrap().contains("Admitted<"), "{entrance} takes what the gate has not admitted");
     }
 }

@@ -124,7 +124,11 @@ pub fn render(status: &Status) -> String {
     );
     list(
         "LINKS",
-        status.links.iter().map(|l| format!("{:<3} {}  {}  {}", l.direction, l.peer, l.address, l.transport)).collect(),
+        status
+            .links
+            .iter()
+            .map(|l| format!("{:<3} {}  {}  {}", l.direction, l.peer, l.address, l.transport))
+            .collect(),
     );
     text.push_str(&format!(
         "MESSAGES\n  SIP to XMPP: {} delivered, {} not\n  XMPP to SIP: {} delivered, {} not\n  waiting: {}\n",
@@ -171,7 +175,10 @@ mod tests {
             ..Status::default()
         };
         let text = render(&status);
-        assert!(text.starts_with("stoxd 0.1.0, up 1 h 1 min\nLISTEN\n  xmpp 127.0.0.1:5269\nSTREAMS\n  none\n"), "{text}");
+        assert!(
+            text.starts_with("stoxd 0.1.0, up 1 h 1 min\nLISTEN\n  xmpp 127.0.0.1:5269\nSTREAMS\n  none\n"),
+            "{text}"
+        );
         assert!(text.contains("out edge  127.0.0.1:5061  tls"), "{text}");
     }
 }

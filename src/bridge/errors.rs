@@ -69,14 +69,18 @@ pub fn status_of(condition: Condition, context: &StatusContext<'_>) -> SipAnswer
         Condition::InternalServerError => SipAnswer::plain(500),
         Condition::ItemNotFound => by_jid(404, 604),
         Condition::NotAcceptable => by_jid(406, 606),
-        Condition::NotAllowed | Condition::NotAuthorized | Condition::RegistrationRequired => SipAnswer::plain(403),
+        Condition::NotAllowed | Condition::NotAuthorized | Condition::RegistrationRequired => {
+            SipAnswer::plain(403)
+        }
         Condition::PolicyViolation => SipAnswer::plain(if context.size { 413 } else { 403 }),
         Condition::RecipientUnavailable => by_jid(480, 600),
         Condition::Redirect => moved(302, 480, context),
         Condition::RemoteServerNotFound if context.unresolved => timeout(context),
         Condition::RemoteServerNotFound => SipAnswer::plain(404),
         Condition::RemoteServerTimeout => timeout(context),
-        Condition::ResourceConstraint => SipAnswer { retry_after: Some(RETRY_AFTER), ..SipAnswer::plain(500) },
+        Condition::ResourceConstraint => {
+            SipAnswer { retry_after: Some(RETRY_AFTER), ..SipAnswer::plain(500) }
+        }
         Condition::ServiceUnavailable => SipAnswer::plain(480),
         Condition::UnexpectedRequest => SipAnswer::plain(if context.invite { 491 } else { 400 }),
     }

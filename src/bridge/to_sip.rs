@@ -2,11 +2,11 @@
 //!
 //! Says what becomes of a stanza and which text crosses; the agent puts headers around it.
 
+use crate::now::Wall;
 use crate::xml::Element;
 use crate::xmpp::error::Condition;
 use crate::xmpp::stanza::{MessageType, Stanza};
 use jiff::Timestamp;
-use crate::now::Wall;
 use std::borrow::Cow;
 
 /// Octets of a subject that cross; what is longer is cut at a character.
@@ -44,7 +44,10 @@ pub fn translate<'s>(stanza: &'s Stanza<'_>) -> ToSip<'s> {
         // RFC 6121 §5.2.2: an unknown type is treated as normal.
         MessageType::Normal | MessageType::Chat => {}
         MessageType::Groupchat => {
-            return ToSip::Refuse(Condition::ServiceUnavailable, "group chat does not cross; write to one person");
+            return ToSip::Refuse(
+                Condition::ServiceUnavailable,
+                "group chat does not cross; write to one person",
+            );
         }
         MessageType::Headline | MessageType::Error => return ToSip::Nothing,
     }
@@ -126,21 +129,24 @@ pub fn one_line(text: &str, limit: usize) -> String {
 pub fn is_language(tag: &str) -> bool {
     !tag.is_empty()
         && tag.len() <= 64
-        && tag.split('-').all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()))
+        && tag
+            .split('-')
+            .all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
 
 /// The Call-ID that stands for an XMPP thread, both ways (RFC 7572 §4; RFC 3261 §25.1 `callid`).
 ///
-/// A thread that is a `word` stands for itself. Any other is written with `%` escapes behind a mark
-/// of ours, so that it comes back as it was. None if it would be longer than 200 octets: then the
+/// A thread that is a `word` stands for itself in its first message. Any other, and every message
+/// behind the first, has a Call-ID of its own that holds the thread: a mark of ours, the thread with
+/// `%` escapes, and `again`, which is unique. None if it would be longer than 200 octets: then the
 /// message starts a new thread on the SIP side.
-pub fn call_id_of_thread(thread: &str) -> Option<String> {
+pub fn call_id_of_thread(thread: &str, again: Option<&str>) -> Option<String> {
     let is_word = |part: &str| !part.is_empty() && part.bytes().all(is_word_octet);
     let fits = match thread.split_once('@') {
         Some((left, right)) => is_word(left) && is_word(right),
         None => is_word(thread),
     };
-    let call_id = if fits && !thread.starts_with(THREAD_MARK) {
+    let call_id = if fits && again.is_none() && !thread.starts_with(THREAD_MARK) {
         thread.to_owned()
     } else {
         let mut escaped = String::from(THREAD_MARK);
@@ -149,8 +155,14 @@ pub fn call_id_of_thread(thread: &str) -> Option<String> {
                 escaped.push(char::from(octet));
             } else {
                 escaped.push('%');
-                escaped.extend([octet >> 4, octet & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0')));
+                escaped.extend(
+                    [octet >> 4, octet & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0')),
+                );
             }
+        }
+        if let Some(again) = again {
+            escaped.push(AGAIN);
+            escaped.push_str(again);
         }
         escaped
     };
@@ -161,12 +173,15 @@ pub fn call_id_of_thread(thread: &str) -> Option<String> {
 pub fn thread_of_call_id(call_id: &str) -> Cow<'_, str> {
     call_id
         .strip_prefix(THREAD_MARK)
+        .and_then(|rest| rest.split(AGAIN).next())
         .and_then(|escaped| percent_encoding::percent_decode_str(escaped).decode_utf8().ok())
         .unwrap_or(Cow::Borrowed(call_id))
 }
 
-/// What a Call-ID starts with that we made of a thread that is no `word`.
+/// What a Call-ID starts with that we made of a thread.
 const THREAD_MARK: &str = "xt%";
+/// What stands between the thread and what makes the Call-ID unique. Never in the escaped thread.
+const AGAIN: char = '~';
 
 /// RFC 3261 §25.1 `word`.
 fn is_word_octet(octet: u8) -> bool {

@@ -46,12 +46,15 @@ pub fn write_stanza(message: &FromSip<'_>, now: Wall, out: &mut Vec<u8>) {
     if message.chat {
         write::attr(out, "type", "chat");
     }
-    let language = message.language.and_then(|list| list.split(',').next()).map(str::trim).filter(|t| is_language(t));
+    let language =
+        message.language.and_then(|list| list.split(',').next()).map(str::trim).filter(|t| is_language(t));
     if let Some(language) = language {
         write::attr(out, "xml:lang", language);
     }
     out.push(b'>');
-    if let Some(subject) = message.subject.map(|text| one_line(text, SUBJECT_LIMIT)).filter(|text| !text.is_empty()) {
+    if let Some(subject) =
+        message.subject.map(|text| one_line(text, SUBJECT_LIMIT)).filter(|text| !text.is_empty())
+    {
         element(out, "subject", &subject);
     }
     if !message.body.is_empty() {

@@ -84,10 +84,16 @@ impl Daemon {
                 .map(|conn| {
                     let pairs = conn.pairs.borrow();
                     let how = pairs.first().map_or("not authenticated", |(_, how)| how);
-                    let tls = conn.tls.get().map_or_else(|| "no TLS".to_owned(), |version| format!("TLS {version}"));
+                    let tls = conn
+                        .tls
+                        .get()
+                        .map_or_else(|| "no TLS".to_owned(), |version| format!("TLS {version}"));
                     StreamStatus {
                         direction: way(conn.initiating),
-                        pairs: pairs.iter().map(|(pair, _)| format!("{} {}", pair.local, pair.remote)).collect(),
+                        pairs: pairs
+                            .iter()
+                            .map(|(pair, _)| format!("{} {}", pair.local, pair.remote))
+                            .collect(),
                         address: shown(conn.address),
                         security: format!("{tls}, {how}"),
                     }

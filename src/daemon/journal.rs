@@ -10,6 +10,7 @@ use crate::crossing::Direction;
 use crate::gateway::observe::Observation;
 use std::io::IsTerminal;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -30,9 +31,12 @@ pub enum Target {
 pub fn start(target: Target, level: LevelFilter) {
     let under_systemd = std::env::var_os("JOURNAL_STREAM").is_some();
     let journal = matches!(target, Target::Journal) || (target == Target::Auto && under_systemd);
-    let registry = tracing_subscriber::registry().with(level);
+    // What libraries say is for their authors, unless something is wrong.
+    let ours = Targets::new().with_default(LevelFilter::WARN).with_target("stoxd", level);
+    let registry = tracing_subscriber::registry().with(ours);
     if journal && let Ok(layer) = tracing_journald::layer() {
-        let _ = registry.with(layer.with_field_prefix(None).with_syslog_identifier("stoxd".into())).try_init();
+        let _ =
+            registry.with(layer.with_field_prefix(None).with_syslog_identifier("stoxd".into())).try_init();
     } else if target == Target::Json {
         let layer = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(std::io::stderr);
         let _ = registry.with(layer).try_init();

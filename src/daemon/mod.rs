@@ -50,12 +50,7 @@ enum StartError {
     Config(String),
     /// A socket.
     #[error("can't listen on {what} {address}: {error}{hint}")]
-    Listen {
-        what: &'static str,
-        address: SocketAddr,
-        error: std::io::Error,
-        hint: &'static str,
-    },
+    Listen { what: &'static str, address: SocketAddr, error: std::io::Error, hint: &'static str },
     /// Something that the system should have given.
     #[error("{what}: {error}")]
     System { what: &'static str, error: std::io::Error },
@@ -125,7 +120,13 @@ fn start(path: &Path, config: Config) -> Result<(), StartError> {
             servers: config.dns.servers.clone(),
             dnssec: config.dns.dnssec,
             private_addresses: config.dns.private_addresses,
-            own_addresses: config.xmpp.listen.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified()).collect(),
+            own_addresses: config
+                .xmpp
+                .listen
+                .iter()
+                .map(SocketAddr::ip)
+                .filter(|ip| !ip.is_unspecified())
+                .collect(),
             ..DnsSettings::default()
         };
         let dns = edge
@@ -134,9 +135,11 @@ fn start(path: &Path, config: Config) -> Result<(), StartError> {
             .ok_or_else(|| StartError::Config("no edge thread".to_owned()))?
             .map_err(|error| StartError::Config(format!("[dns]: {error}")))?;
         let peers = setup::peers(&config);
-        let dialer = Dialer::new(edge, store.clone(), setup::min_version(&config), trust, Arc::new(dns), peers)
-            .map_err(|error| StartError::Config(format!("TLS: {error}")))?;
-        let seed = || secrets::seed().map_err(|error| StartError::System { what: "no random numbers", error });
+        let dialer =
+            Dialer::new(edge, store.clone(), setup::min_version(&config), trust, Arc::new(dns), peers)
+                .map_err(|error| StartError::Config(format!("TLS: {error}")))?;
+        let seed =
+            || secrets::seed().map_err(|error| StartError::System { what: "no random numbers", error });
         let secrets = Secrets { ids: seed()?, hashes: seed()?, loops: seed()?, dialback };
         let mint = ids::Ids::new(seed()?, ids::Owner::default());
         let names: Vec<String> = settings.peers.iter().map(|peer| peer.name.clone()).collect();
@@ -181,7 +184,12 @@ async fn serve(
     let mut hangup = signals(SignalKind::hangup())?;
     let mut terminate = signals(SignalKind::terminate())?;
     let mut interrupt = signals(SignalKind::interrupt())?;
-    tracing::info!(stoxd_event = "ready", "stoxd {} ready: {}", env!("CARGO_PKG_VERSION"), daemon.listening.join(", "));
+    tracing::info!(
+        stoxd_event = "ready",
+        "stoxd {} ready: {}",
+        env!("CARGO_PKG_VERSION"),
+        daemon.listening.join(", ")
+    );
     let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status("ready")]);
     loop {
         tokio::select! {
@@ -258,9 +266,9 @@ impl Daemon {
         let config = config::load(&self.path).map_err(|problems| check::problems(&problems))?;
         let trust = trust(&config).map_err(|error| error.to_string())?;
         let settings = setup::gateway(&config, journal::wants_deliveries())?;
-        self.store.replace(setup::certificates(&config)).map_err(|errors| {
-            errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-        })?;
+        self.store
+            .replace(setup::certificates(&config))
+            .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
         let shard = &self.shard;
         let needs_restart = shard.gateway().settings().peers.len() != settings.peers.len();
         let grants = config.table.grant_count();
@@ -296,7 +304,9 @@ fn bind(config: &Config) -> Result<Sockets, StartError> {
             let hint = match error.kind() {
                 std::io::ErrorKind::AddrInUse => "\n  something else listens there; see: ss -ltnup",
                 std::io::ErrorKind::PermissionDenied => "\n  ports below 1024 need CAP_NET_BIND_SERVICE",
-                std::io::ErrorKind::AddrNotAvailable => "\n  this machine does not have the address; see: ip address",
+                std::io::ErrorKind::AddrNotAvailable => {
+                    "\n  this machine does not have the address; see: ip address"
+                }
                 _ => "",
             };
             StartError::Listen { what, address, error, hint }
@@ -319,7 +329,8 @@ fn bind(config: &Config) -> Result<Sockets, StartError> {
                 // RFC 3261 §18.2.1: whoever listens on UDP listens on TCP at the same port.
                 sockets.udp.push(listener::bind_udp(listen.addr).map_err(fault("sip udp", listen.addr))?);
                 sockets.names.push(format!("sip udp {}", listen.addr));
-                let has_tcp = config.sip.listen.iter().any(|l| l.transport == Transport::Tcp && l.addr == listen.addr);
+                let has_tcp =
+                    config.sip.listen.iter().any(|l| l.transport == Transport::Tcp && l.addr == listen.addr);
                 if !has_tcp {
                     let socket = listener::bind_tcp(listen.addr).map_err(fault("sip tcp", listen.addr))?;
                     sockets.tcp.push((socket, Service::Sip(sip::locate::Transport::Tcp)));

@@ -1,7 +1,7 @@
 //! From the checked configuration to what each room is told.
 
 use crate::addr::Domain;
-use crate::config::settings::{Config, Im, Peer, Srv, Transport as Wanted, TlsVersion};
+use crate::config::settings::{Config, Im, Peer, Srv, TlsVersion, Transport as Wanted};
 use crate::gateway::pairs::PairSettings;
 use crate::gateway::{PeerSettings, SentBy, Settings};
 use crate::net::dialer::PeerNet;
@@ -129,7 +129,12 @@ pub fn transport_of(wanted: Wanted) -> Transport {
 fn sent_by(config: &Config) -> SentBy {
     let name = config.gateway.name.to_ascii();
     let by = |wanted: Wanted| {
-        let port = config.sip.listen.iter().find(|listen| listen.transport == wanted).map(|listen| listen.addr.port());
+        let port = config
+            .sip
+            .listen
+            .iter()
+            .find(|listen| listen.transport == wanted)
+            .map(|listen| listen.addr.port());
         match port {
             Some(port) if port != transport_of(wanted).port() => format!("{name}:{port}"),
             Some(_) | None => name.to_string(),

@@ -45,6 +45,11 @@ struct Carried {
 }
 
 impl Answerable {
+    /// Did it come over `link`?
+    pub(super) fn is_on(&self, link: LinkId) -> bool {
+        self.link == link
+    }
+
     /// The request became a stanza with the id `trace`.
     pub(super) fn crossing(&mut self, trace: Id, from: &Jid, to: &Jid) {
         self.crossing = Some(Box::new(Carried { trace, from: from.clone(), to: to.clone() }));
@@ -63,7 +68,12 @@ impl Gateway {
 
     /// Octets that are no message: answered with what can be read of them (RFC 3261 §8.2, §18.3). The
     /// answer makes no transaction.
-    pub(super) fn refuse_malformed(&mut self, source: &Source, fault: Fault, readable: Option<&Readable<'_>>) {
+    pub(super) fn refuse_malformed(
+        &mut self,
+        source: &Source,
+        fault: Fault,
+        readable: Option<&Readable<'_>>,
+    ) {
         if let Some(request) = readable {
             let mut tail = Vec::new();
             refusal_tail(request, self.ids.mint().as_str(), Some(source.address), &mut tail);
@@ -116,7 +126,9 @@ impl Gateway {
                 let octets = self.effects.since(start);
                 self.effects.push(Effect::SipSend { link: answerable.link, to: answerable.to, octets });
             }
-            Received::Replayed { status, tag } => self.answer_once(source, message, to, status, tag.as_str(), &[]),
+            Received::Replayed { status, tag } => {
+                self.answer_once(source, message, to, status, tag.as_str(), &[])
+            }
             Received::Merged(tag) => {
                 self.answer_once(source, message, to, 482, tag.as_str(), &[]);
                 self.observe_refused(source.identity.peer, 482, "the same request came by two ways");
@@ -205,7 +217,8 @@ impl Gateway {
         self.counts.failed[0] += 1;
         let peer = self.servers.value(key).and_then(|answerable| answerable.peer);
         self.observe_refused(peer, reject.status, reject.why);
-        let headers: Vec<(Name, &str)> = reject.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let headers: Vec<(Name, &str)> =
+            reject.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         self.respond(now, key, reject.status, &headers);
     }
 
@@ -269,7 +282,9 @@ impl Gateway {
                     Writer::response(effects.buffer(), status, &answerable.tail).end();
                 }
                 // RFC 4320 §4.1: 100 to a non-INVITE, and not before Timer E has reached T2.
-                (ServerAction::SendTrying, _) => Writer::response(effects.buffer(), 100, &answerable.tail).end(),
+                (ServerAction::SendTrying, _) => {
+                    Writer::response(effects.buffer(), 100, &answerable.tail).end()
+                }
                 _ => return,
             }
             let octets = effects.since(start);
@@ -292,7 +307,10 @@ pub(super) fn reject_body(error: &BodyError) -> Reject {
 
 /// Room for the copied headers, so that they are copied once.
 fn octets_of_tail(message: &Message<'_>) -> usize {
-    256 + message.call_id().len() + message.from().spelt.len() + message.to().spelt.len() + 96 * message.via_count()
+    256 + message.call_id().len()
+        + message.from().spelt.len()
+        + message.to().spelt.len()
+        + 96 * message.via_count()
 }
 
 fn request_key<'m>(source: &Source, message: &'m Message<'_>) -> RequestKey<'m> {

@@ -22,9 +22,9 @@ use crate::sip::name::Name;
 use crate::sip::pager::{Pager, Parts};
 use crate::sip::txn::ServerKey;
 use crate::sip::uas::{Reject, Request};
-use crate::xmpp::iq;
 use crate::xmpp::error::stanza::{read_error, write_error};
 use crate::xmpp::error::{Condition, StanzaError};
+use crate::xmpp::iq;
 use crate::xmpp::stanza::{Iq, MessageType, PresenceType, Stanza, StanzaKind};
 
 impl Gateway {
@@ -76,7 +76,7 @@ impl Gateway {
             let error = Condition::ItemNotFound.into();
             return self.return_stanza(now, &admitted, &error, "no SIP peer serves the domain");
         };
-        let call_id = text.thread.as_deref().and_then(to_sip::call_id_of_thread);
+        let call_id = text.thread.as_deref().and_then(|thread| self.call_id(admitted.to.bare_str(), thread));
         let parts = Parts {
             body: &text.body,
             subject: text.subject.as_deref(),
@@ -95,7 +95,7 @@ impl Gateway {
         let stanza = admitted.into_inner();
         let id = stanza.id().map(Box::from);
         let origin = Origin { from: stanza.from, to: stanza.to, id };
-        self.send_message(now, Box::new(Outgoing::new(peer, pager, Some(origin))));
+        self.send_message(now, Outgoing::new(peer, pager, Some(origin)));
     }
 
     /// An iq: exactly one result or error, from the address that was asked (RFC 6120 §8.2.3).
@@ -141,7 +141,7 @@ impl Gateway {
         let text = super::notice::text(&error.from, condition, why);
         let parts = Parts { body: &text, ..Parts::default() };
         let pager = self.build_message(&error.from.to_bare(), &error.to.to_bare(), &parts);
-        self.send_message(now, Box::new(Outgoing::new(peer, pager, None)));
+        self.send_message(now, Outgoing::new(peer, pager, None)));
     }
 
     /// A MESSAGE from one of our users, its sender proven; `key` is to be answered.
@@ -173,7 +173,10 @@ impl Gateway {
         };
         let expires = message.seconds(Name::Expires).and_then(Result::ok);
         let cpim = text.cpim.as_ref();
-        let sent = cpim.and_then(|cpim| cpim.date.as_deref()).and_then(to_sip::time_of_stamp).or_else(|| message.date().and_then(Result::ok));
+        let sent = cpim
+            .and_then(|cpim| cpim.date.as_deref())
+            .and_then(to_sip::time_of_stamp)
+            .or_else(|| message.date().and_then(Result::ok));
         if to_xmpp::is_expired(sent, expires, now.wall) {
             return self.reject(now, key, &Reject::status(480, "the message has expired"));
         }
@@ -197,7 +200,11 @@ impl Gateway {
         to_xmpp::write_stanza(&from_sip, now.wall, self.effects.buffer());
         if self.effects.mark() - start > self.settings.stanza_size {
             self.effects.rewind(start);
-            return self.reject(now, key, &Reject::status(413, "the message is longer than the partner takes"));
+            return self.reject(
+                now,
+                key,
+                &Reject::status(413, "the message is longer than the partner takes"),
+            );
         }
         let pair = (admitted.sender.domain(), admitted.target.domain());
         if let Some(answerable) = self.servers.value(key) {
@@ -208,7 +215,13 @@ impl Gateway {
 
     /// Sends the stanza that stands in the effects since `start` to the pair's stream. If that can't
     /// be, `answer` hears why.
-    pub(super) fn send_stanza(&mut self, now: Now, pair: (&str, &str), start: usize, answer: Option<ServerKey>) {
+    pub(super) fn send_stanza(
+        &mut self,
+        now: Now,
+        pair: (&str, &str),
+        start: usize,
+        answer: Option<ServerKey>,
+    ) {
         let partners = super::TablePartners(&self.table);
         let sent = self.pairs.send(now, pair, start, answer, &partners, &mut self.effects, &mut self.due);
         if let (Err(condition), Some(key)) = (sent, answer) {
@@ -242,6 +255,15 @@ impl Gateway {
         if asks && write_error(self.effects.buffer(), &stanza.answered(), error) {
             self.send_stanza(now, (stanza.to.domain(), stanza.from.domain()), start, None);
         }
+    }
+
+    /// The Call-ID for a message of `thread`: the thread itself the first time, then new ones.
+    fn call_id(&mut self, target: &str, thread: &str) -> Option<String> {
+        if self.threads.is_first(target, thread) {
+            return to_sip::call_id_of_thread(thread, None);
+        }
+        let again = self.ids.mint();
+        to_sip::call_id_of_thread(thread, Some(again.as_str()))
     }
 
     fn build_message(&mut self, from: &Jid, to: &Jid, parts: &Parts<'_>) -> Pager {

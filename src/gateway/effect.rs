@@ -166,14 +166,16 @@ impl Effects {
 
 /// A deadline that the gateway keeps, and for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Due {
+pub struct Due {
+    /// When.
     pub at: Mono,
+    /// For what.
     pub what: Timer,
 }
 
 /// Whose deadline it is. A timer that fires too early or for something gone does nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Timer {
+pub enum Timer {
     /// The oldest stanza that waits for a domain pair, or the end of its back-off.
     Pair(usize),
     /// A peer's waiting requests, or the end of its back-off.

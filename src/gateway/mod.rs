@@ -14,6 +14,7 @@
 //! | `peers` | links to SIP peers, and the requests that wait for them |
 //! | [`settings`] | what it is told |
 //! | `notice` | the text after a late failure |
+//! | `threads` | which threads have a Call-ID already |
 
 mod answers;
 mod crossings;
@@ -24,6 +25,7 @@ mod outgoing;
 pub mod pairs;
 mod peers;
 pub mod settings;
+mod threads;
 
 pub use peers::Way;
 pub use settings::{PeerSettings, SentBy, Settings};
@@ -51,6 +53,7 @@ use peers::Peers;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
+use threads::Threads;
 
 /// Something that happened.
 pub enum Input<'a> {
@@ -170,12 +173,13 @@ pub struct Gateway {
     pairs: Pairs,
     peers: Peers,
     servers: ServerTable<Answerable>,
-    clients: ClientTable<Box<Outgoing>>,
+    clients: ClientTable<Outgoing>,
     /// Messages that wait for each SIP user; an entry means that one is under way.
-    targets: HashMap<Box<str>, VecDeque<Box<Outgoing>>>,
+    targets: HashMap<Box<str>, VecDeque<Outgoing>>,
     queued: usize,
     budgets: Budgets,
     notices: Notices,
+    threads: Threads,
     counts: Counts,
     iq: IqContext<'static>,
     next_link: u32,
@@ -214,8 +218,13 @@ impl Gateway {
             queued: 0,
             budgets: Budgets::new(settings.partner_rate, settings.user_rate, secrets.hashes),
             notices: Notices::default(),
+            threads: Threads::new(secrets.hashes),
             counts: Counts::default(),
-            iq: IqContext { name: "stoxd", version: env!("CARGO_PKG_VERSION"), caps_node: "https://stoxd.example/" },
+            iq: IqContext {
+                name: "stoxd",
+                version: env!("CARGO_PKG_VERSION"),
+                caps_node: "https://stoxd.example/",
+            },
             next_link: 0,
             next_cseq: 0,
             due: Vec::new(),
@@ -305,11 +314,7 @@ impl Gateway {
 
     /// What streams need to know of the tables, as they are now.
     pub fn realm(&self) -> Realm {
-        Realm {
-            table: self.table.clone(),
-            settings: self.settings.clone(),
-            dialback: self.dialback.clone(),
-        }
+        Realm { table: self.table.clone(), settings: self.settings.clone(), dialback: self.dialback.clone() }
     }
 
     /// The settings, as they are now.
@@ -325,6 +330,11 @@ impl Gateway {
     /// Items that wait for a stream, a link or an answer.
     pub fn waiting(&self) -> usize {
         self.pairs.waiting() + self.peers.waiting() + self.queued
+    }
+
+    /// Are there requests of `link` that will still be answered?
+    pub fn owes_answers(&self, link: LinkId) -> bool {
+        self.servers.any(|answerable| answerable.is_on(link))
     }
 
     /// Is nothing under way?
@@ -352,9 +362,16 @@ impl Gateway {
         }
     }
 
-    fn not_connected(&mut self, now: Now, back: Vec<Box<Outgoing>>, condition: Condition, status: u16, why: &str) {
+    fn not_connected(
+        &mut self,
+        now: Now,
+        back: Vec<Outgoing>,
+        condition: Condition,
+        status: u16,
+        why: &str,
+    ) {
         for outgoing in back {
-            self.finish(now, *outgoing, Err((condition, status, why.to_owned())));
+            self.finish(now, outgoing, Err((condition, status, why.to_owned())));
         }
     }
 
@@ -460,4 +477,3 @@ fn terms(partner: &crate::policy::Partner) -> Terms {
         keepalive: partner.keepalive,
     }
 }
-

@@ -46,13 +46,16 @@ impl Notices {
 pub fn text(contact: &Jid, condition: Condition, why: &str) -> String {
     let contact = contact.bare_str();
     let reason = match condition {
-        Condition::ItemNotFound | Condition::ServiceUnavailable => "there is no such user, or nobody is there",
+        Condition::ItemNotFound | Condition::ServiceUnavailable => {
+            "there is no such user, or nobody is there"
+        }
         Condition::RecipientUnavailable => "nobody is there",
         Condition::RemoteServerNotFound => "their server can't be found",
         Condition::RemoteServerTimeout => "their server did not answer",
-        Condition::Forbidden | Condition::NotAllowed | Condition::NotAuthorized | Condition::PolicyViolation => {
-            "their server does not allow it"
-        }
+        Condition::Forbidden
+        | Condition::NotAllowed
+        | Condition::NotAuthorized
+        | Condition::PolicyViolation => "their server does not allow it",
         Condition::ResourceConstraint => "their server is too busy",
         Condition::Gone | Condition::Redirect => "this address is no longer in use",
         Condition::BadRequest
@@ -83,7 +86,8 @@ mod tests {
 
     #[test]
     fn one_cause_is_said_once_an_hour_to_one_pair() {
-        let (alice, romeo) = (Jid::parse("alice@contoso.example").unwrap(), Jid::parse("romeo@capulet.example/x").unwrap());
+        let (alice, romeo) =
+            (Jid::parse("alice@contoso.example").unwrap(), Jid::parse("romeo@capulet.example/x").unwrap());
         let mut notices = Notices::default();
         let gone = Condition::ServiceUnavailable;
         assert!(notices.may_say(Now::at(0), &alice, &romeo, gone));

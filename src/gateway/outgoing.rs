@@ -16,9 +16,9 @@ use crate::bridge::errors::{condition_of, new_address};
 use crate::bridge::to_sip::one_line;
 use crate::crossing::Direction;
 use crate::now::Now;
+use crate::sip::link::LinkId;
 use crate::sip::message::{Message, Start};
 use crate::sip::name::Name;
-use crate::sip::link::LinkId;
 use crate::sip::pager::Pager;
 use crate::sip::txn::{ClientAction, ClientKey, Step};
 use crate::sip::value::Contact;
@@ -70,38 +70,54 @@ impl Outgoing {
 
 impl Gateway {
     /// Sends `outgoing`, now or behind what its target has not answered yet.
-    pub(super) fn send_message(&mut self, now: Now, outgoing: Box<Outgoing>) {
+    pub(super) fn send_message(&mut self, now: Now, outgoing: Outgoing) {
         let target = outgoing.pager.target();
         if let Some(queue) = self.targets.get_mut(target) {
             if queue.len() < self.settings.target_queue {
                 queue.push_back(outgoing);
                 self.queued += 1;
             } else {
-                self.fail(now, *outgoing, Condition::ResourceConstraint, 503, "too many messages wait for this user");
+                self.fail(
+                    now,
+                    *outgoing,
+                    Condition::ResourceConstraint,
+                    503,
+                    "too many messages wait for this user",
+                );
             }
             return;
         }
         if self.targets.len() >= self.settings.targets {
-            return self.fail(now, *outgoing, Condition::ResourceConstraint, 503, "too many messages are under way");
+            return self.fail(
+                now,
+                *outgoing,
+                Condition::ResourceConstraint,
+                503,
+                "too many messages are under way",
+            );
         }
         self.targets.insert(target.into(), VecDeque::new());
         self.start(now, outgoing);
     }
 
     /// Starts the transaction, or waits for a link to start it on.
-    fn start(&mut self, now: Now, outgoing: Box<Outgoing>) {
+    fn start(&mut self, now: Now, outgoing: Outgoing) {
         let peer = outgoing.peer;
         match self.peers.hand(now, peer, outgoing, &mut self.next_link, &mut self.effects, &mut self.due) {
             Handed::Send(way, outgoing) => self.transmit(now, way, outgoing),
             Handed::Waits => {}
             Handed::Full(outgoing) => {
-                self.finish(now, *outgoing, Err((Condition::ResourceConstraint, 503, "the queue is full".to_owned())));
+                self.finish(
+                    now,
+                    *outgoing,
+                    Err((Condition::ResourceConstraint, 503, "the queue is full".to_owned())),
+                );
             }
         }
     }
 
     /// Puts a request on the wire in a new transaction.
-    pub(super) fn transmit(&mut self, now: Now, way: Way, mut outgoing: Box<Outgoing>) {
+    pub(super) fn transmit(&mut self, now: Now, way: Way, mut outgoing: Outgoing) {
         outgoing.way = Some(way);
         outgoing.tries += 1;
         let reliability = way.transport.reliability();
@@ -109,7 +125,7 @@ impl Gateway {
             Ok(key) => self.write_request(key),
             Err(full) => {
                 let why = "too many transactions are open".to_owned();
-                self.finish(now, *full.0, Err((Condition::ResourceConstraint, 503, why)));
+                self.finish(now, full.0, Err((Condition::ResourceConstraint, 503, why)));
             }
         }
     }
@@ -129,15 +145,17 @@ impl Gateway {
     pub(super) fn on_response(&mut self, now: Now, message: &Message<'_>) {
         let (Some(status), Some(branch)) = (message.status(), message.via().branch) else { return };
         let cseq = message.cseq();
-        let Some((_, step)) = self.clients.on_response(now.mono, branch, cseq.method.as_str(), status) else { return };
+        let Some((_, step)) = self.clients.on_response(now.mono, branch, cseq.method.as_str(), status) else {
+            return;
+        };
         if let Step::Ended(ClientAction::Deliver, outgoing) = step {
             self.on_final(now, outgoing, status, message);
         }
     }
 
-    fn on_final(&mut self, now: Now, mut outgoing: Box<Outgoing>, status: u16, message: &Message<'_>) {
+    fn on_final(&mut self, now: Now, mut outgoing: Outgoing, status: u16, message: &Message<'_>) {
         match status {
-            200..=299 => self.finish(now, *outgoing, Ok(())),
+            200..=299 => self.finish(now, outgoing, Ok(())),
             401 | 407 if self.answer_challenge(&mut outgoing, status, message) => self.start(now, outgoing),
             503 => {
                 let wait = message.header(Name::RetryAfter).and_then(retry_after);
@@ -147,11 +165,13 @@ impl Gateway {
                 let condition = condition_of(status);
                 let why = reason(message).to_owned();
                 let moved = message.contacts().find_map(|contact| match contact {
-                    Ok(Contact::Address(address)) => map::jid_from_uri(&address.address, &map::MapOptions::default()).ok(),
+                    Ok(Contact::Address(address)) => {
+                        map::jid_from_uri(&address.address, &map::MapOptions::default()).ok()
+                    }
                     Ok(Contact::Star) | Err(_) => None,
                 });
                 outgoing.moved_to = new_address(status, moved.as_ref());
-                self.finish(now, *outgoing, Err((condition, status, why)));
+                self.finish(now, outgoing, Err((condition, status, why)));
             }
         }
     }
@@ -175,7 +195,7 @@ impl Gateway {
     }
 
     /// The connection that carried a request is gone: it is tried elsewhere.
-    pub(super) fn on_connection_lost(&mut self, now: Now, outgoing: Box<Outgoing>) {
+    pub(super) fn on_connection_lost(&mut self, now: Now, outgoing: Outgoing) {
         let why = "the connection to the SIP server was lost";
         self.elsewhere(now, outgoing, None, Condition::RemoteServerTimeout, 504, why);
     }
@@ -185,7 +205,7 @@ impl Gateway {
     fn elsewhere(
         &mut self,
         now: Now,
-        outgoing: Box<Outgoing>,
+        outgoing: Outgoing,
         wait: Option<Duration>,
         condition: Condition,
         status: u16,
@@ -204,7 +224,7 @@ impl Gateway {
         if status == 504 {
             self.fail_queue(now, &outgoing, condition, status, why);
         }
-        self.finish(now, *outgoing, Err((condition, status, why.to_owned())));
+        self.finish(now, outgoing, Err((condition, status, why.to_owned())));
     }
 
     /// All that waits behind `outgoing` fails as it does.
@@ -212,12 +232,17 @@ impl Gateway {
         let queue = self.targets.get_mut(outgoing.pager.target()).map(std::mem::take).unwrap_or_default();
         self.queued = self.queued.saturating_sub(queue.len());
         for waiting in queue {
-            self.fail(now, *waiting, condition, status, why);
+            self.fail(now, waiting, condition, status, why);
         }
     }
 
     /// A message is answered: its sender hears of a failure, and the next one for its target starts.
-    pub(super) fn finish(&mut self, now: Now, outgoing: Outgoing, outcome: Result<(), (Condition, u16, String)>) {
+    pub(super) fn finish(
+        &mut self,
+        now: Now,
+        outgoing: Outgoing,
+        outcome: Result<(), (Condition, u16, String)>,
+    ) {
         let target = outgoing.pager.target().to_owned();
         match outcome {
             Ok(()) => self.delivered(&outgoing),
@@ -250,7 +275,14 @@ impl Gateway {
     }
 
     /// Tells the sender of `outgoing` that it was not delivered: once, with the id of its stanza.
-    pub(super) fn fail(&mut self, now: Now, outgoing: Outgoing, condition: Condition, status: u16, why: &str) {
+    pub(super) fn fail(
+        &mut self,
+        now: Now,
+        outgoing: Outgoing,
+        condition: Condition,
+        status: u16,
+        why: &str,
+    ) {
         self.counts.failed[1] += 1;
         let Some(origin) = outgoing.origin else { return };
         let mut error = StanzaError::from(condition);
@@ -300,4 +332,3 @@ fn retry_after(value: &str) -> Option<Duration> {
     let digits = value.trim().split(|c: char| !c.is_ascii_digit()).next()?;
     digits.parse::<u32>().ok().map(|seconds| Duration::from_secs(u64::from(seconds.min(3600))))
 }
-

@@ -164,7 +164,9 @@ impl Pairs {
 
     /// A stream that we opened is authenticated for its pair: what waited goes out, in order.
     pub fn on_up(&mut self, stream: StreamId, auth: &'static str, fx: &mut Effects) {
-        let Some(route) = self.by_stream.get(&stream).and_then(|key| self.pairs.get_mut(*key)) else { return };
+        let Some(route) = self.by_stream.get(&stream).and_then(|key| self.pairs.get_mut(*key)) else {
+            return;
+        };
         if route.state != State::Dialing(stream) {
             return;
         }
@@ -187,7 +189,9 @@ impl Pairs {
 
     /// The kernel has every stanza of `stream` up to `mark`: whom to acknowledge, in order.
     pub fn on_written(&mut self, stream: StreamId, mark: u64, mut acknowledge: impl FnMut(ServerKey)) {
-        let Some(route) = self.by_stream.get(&stream).and_then(|key| self.pairs.get_mut(*key)) else { return };
+        let Some(route) = self.by_stream.get(&stream).and_then(|key| self.pairs.get_mut(*key)) else {
+            return;
+        };
         while let Some(&(written, answer)) = route.custody.front()
             && written <= mark
         {
@@ -216,7 +220,9 @@ impl Pairs {
             .drain(..)
             .map(|(_, answer)| Bounce { answer, condition: Condition::RemoteServerTimeout })
             .collect();
-        bounces.extend(route.waiting.drain(..).filter_map(|w| w.answer).map(|answer| Bounce { answer, condition }));
+        bounces.extend(
+            route.waiting.drain(..).filter_map(|w| w.answer).map(|answer| Bounce { answer, condition }),
+        );
         if was_up && bounces.is_empty() {
             // An orderly end, such as an idle stream closed: nothing to wait for.
             route.state = State::Idle;
@@ -322,7 +328,10 @@ impl Pairs {
 
     /// Streams that are up, for `stoxd status`: (our domain, the partner's).
     pub fn up(&self) -> impl Iterator<Item = &Pair> {
-        self.pairs.iter().filter(|(_, route)| matches!(route.state, State::Up(_))).map(|(_, route)| &route.pair)
+        self.pairs
+            .iter()
+            .filter(|(_, route)| matches!(route.state, State::Up(_)))
+            .map(|(_, route)| &route.pair)
     }
 
     /// Stanzas that wait for a stream.
@@ -337,7 +346,9 @@ impl Pairs {
 
     fn route(&mut self, local: &str, remote: &str) -> Result<usize, Condition> {
         let known = self.by_remote.get(remote).and_then(|keys| {
-            keys.iter().copied().find(|key| self.pairs.get(*key).is_some_and(|r| r.pair.local.as_str() == local))
+            keys.iter()
+                .copied()
+                .find(|key| self.pairs.get(*key).is_some_and(|r| r.pair.local.as_str() == local))
         });
         if let Some(key) = known {
             return Ok(key);
@@ -363,7 +374,8 @@ impl Pairs {
     fn dial(&mut self, key: usize, partners: &dyn Partners, fx: &mut Effects) -> bool {
         let stream = self.mint_stream();
         let Some(route) = self.pairs.get_mut(key) else { return false };
-        let Some((terms, proxy)) = partners.route(route.pair.local.as_str(), route.pair.remote.as_str()) else {
+        let Some((terms, proxy)) = partners.route(route.pair.local.as_str(), route.pair.remote.as_str())
+        else {
             return false;
         };
         route.state = State::Dialing(stream);
@@ -374,7 +386,8 @@ impl Pairs {
     }
 
     fn bounce_waiting(&mut self, key: usize, condition: Condition) -> Vec<Bounce> {
-        let waiting = self.pairs.get_mut(key).map(|route| std::mem::take(&mut route.waiting)).unwrap_or_default();
+        let waiting =
+            self.pairs.get_mut(key).map(|route| std::mem::take(&mut route.waiting)).unwrap_or_default();
         waiting.into_iter().filter_map(|w| w.answer).map(|answer| Bounce { answer, condition }).collect()
     }
 

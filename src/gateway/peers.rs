@@ -44,11 +44,11 @@ pub struct Way {
 /// What became of a request that was handed over.
 pub enum Handed {
     /// Send it this way, now.
-    Send(Way, Box<Outgoing>),
+    Send(Way, Outgoing),
     /// It waits for the link.
     Waits,
     /// It can't wait: no room. It comes back.
-    Full(Box<Outgoing>),
+    Full(Outgoing),
 }
 
 /// All peers, by their place in the configuration.
@@ -62,7 +62,7 @@ struct Peer {
     state: State,
     targets: Vec<Known>,
     located: Option<Mono>,
-    waiting: VecDeque<(Mono, Box<Outgoing>)>,
+    waiting: VecDeque<(Mono, Outgoing)>,
     failures: u32,
 }
 
@@ -98,7 +98,7 @@ impl Peers {
         &mut self,
         now: Now,
         id: PeerId,
-        outgoing: Box<Outgoing>,
+        outgoing: Outgoing,
         next_link: &mut u32,
         fx: &mut Effects,
         due: &mut Vec<Due>,
@@ -133,7 +133,7 @@ impl Peers {
         ids: &mut Ids,
         fx: &mut Effects,
         due: &mut Vec<Due>,
-    ) -> Vec<Box<Outgoing>> {
+    ) -> Vec<Outgoing> {
         let Some(peer) = self.peers.get_mut(usize::from(id.0)) else { return Vec::new() };
         if !matches!(peer.state, State::Locating) {
             return Vec::new();
@@ -144,7 +144,8 @@ impl Peers {
                 peer.targets = targets
                     .into_iter()
                     .map(|target| {
-                        let alone_until = before.iter().find(|k| k.target == target).and_then(|k| k.alone_until);
+                        let alone_until =
+                            before.iter().find(|k| k.target == target).and_then(|k| k.alone_until);
                         Known { target, alone_until }
                     })
                     .collect();
@@ -158,7 +159,7 @@ impl Peers {
     }
 
     /// A link that we dialled is up: what waited for it goes out, in order.
-    pub fn on_up(&mut self, id: PeerId, link: LinkId, way: Way, fx: &mut Effects) -> Vec<Box<Outgoing>> {
+    pub fn on_up(&mut self, id: PeerId, link: LinkId, way: Way, fx: &mut Effects) -> Vec<Outgoing> {
         let Some(peer) = self.peers.get_mut(usize::from(id.0)) else { return Vec::new() };
         let State::Dialing(dialled, at) = peer.state else { return Vec::new() };
         if dialled != link {
@@ -166,7 +167,11 @@ impl Peers {
         }
         peer.state = State::Up(way, at);
         peer.failures = 0;
-        let target = peer.targets.get(at).map(|known| format!("{} {}", known.target.host, known.target.address)).unwrap_or_default();
+        let target = peer
+            .targets
+            .get(at)
+            .map(|known| format!("{} {}", known.target.host, known.target.address))
+            .unwrap_or_default();
         fx.observe(Observation::PeerUp { peer: id, target });
         peer.waiting.drain(..).map(|(_, outgoing)| outgoing).collect()
     }
@@ -182,7 +187,7 @@ impl Peers {
         ids: &mut Ids,
         fx: &mut Effects,
         due: &mut Vec<Due>,
-    ) -> Vec<Box<Outgoing>> {
+    ) -> Vec<Outgoing> {
         let found = self.peers.iter().position(|peer| match peer.state {
             State::Dialing(dialled, _) => dialled == link,
             State::Up(way, _) => way.link == link && way.to.is_none(),
@@ -195,7 +200,11 @@ impl Peers {
         match peer.state {
             State::Dialing(_, at) => {
                 peer.leave_alone(at, now.mono + LEAVE_ALONE);
-                if peer.dial(now, id, next_link, fx) { Vec::new() } else { peer.fail(now, id, why, ids, fx, due) }
+                if peer.dial(now, id, next_link, fx) {
+                    Vec::new()
+                } else {
+                    peer.fail(now, id, why, ids, fx, due)
+                }
             }
             State::Up(..) => {
                 fx.observe(Observation::PeerDown { peer: id, why: why.to_owned(), bounced: 0 });
@@ -208,7 +217,14 @@ impl Peers {
 
     /// The server that `way` goes to failed a request (503, or no answer): leave it alone until
     /// `until`. True if there is another one to try now.
-    pub fn on_failed(&mut self, now: Now, id: PeerId, way: Way, wait: Option<Duration>, fx: &mut Effects) -> bool {
+    pub fn on_failed(
+        &mut self,
+        now: Now,
+        id: PeerId,
+        way: Way,
+        wait: Option<Duration>,
+        fx: &mut Effects,
+    ) -> bool {
         let Some(peer) = self.peers.get_mut(usize::from(id.0)) else { return false };
         let until = now.mono + wait.unwrap_or(LEAVE_ALONE);
         if let State::Up(current, at) = peer.state
@@ -236,7 +252,7 @@ impl Peers {
         next_link: &mut u32,
         fx: &mut Effects,
         due: &mut Vec<Due>,
-    ) -> Vec<Box<Outgoing>> {
+    ) -> Vec<Outgoing> {
         let Some(peer) = self.peers.get_mut(usize::from(id.0)) else { return Vec::new() };
         let mut back = Vec::new();
         while peer.waiting.front().is_some_and(|(until, _)| *until <= now.mono) {
@@ -288,8 +304,8 @@ impl Peer {
     fn dial(&mut self, now: Now, id: PeerId, next_link: &mut u32, fx: &mut Effects) -> bool {
         let Some(at) = self.targets.iter().position(|known| known.is_open(now.mono)) else { return false };
         let Some(known) = self.targets.get(at) else { return false };
-        *next_link = next_link.wrapping_add(1);
-        let link = LinkId(*next_link);
+        next_link = next_link.wrapping_add(1);
+        let link = LinkId(next_link);
         self.state = State::Dialing(link, at);
         fx.push(Effect::DialSip { link, peer: id, target: known.target.clone() });
         true
@@ -310,7 +326,7 @@ impl Peer {
         ids: &mut Ids,
         fx: &mut Effects,
         due: &mut Vec<Due>,
-    ) -> Vec<Box<Outgoing>> {
+    ) -> Vec<Outgoing> {
         self.failures = self.failures.saturating_add(1);
         let bound = 500_u64.saturating_mul(1 << self.failures.saturating_sub(1).min(6)).min(BACKOFF_LIMIT);
         let at = now.mono + Duration::from_millis(bound / 4 + ids.below(bound - bound / 4 + 1));
@@ -319,7 +335,7 @@ impl Peer {
         self.targets.clear();
         self.located = None;
         due.push(Due { at, what: Timer::Peer(id) });
-        let back: Vec<Box<Outgoing>> = self.waiting.drain(..).map(|(_, outgoing)| outgoing).collect();
+        let back: Vec<Outgoing> = self.waiting.drain(..).map(|(_, outgoing)| outgoing).collect();
         fx.observe(Observation::PeerDown { peer: id, why: why.to_owned(), bounced: back.len() });
         back
     }

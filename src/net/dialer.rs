@@ -133,7 +133,12 @@ impl Dialer {
 
     /// What TLS knows of a peer. Its chain is validated on the edge thread: a hostile one may cost
     /// milliseconds.
-    pub async fn identity(&self, chain: Vec<CertificateDer<'static>>, version: &'static str, wall: Wall) -> PeerCert {
+    pub async fn identity(
+        &self,
+        chain: Vec<CertificateDer<'static>>,
+        version: &'static str,
+        wall: Wall,
+    ) -> PeerCert {
         let trust = self.trust.load_full();
         let (same_chain, same_trust) = (chain.clone(), trust.clone());
         let work = async move {
@@ -156,7 +161,8 @@ impl Dialer {
     ) -> Result<Vec<XmppTarget>, LocateError> {
         let (dns, domain) = (self.dns.clone(), domain.clone());
         let proxy = proxy.map(|(host, port)| Proxy { host: host.to_ascii().into(), port });
-        let work = async move { xmpp_locate::locate(&dns, &domain, proxy.as_ref(), LOCATE_TIMEOUT, &mut ids).await };
+        let work =
+            async move { xmpp_locate::locate(&dns, &domain, proxy.as_ref(), LOCATE_TIMEOUT, &mut ids).await };
         self.edge.run(work).await.unwrap_or(Err(LocateError::NotFound))
     }
 
@@ -217,7 +223,12 @@ fn identity_of(peers: &[PeerNet], at: Option<usize>) -> Option<LinkIdentity> {
     Some(LinkIdentity { peer: Some(PeerId(u16::try_from(at).ok()?)), domains })
 }
 
-async fn locate_sip(dns: &Dns, peer: &PeerNet, enabled: Enabled, ids: &mut Ids) -> Result<Vec<Target>, String> {
+async fn locate_sip(
+    dns: &Dns,
+    peer: &PeerNet,
+    enabled: Enabled,
+    ids: &mut Ids,
+) -> Result<Vec<Target>, String> {
     let host = peer.host.to_ascii();
     let identity = peer.identity.first().map_or(host.as_ref(), |name| name.as_str()).to_owned();
     let destination = Destination {
@@ -314,7 +325,10 @@ impl PeerIdentity for PeerCert {
         match self.judge_xmpp(domain, now.wall) {
             Ok(()) => CertVerdict::Valid,
             Err(fault) => {
-                tracing::debug!(stoxd_partner = domain.as_str(), "certificate not good for the domain: {fault}");
+                tracing::debug!(
+                    stoxd_partner = domain.as_str(),
+                    "certificate not good for the domain: {fault}"
+                );
                 CertVerdict::Invalid(plain(&fault))
             }
         }
@@ -341,7 +355,9 @@ fn plain(fault: &tls::CertFault) -> CertFault {
         tls::CertFault::NotYetValid { .. } => CertFault::NotYetValid,
         tls::CertFault::WrongName { .. } => CertFault::WrongName,
         tls::CertFault::WrongPurpose | tls::CertFault::Authority => CertFault::WrongUsage,
-        tls::CertFault::Malformed | tls::CertFault::BadSignature | tls::CertFault::Refused(_) => CertFault::Malformed,
+        tls::CertFault::Malformed | tls::CertFault::BadSignature | tls::CertFault::Refused(_) => {
+            CertFault::Malformed
+        }
     }
 }
 

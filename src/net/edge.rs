@@ -60,7 +60,9 @@ impl Edge {
     pub fn start() -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
-        std::thread::Builder::new().name("edge".into()).spawn(move || runtime.block_on(std::future::pending::<()>()))?;
+        std::thread::Builder::new()
+            .name("edge".into())
+            .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
         Ok(Self { runtime: handle })
     }
 
@@ -81,7 +83,8 @@ impl Edge {
     ) -> Result<Secured, ConnectError> {
         let work = async move {
             let socket = TcpStream::from_std(socket).map_err(ConnectError::Tls)?;
-            let stream = within(limit, TlsAcceptor::from(config).accept(socket)).await?.map_err(ConnectError::Tls)?;
+            let stream =
+                within(limit, TlsAcceptor::from(config).accept(socket)).await?.map_err(ConnectError::Tls)?;
             let (socket, session) = stream.into_inner();
             secured(socket, session.into())
         };
@@ -148,7 +151,8 @@ async fn client_handshake(
     name: ServerName<'static>,
     limit: Duration,
 ) -> Result<Secured, ConnectError> {
-    let stream = within(limit, TlsConnector::from(config).connect(name, socket)).await?.map_err(ConnectError::Tls)?;
+    let stream =
+        within(limit, TlsConnector::from(config).connect(name, socket)).await?.map_err(ConnectError::Tls)?;
     let (socket, session) = stream.into_inner();
     secured(socket, session.into())
 }
@@ -158,7 +162,8 @@ async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, 
 }
 
 fn secured(socket: TcpStream, tls: rustls::Connection) -> Result<Secured, ConnectError> {
-    let chain = tls.peer_certificates().unwrap_or_default().iter().map(|der| der.clone().into_owned()).collect();
+    let chain =
+        tls.peer_certificates().unwrap_or_default().iter().map(|der| der.clone().into_owned()).collect();
     let version = match tls.protocol_version() {
         Some(rustls::ProtocolVersion::TLSv1_2) => "1.2",
         Some(rustls::ProtocolVersion::TLSv1_3) => "1.3",

@@ -206,7 +206,9 @@ mod tests {
         let doorman = Rc::new(Doorman::default());
         let six = |last: u16| IpAddr::from([0x2001, 0xdb8, 0, 1, 0, 0, 0, last]);
         let tries = |at: u64| {
-            (0..ATTEMPTS_PER_ADDRESS + 10).filter(|n| doorman.admit(six(*n as u16), Now::at(at).mono).is_some()).count()
+            (0..ATTEMPTS_PER_ADDRESS + 10)
+                .filter(|n| doorman.admit(six(*n as u16), Now::at(at).mono).is_some())
+                .count()
         };
         assert_eq!(tries(100), ATTEMPTS_PER_ADDRESS as usize, "a /64 counts as one");
         assert_eq!(tries(105), 0);

@@ -13,10 +13,10 @@ use super::udp::UdpSocketConn;
 use super::wire::Flushed;
 use super::xmpp_conn::StreamConn;
 use crate::gateway::effect::{Effect, LinkId, PeerId};
-use crate::ids::Owner;
 use crate::gateway::observe::Observation;
 use crate::gateway::{Gateway, Input, Realm};
 use crate::ids::Ids;
+use crate::ids::Owner;
 use crate::now::Now;
 use crate::xmpp::{Condition, Outcome, StreamId};
 use std::cell::{Cell, RefCell};
@@ -192,7 +192,9 @@ impl Shard {
                 };
                 if let Some(answer) = answer {
                     let shard = self.clone();
-                    tokio::task::spawn_local(async move { shard.handle(shard.clock.now(), Input::Verified(answer)) });
+                    tokio::task::spawn_local(async move {
+                        shard.handle(shard.clock.now(), Input::Verified(answer))
+                    });
                 }
             }
             Effect::XmppVerified { stream, answer } => {
@@ -212,7 +214,9 @@ impl Shard {
             }
             Effect::DialXmpp { stream, pair, purpose, ask, terms, proxy } => {
                 let shard = self.clone();
-                tokio::task::spawn_local(super::xmpp_conn::dial(shard, stream, pair, purpose, ask, terms, proxy));
+                tokio::task::spawn_local(super::xmpp_conn::dial(
+                    shard, stream, pair, purpose, ask, terms, proxy,
+                ));
             }
             Effect::Locate { peer } => {
                 tokio::task::spawn_local(super::sip_conn::locate(self.clone(), peer));

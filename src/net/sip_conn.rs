@@ -31,6 +31,10 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a message may stay incomplete without another octet.
 const INCOMPLETE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long answers may take that are owed on a link which has ended for reading: what waits in a queue
+/// is answered by then.
+const SETTLE: Duration = Duration::from_secs(12);
+const SETTLE_TICK: Duration = Duration::from_millis(20);
 /// How long a link lives that proved nothing.
 const UNPROVEN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -98,7 +102,8 @@ pub async fn accept(shard: Rc<Shard>, socket: TcpStream, address: SocketAddr, tr
                     });
                     let Ok(stream) = TcpStream::from_std(socket) else { return };
                     let (read, write) = stream.into_split();
-                    run(shard, id, address, transport, identity, false, read, Wire::new(write, Some(tls))).await;
+                    run(shard, id, address, transport, identity, false, read, Wire::new(write, Some(tls)))
+                        .await;
                 }
                 Err(error) => tracing::info!(
                     stoxd_event = "link.refused",
@@ -114,7 +119,10 @@ pub async fn accept(shard: Rc<Shard>, socket: TcpStream, address: SocketAddr, tr
 pub async fn locate(shard: Rc<Shard>, peer: PeerId) {
     let ids = shard.seed_ids();
     let found = shard.dialer.locate_sip(peer, ids).await;
-    let targets = found.as_ref().map(Clone::clone).map_err(String::as_str);
+    let targets = match &found {
+        Ok(targets) => Ok(targets.clone()),
+        Err(why) => Err(why.as_str()),
+    };
     shard.handle(shard.clock.now(), Input::Located { peer, targets });
 }
 
@@ -128,7 +136,7 @@ pub async fn dial(shard: Rc<Shard>, link: LinkId, peer: PeerId, target: Target) 
     let (identity, socket, tls) = match target.transport {
         Transport::Udp => {
             let Some(socket) = shard.udp_for(address) else {
-                return failed("[sip] listen has no udp socket of this address family to send from") ;
+                return failed("[sip] listen has no udp socket of this address family to send from");
             };
             let way = Way { link: socket, to: Some(address), transport: Transport::Udp };
             shard.handle(shard.clock.now(), Input::LinkUp { link, peer, way });
@@ -175,7 +183,8 @@ async fn run(
     wire: Wire,
 ) {
     let peer = identity.peer;
-    let limits = Limits { body: shard.gateway().settings().message_size.saturating_mul(2), ..Limits::default() };
+    let limits =
+        Limits { body: shard.gateway().settings().message_size.saturating_mul(2), ..Limits::default() };
     let source = Source { link: id, transport, address, identity };
     let conn = Rc::new(LinkConn {
         id,
@@ -198,10 +207,24 @@ async fn run(
     // The peer's first octets may have come with its last handshake message.
     let _ = conn.wire.decrypt(&[], &mut |octets| conn.machine.borrow_mut().push(octets));
     let why = drive(&shard, &conn, &mut read).await;
+    settle(&shard, &conn).await;
     conn.wire.close_when_written();
     let _ = conn.wire.flush();
     shard.remove_link(id);
     shard.handle(shard.clock.now(), Input::LinkDown { link: id, why: &why });
+}
+
+/// A link that is out of step reads no more, but what came before is still answered on it: nothing else
+/// is lost by bad input.
+async fn settle(shard: &Rc<Shard>, conn: &Rc<LinkConn>) {
+    let until = shard.clock.now().mono + SETTLE;
+    while shard.gateway().owes_answers(conn.id) && shard.clock.now().mono < until {
+        tokio::time::sleep(SETTLE_TICK).await;
+        shard.flush_link(conn);
+        if conn.dead.borrow().is_some() {
+            return;
+        }
+    }
 }
 
 async fn drive(shard: &Rc<Shard>, conn: &Rc<LinkConn>, read: &mut OwnedReadHalf) -> String {

@@ -45,7 +45,8 @@ impl UdpSocketConn {
 
 /// Runs a socket for ever.
 pub async fn run(shard: Rc<Shard>, conn: Rc<UdpSocketConn>) {
-    let limits = Limits { body: shard.gateway().settings().message_size.saturating_mul(2), ..Limits::default() };
+    let limits =
+        Limits { body: shard.gateway().settings().message_size.saturating_mul(2), ..Limits::default() };
     let mut buffer = vec![0; DATAGRAM];
     loop {
         if conn.socket.readable().await.is_err() {
@@ -65,7 +66,13 @@ pub async fn run(shard: Rc<Shard>, conn: Rc<UdpSocketConn>) {
     }
 }
 
-fn datagram(shard: &Rc<Shard>, conn: &UdpSocketConn, octets: &mut [u8], address: SocketAddr, limits: &Limits) {
+fn datagram(
+    shard: &Rc<Shard>,
+    conn: &UdpSocketConn,
+    octets: &mut [u8],
+    address: SocketAddr,
+    limits: &Limits,
+) {
     let identity = shard.dialer.address_identity(address.ip());
     let source = Source { link: conn.id, transport: Transport::Udp, address, identity };
     let now = shard.clock.now();

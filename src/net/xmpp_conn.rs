@@ -6,15 +6,15 @@
 
 use super::edge::{ConnectError, Secured};
 use super::shard::Shard;
+use super::srv::Mode;
 use super::tls::PeerCert;
 use super::wire::Wire;
-use super::srv::Mode;
+use crate::addr::Domain;
 use crate::gateway::Input;
 use crate::now::Now;
-use crate::addr::Domain;
 use crate::xmpp::{
-    Auth, Condition, DownReason, Outcome, Pair, Purpose, Stream, StreamCondition, StreamEvent, StreamId, Terms, TlsMode,
-    Verify, VerifyAnswer,
+    Auth, Condition, DownReason, Outcome, Pair, Purpose, Stream, StreamCondition, StreamEvent, StreamId,
+    Terms, TlsMode, Verify, VerifyAnswer,
 };
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -259,7 +259,10 @@ async fn run_secured(
 ) {
     let Ok((read, write)) = halves(secured.socket) else {
         let why = "the socket is gone";
-        shard.handle(shard.clock.now(), Input::StreamDown { stream: id, condition: Condition::RemoteServerTimeout, why });
+        shard.handle(
+            shard.clock.now(),
+            Input::StreamDown { stream: id, condition: Condition::RemoteServerTimeout, why },
+        );
         return;
     };
     let conn = StreamConn::new(id, address, machine, pair, Wire::new(write, Some(secured.tls)));
@@ -355,9 +358,7 @@ fn turn(shard: &Rc<Shard>, conn: &Rc<StreamConn>) -> Next {
                     true
                 }
             }
-            Some(StreamEvent::VerifyWanted(verify)) => {
-                shard.input(now, Input::VerifyWanted(verify))
-            }
+            Some(StreamEvent::VerifyWanted(verify)) => shard.input(now, Input::VerifyWanted(verify)),
             Some(StreamEvent::Verified(answer)) => shard.input(now, Input::Verified(answer)),
             Some(StreamEvent::PairRefused { .. }) => true,
         };
@@ -404,9 +405,10 @@ async fn start_tls(
             shard.dialer.edge.accept_tls(socket, config, HANDSHAKE_TIMEOUT).await?
         }
         Some(pair) => {
-            let (config, name) = shard.dialer.xmpp_client(pair, false).map_err(|error| {
-                ConnectError::Tls(io::Error::new(io::ErrorKind::InvalidInput, error))
-            })?;
+            let (config, name) = shard
+                .dialer
+                .xmpp_client(pair, false)
+                .map_err(|error| ConnectError::Tls(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
             shard.dialer.edge.connect_tls(socket, config, name, HANDSHAKE_TIMEOUT).await?
         }
     };

@@ -95,7 +95,10 @@ pub fn is_fatal(fault: Fault, transport: Transport) -> bool {
         // A datagram has its own end.
         Transport::Udp => false,
         Transport::Tls | Transport::Tcp => {
-            matches!(fault, Fault::ContentLength | Fault::LengthMissing | Fault::BodyTooLong | Fault::NoHeadEnd)
+            matches!(
+                fault,
+                Fault::ContentLength | Fault::LengthMissing | Fault::BodyTooLong | Fault::NoHeadEnd
+            )
         }
     }
 }

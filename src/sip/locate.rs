@@ -25,8 +25,8 @@ pub use dns::{Answer, Asked, Naptr, Question, Srv};
 
 use dns::{dns_name, literal};
 
-use crate::addr::uri::{Scheme, Uri};
 use super::txn::Reliability;
+use crate::addr::uri::{Scheme, Uri};
 use crate::ids::Ids;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

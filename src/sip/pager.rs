@@ -71,10 +71,18 @@ const FRAME: usize = 640;
 impl Pager {
     /// A message from `from`, an XMPP contact, to `to`, one of our SIP users. From carries the resource
     /// as `gr` (RFC 7572 Table 1).
-    pub fn build(from: &Jid, to: &Jid, parts: &Parts<'_>, cseq: u32, guard: &LoopGuard, ids: &mut Ids) -> Self {
+    pub fn build(
+        from: &Jid,
+        to: &Jid,
+        parts: &Parts<'_>,
+        cseq: u32,
+        guard: &LoopGuard,
+        ids: &mut Ids,
+    ) -> Self {
         let mut buffer = Vec::with_capacity(parts.body.len() + 256);
         let mut ends = [0; PARTS];
-        let mut end = |buffer: &Vec<u8>, part: Part| ends[part as usize] = u32::try_from(buffer.len()).unwrap_or(0);
+        let mut end =
+            |buffer: &Vec<u8>, part: Part| ends[part as usize] = u32::try_from(buffer.len()).unwrap_or(0);
         buffer.extend_from_slice(to.bare_str().as_bytes());
         end(&buffer, Part::Target);
         map::uri_from_jid(to, &mut buffer);
@@ -137,7 +145,11 @@ impl Pager {
             sent_by: sent.by,
             branch,
             max_forwards: 70,
-            from: Party { display: None, uri: self.part(Part::From).as_bytes(), tag: Some(self.tag.as_str()) },
+            from: Party {
+                display: None,
+                uri: self.part(Part::From).as_bytes(),
+                tag: Some(self.tag.as_str()),
+            },
             to: Party { display: None, uri: to, tag: None },
             call_id: self.part(Part::CallId),
             cseq: self.cseq,

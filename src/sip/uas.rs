@@ -30,7 +30,12 @@ pub struct Request<'m> {
 
 impl Crosses for Request<'_> {
     fn crossing(&self) -> Crossing<'_> {
-        Crossing { sender: &self.sender, target: &self.target, direction: Direction::SipToXmpp, kind: Kind::Message }
+        Crossing {
+            sender: &self.sender,
+            target: &self.target,
+            direction: Direction::SipToXmpp,
+            kind: Kind::Message,
+        }
     }
 }
 
@@ -62,7 +67,10 @@ impl Reject {
 
     /// 503 with Retry-After in seconds.
     pub fn busy(seconds: u32) -> Self {
-        Self { headers: vec![(Name::RetryAfter, seconds.to_string())], ..Self::status(503, "too many requests") }
+        Self {
+            headers: vec![(Name::RetryAfter, seconds.to_string())],
+            ..Self::status(503, "too many requests")
+        }
     }
 
     /// The same with one more header.
@@ -132,7 +140,8 @@ impl Uas<'_> {
             return Err(Reject::status(481, "no such dialog"));
         }
         let sender = self.sender(message, link)?;
-        let target = map::jid_from_uri(uri, &self.map).map_err(|error| self.refuse(error, error.status_as_target()))?;
+        let target = map::jid_from_uri(uri, &self.map)
+            .map_err(|error| self.refuse(error, error.status_as_target()))?;
         if target.local().is_none() {
             return Err(Reject::status(404, "the Request-URI names no user"));
         }
@@ -162,7 +171,8 @@ impl Uas<'_> {
     /// From, mapped, if the link may speak for its domain.
     fn sender(&self, message: &Message<'_>, link: &LinkIdentity) -> Result<Jid, Reject> {
         let from = &message.from().address;
-        let sender = map::jid_from_uri(from, &self.map).map_err(|error| self.refuse(error, error.status_as_originator()))?;
+        let sender = map::jid_from_uri(from, &self.map)
+            .map_err(|error| self.refuse(error, error.status_as_originator()))?;
         if !link.domains.iter().any(|domain| domain.as_str() == sender.domain()) {
             return Err(Reject::status(403, "the link may not speak for the domain in From"));
         }

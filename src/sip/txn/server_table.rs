@@ -264,6 +264,11 @@ impl<T> ServerTable<T> {
         self.slots.is_empty()
     }
 
+    /// Whether a transaction whose value is `wanted` is not answered yet.
+    pub fn any(&self, wanted: impl Fn(&T) -> bool) -> bool {
+        self.slots.iter().any(|(_, slot)| slot.status < 200 && wanted(&slot.value))
+    }
+
     /// Octets of responses that are kept.
     pub fn octets(&self) -> usize {
         self.octets
