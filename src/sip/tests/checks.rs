@@ -130,7 +130,7 @@ impl Random {
     }
 }
 
-/// Changes `octets` in one to four places, mostly with what means something to a parser.
+/// Changes `octets` in one to three places, mostly with what means something to a parser.
 pub(super) fn mutate(octets: &mut Vec<u8>, random: &mut Random, other: &[u8]) {
     const PIECES: &[&[u8]] = &[
         b"\r\n",
@@ -164,31 +164,36 @@ pub(super) fn mutate(octets: &mut Vec<u8>, random: &mut Random, other: &[u8]) {
         b"?",
         b"/",
     ];
-    for _ in 0..=random.below(4) {
+    for _ in 0..=random.below(3) {
         let at = random.below(octets.len());
-        match random.below(6) {
+        match random.below(12) {
             0 => octets.truncate(at),
-            1 => {
+            1 | 2 => {
                 let end = at + random.below(20).min(octets.len() - at);
                 octets.drain(at..end);
             }
-            2 => {
+            3 | 4 => {
                 let piece = PIECES[random.below(PIECES.len())];
                 octets.splice(at..at, piece.iter().copied());
             }
-            3 => {
+            5 | 6 => {
                 let piece = PIECES[random.below(PIECES.len())];
                 let end = octets.len().min(at + piece.len());
                 octets.splice(at..end, piece.iter().copied());
             }
-            4 => {
+            7 => {
                 let from = random.below(other.len());
                 let to = from + random.below(60).min(other.len() - from);
                 octets.splice(at..at, other[from..to].iter().copied());
             }
             _ => {
                 if let Some(octet) = octets.get_mut(at) {
-                    *octet = octet.wrapping_add(u8::try_from(random.below(256)).unwrap());
+                    *octet = u8::try_from(if random.below(8) == 0 {
+                        random.below(256)
+                    } else {
+                        0x20 + random.below(95)
+                    })
+                    .unwrap();
                 }
             }
         }
