@@ -8,6 +8,7 @@ use stoxd::sip::frame::{Frame, Framer, Limits};
 use stoxd::sip::message::Message;
 use stoxd::sip::method::Method;
 use stoxd::sip::name::Name;
+use stoxd::sip::value::Transport;
 use stoxd::sip::write::{Party, Request, Writer, response_tail};
 
 const HEAD: &str = "MESSAGE sip:juliet@xmpp.example.net SIP/2.0\r\n\
@@ -73,7 +74,7 @@ fn main() {
         let request = Request {
             method: Method::Message,
             uri: b"sip:romeo@sip.example.com",
-            transport: "TLS",
+            transport: Transport::Tls,
             sent_by: "gate.example:5061",
             branch: "z9hG4bK00abcdefghjkmnpqrs",
             max_forwards: 70,

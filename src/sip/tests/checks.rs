@@ -55,6 +55,39 @@ fn threat_075_legal_oddities_are_taken() {
 }
 
 #[test]
+fn headers_as_lync_server_writes_them_are_read() {
+    let octets = framed(&with(
+        "Via: SIP/2.0/TLS 10.0.0.5:51234;branch=z9hG4bK2F.1;received=192.0.2.17;ms-received-port=51234;ms-received-cid=2A00\r\n\
+         Record-Route: <sip:edge.example:5061;transport=tls;opaque=state:F:Ci.R2A00;ms-key-info=AEAAAa==;lr;ms-route-sig=ab+/c=>\
+         ;tag=9A\r\n\
+         Contact: <sip:romeo@example.net;opaque=user:epid:Xy1-_;gruu>;+sip.instance=\"<urn:uuid:1>\"\r\n\
+         P-Asserted-Identity: \"Romeo, M.\"<sip:romeo@example.net>,<tel:+15551230001;ext=1>\r\n\
+         Content-Type: text/plain; charset=UTF-8;msgr=WAAtAE0A==\r\n\
+         ms-diagnostics: 1034;reason=\"Previous hop federated peer did not respond\";source=\"edge.example\"\r\n\
+         Event: presence\r\nAccept: application/rlmi+xml, application/pidf+xml;q=0.5\r\n\
+         Subscription-State: active;expires=21600\r\nms-user-logon-data: RemoteUser\r\n",
+    ))
+    .unwrap();
+    let message = Message::parse(&octets).unwrap();
+    assert_eq!(touch(&message), Ok(()));
+    let route = message.addresses(Name::RecordRoute).next().unwrap().unwrap();
+    assert_eq!(route.address.param("lr"), Some(None));
+    assert_eq!(route.address.param("ms-key-info"), Some(Some("AEAAAa==")));
+    let Contact::Address(contact) = message.contacts().next().unwrap().unwrap() else { panic!() };
+    assert_eq!(contact.address.param("opaque"), Some(Some("user:epid:Xy1-_")));
+    assert_eq!(contact.params.value("+sip.instance"), Some("\"<urn:uuid:1>\""));
+    assert_eq!(message.addresses(Name::PAssertedIdentity).count(), 2);
+    assert_eq!(message.content_type().unwrap().param("msgr").unwrap(), "WAAtAE0A==");
+    let diagnostics = message.tagged(Name::MsDiagnostics).unwrap().unwrap();
+    assert_eq!((diagnostics.token, diagnostics.params.value("source")), ("1034", Some("\"edge.example\"")));
+    assert!(message.accepts().any(|range| range.unwrap().takes("application", "pidf+xml")));
+    assert_eq!(
+        message.tagged(Name::SubscriptionState).unwrap().unwrap().params.value("expires"),
+        Some("21600")
+    );
+}
+
+#[test]
 fn threat_076_what_every_message_needs_is_there_once() {
     let text = String::from_utf8(with("")).unwrap();
     for (name, line) in [

@@ -3,7 +3,7 @@
 use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::name::Name;
-use crate::sip::value::unquote;
+use crate::sip::value::{Transport, unquote};
 use crate::sip::write::{Party, Request, Writer, response_tail};
 use proptest::prelude::*;
 
@@ -21,7 +21,7 @@ proptest! {
         let to = Party { display: None, uri: b"sip:x@y.example;lr", tag: None };
         let method = Method::parse(&method).unwrap();
         let request = Request {
-            method, uri: uri.as_bytes(), transport: "TLS", sent_by: "[2001:db8::1]:5061", branch: &branch,
+            method, uri: uri.as_bytes(), transport: Transport::Tls, sent_by: "[2001:db8::1]:5061", branch: &branch,
             max_forwards: hops, from, to, call_id: &call_id, cseq,
         };
         let mut out = Vec::new();
@@ -66,7 +66,7 @@ proptest! {
         let mut out = Vec::new();
         let party = Party { display: Some(&text), uri: text.as_bytes(), tag: Some(&text) };
         let request = Request {
-            method: Method::Message, uri: text.as_bytes(), transport: &text, sent_by: &text, branch: &text,
+            method: Method::Message, uri: text.as_bytes(), transport: Transport::Other(&text), sent_by: &text, branch: &text,
             max_forwards: 1, from: party, to: party, call_id: &text, cseq: 1,
         };
         let mut writer = Writer::request(&mut out, &request);

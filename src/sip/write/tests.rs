@@ -8,7 +8,7 @@ fn request<'a>() -> Request<'a> {
     Request {
         method: Method::Message,
         uri: b"sip:juliet@example.com",
-        transport: "TLS",
+        transport: Transport::Tls,
         sent_by: "gate.example:5061",
         branch: "abc",
         max_forwards: 70,
@@ -44,9 +44,9 @@ fn pitfall_08_no_value_leaves_its_line() {
     let mut out = Vec::new();
     let party = Party { display: Some(evil), uri: evil.as_bytes(), tag: Some(evil) };
     let evil_request = Request {
-        method: Method::Other("M"),
+        method: Method::Other("M\r\n"),
         uri: evil.as_bytes(),
-        transport: evil,
+        transport: Transport::Other(evil),
         sent_by: evil,
         branch: evil,
         max_forwards: 0,
@@ -87,7 +87,7 @@ fn pitfall_08_no_value_leaves_its_line() {
         ]
     );
     assert!(!text.contains(|c: char| c.is_ascii_control() && c != '\r' && c != '\n'));
-    assert_eq!(lines[0], "M hi%0D%0AX:%20y%0D%0A%0D%0A%00%7F%3Csip:evil@h%3E%22 SIP/2.0");
+    assert_eq!(lines[0], "M   hi%0D%0AX:%20y%0D%0A%0D%0A%00%7F%3Csip:evil@h%3E%22 SIP/2.0");
 
     let mut out = Vec::new();
     Writer::response_with(&mut out, 200, evil, b"").end();
@@ -162,6 +162,14 @@ fn check_149_a_response_copies_via_from_call_id_cseq_and_adds_a_to_tag() {
 fn check_149_a_to_tag_that_is_there_stays() {
     let inside = OPTIONS.replace("t: sip:a@b.example", "t: <sip:a@b.example>;tag=old");
     assert!(respond(&inside, None).contains("\r\nTo: <sip:a@b.example>;tag=old\r\n"));
+}
+
+#[test]
+fn a_100_needs_no_tag() {
+    let request = Message::parse(OPTIONS.as_bytes()).unwrap();
+    let mut tail = Vec::new();
+    response_tail(&request, "", None, &mut tail);
+    assert!(String::from_utf8(tail).unwrap().contains("\r\nTo: sip:a@b.example\r\n"));
 }
 
 #[test]
