@@ -285,7 +285,9 @@ impl HeadScan {
     fn begin_line(&mut self, octets: &mut [u8], limits: &Limits) -> Result<bool, Fault> {
         let Some(first) = octets.get(self.at) else { return Ok(false) };
         if matches!(first, b' ' | b'\t') {
-            if self.lines == 0 {
+            // RFC 3261 §25.1: a value may be folded, a start line or what comes before a colon not.
+            let line = octets.get(self.line..self.at).unwrap_or_default();
+            if self.lines == 0 || memchr(b':', line).is_none() {
                 return Err(Fault::Folded);
             }
             if let Some(line_end) = octets.get_mut(self.at.saturating_sub(2)..self.at) {

@@ -123,7 +123,8 @@ pub fn head_end(bytes: &[u8]) -> Result<usize, Fault> {
     }
 }
 
-/// Whether `line` has a control character that is neither a tab nor quoted.
+/// Whether `line` has a control character that is neither a tab nor quoted. CR and LF can't be
+/// quoted (RFC 3261 §25.1 `quoted-pair`).
 pub fn has_control(line: &str) -> bool {
     let plain = |b: u8| (b >= 0x20 && b != 0x7f) || b == b'\t';
     // No early exit: this way it is a vector loop.
@@ -132,7 +133,7 @@ pub fn has_control(line: &str) -> bool {
     }
     let (mut quoted, mut escaped) = (false, false);
     line.bytes().any(|b| {
-        let bad = !plain(b) && !escaped;
+        let bad = !plain(b) && (!escaped || matches!(b, b'\r' | b'\n'));
         match b {
             _ if escaped => escaped = false,
             b'\\' if quoted => escaped = true,
@@ -145,7 +146,23 @@ pub fn has_control(line: &str) -> bool {
 
 /// Cuts spaces and tabs off both ends.
 pub fn trim(text: &str) -> &str {
-    text.trim_matches([' ', '\t'])
+    let bytes = text.as_bytes();
+    let ink = |b: &u8| !matches!(b, b' ' | b'\t');
+    let start = bytes.iter().position(ink).unwrap_or(bytes.len());
+    let end = bytes.iter().rposition(ink).map_or(start, |last| last + 1);
+    text.get(start..end).unwrap_or_default()
+}
+
+/// The lines of a header block up to its empty line, without their CRLF. [`head_end`] has checked
+/// that no CR or LF stands alone.
+pub fn lines(head: &str) -> impl Iterator<Item = &str> {
+    let mut rest = head;
+    std::iter::from_fn(move || {
+        let length = memchr(b'\n', rest.as_bytes())?;
+        let line = rest.get(..length.checked_sub(1)?)?;
+        rest = rest.get(length + 1..)?;
+        (!line.is_empty()).then_some(line)
+    })
 }
 
 /// The number that `text` spells in plain digits; `None` if there is anything else, nothing, or

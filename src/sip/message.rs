@@ -209,7 +209,7 @@ fn parse(octets: &[u8]) -> Result<Message<'_>, Fault> {
     let head_end = lex::head_end(octets)?;
     let (head, rest) = octets.split_at_checked(head_end).ok_or(Fault::NoHeadEnd)?;
     let head = std::str::from_utf8(head).map_err(|_| Fault::NotUtf8)?;
-    let mut lines = head.split_terminator("\r\n");
+    let mut lines = lex::lines(head);
     let first = lines.next().ok_or(Fault::StartLine)?;
     if lex::has_control(first) {
         return Err(Fault::Control);
@@ -307,7 +307,7 @@ const USUAL: usize = 20;
 impl<'a> Headers<'a> {
     fn parse(lines: impl Iterator<Item = &'a str>) -> Result<Self, Fault> {
         let mut headers = Self { list: Vec::with_capacity(USUAL), first: [0; Name::COUNT] };
-        for line in lines.take_while(|line| !line.is_empty()) {
+        for line in lines {
             if lex::has_control(line) {
                 return Err(Fault::Control);
             }

@@ -4,7 +4,8 @@
 //! so also CR, LF and NUL, is written as a space, in a quoted string as well. Nothing is refused, so
 //! no caller has an error to mishandle. In a URI every octet that could end it is percent-encoded.
 //! Numbers, names and methods are types that can hold no such octet, and Content-Length counts the
-//! octets of the body.
+//! octets of the body. What stays the caller's: text is not checked against the grammar of its
+//! header.
 //!
 //! [`Writer`] writes requests and responses; [`response_tail`] and [`refusal_tail`] write what a
 //! response copies from its request (RFC 3261 §8.2.6.2), so that the status can be chosen later.
@@ -14,7 +15,7 @@ use super::message::{Message, Readable};
 use super::method::Method;
 use super::name::Name;
 use super::status;
-use super::value::{Via, write_date};
+use super::value::{Transport, Via, write_date};
 use crate::now::Wall;
 use std::net::{IpAddr, SocketAddr};
 
@@ -25,8 +26,8 @@ pub struct Request<'a> {
     pub method: Method<'a>,
     /// The Request-URI.
     pub uri: &'a [u8],
-    /// The transport of Via: `TLS`, `TCP` or `UDP`.
-    pub transport: &'a str,
+    /// The transport of Via.
+    pub transport: Transport<'a>,
     /// Host and port that Via names, `host[:port]`.
     pub sent_by: &'a str,
     /// The branch; `z9hG4bK` is put before it if it is not there.
@@ -64,13 +65,13 @@ pub struct Writer<'w> {
 impl<'w> Writer<'w> {
     /// Starts a request: its request line and the headers that every request has.
     pub fn request(out: &'w mut Vec<u8>, request: &Request<'_>) -> Self {
-        out.extend_from_slice(request.method.as_str().as_bytes());
+        text(out, request.method.as_str());
         out.push(b' ');
         uri(out, request.uri);
         out.extend_from_slice(b" SIP/2.0\r\n");
         let mut writer = Self { out };
         let cookie = if request.branch.starts_with(COOKIE) { "" } else { COOKIE };
-        let via = writer.field(Name::Via).text("SIP/2.0/").text(request.transport).text(" ");
+        let via = writer.field(Name::Via).text("SIP/2.0/").text(request.transport.as_str()).text(" ");
         via.text(request.sent_by).text(";branch=").text(cookie).text(request.branch).text(";rport");
         writer.number(Name::MaxForwards, request.max_forwards.into());
         writer.party(Name::From, &request.from);
@@ -214,7 +215,7 @@ impl Drop for Field<'_> {
 }
 
 /// Appends all header lines that a response copies from `request`: Via, From, To with `to_tag` if
-/// it has none, Call-ID, CSeq, Record-Route and Timestamp. With the `source` of the request its
+/// it has none (an empty one adds none, for a 100), Call-ID, CSeq, Record-Route and Timestamp. With the `source` of the request its
 /// topmost Via gets `received` and `rport` (RFC 3261 §18.2.1, RFC 3581 §4).
 pub fn response_tail(request: &Message<'_>, to_tag: &str, source: Option<SocketAddr>, out: &mut Vec<u8>) {
     let tagged = request.to().tag.is_some();
@@ -236,7 +237,7 @@ fn tail(
     source: Option<SocketAddr>,
     out: &mut Vec<u8>,
 ) {
-    let (mut top, mut to_tag) = (top.zip(source), to_tag);
+    let (mut top, mut to_tag) = (top.zip(source), to_tag.filter(|tag| !tag.is_empty()));
     let mut seen = [false; 5];
     for header in headers {
         let place = match header.name {

@@ -81,7 +81,7 @@ fn framed(octets: &[u8]) -> Result<Vec<u8>, FrameError> {
     let mut octets = octets.to_vec();
     match datagram(&mut octets, &Limits::default())? {
         Frame::Message(message) => Ok(message.to_vec()),
-        Frame::Ping => panic!("a ping"),
+        Frame::Ping => Ok(Vec::new()),
     }
 }
 

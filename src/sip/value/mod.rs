@@ -156,7 +156,6 @@ impl<'a> Cursor<'a> {
             }
         }
         self.at = at + 1;
-        // A backslash before a character of several octets is no quoted pair.
         self.text.get(start..self.at).ok_or(Malformed)
     }
 

@@ -36,6 +36,10 @@ fuzz_target!(|data: &[u8]| {
         Ok(Frame::Message(framed)) => match Message::parse(framed) {
             Ok(message) => {
                 touch(&message);
+                // What the answer adds may be more than we take ourselves.
+                if message.via().params.iter().count() > 60 || message.to().params.iter().count() > 60 {
+                    return;
+                }
                 response_tail(&message, "tag", source, &mut tail);
                 Writer::response(&mut out, 200, &tail).end();
                 let answer = Message::parse(&out).expect("an answer is a message");
