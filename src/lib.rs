@@ -5,4 +5,5 @@ pub mod addr;
 pub mod crossing;
 pub mod ids;
 pub mod now;
+pub mod sip;
 pub mod xml;

@@ -44,7 +44,8 @@ pub use scope::Scope;
 /// Bounds of one element tree. What exceeds them is a `policy-violation`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Nested elements, the stanza itself included. The default is 32.
+    /// Nested elements, the stanza itself included. The default is 32. Dropping and writing a tree
+    /// recurse that deep, so thousands are too many.
     pub depth: usize,
     /// Attributes and namespace declarations of one element. The default is 64.
     pub attributes: usize,
