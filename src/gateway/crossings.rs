@@ -141,7 +141,7 @@ impl Gateway {
         let text = super::notice::text(&error.from, condition, why);
         let parts = Parts { body: &text, ..Parts::default() };
         let pager = self.build_message(&error.from.to_bare(), &error.to.to_bare(), &parts);
-        self.send_message(now, Outgoing::new(peer, pager, None)));
+        self.send_message(now, Outgoing::new(peer, pager, None));
     }
 
     /// A MESSAGE from one of our users, its sender proven; `key` is to be answered.

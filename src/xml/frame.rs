@@ -342,7 +342,8 @@ impl Framer {
 
     /// No more to look at: wait for octets, unless the item is over the limit already.
     fn starved(&self) -> Result<Option<Found>, FrameError> {
-        if self.buf.len() - self.start >= self.limit { Err(FrameError::TooBig) } else { Ok(None) }
+        let unread = self.unread().len();
+        if unread > 0 && unread >= self.limit { Err(FrameError::TooBig) } else { Ok(None) }
     }
 
     fn stray(&self) -> FrameError {
