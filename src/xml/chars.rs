@@ -194,12 +194,12 @@ pub(super) fn attribute_value<'a>(
 
 fn normalised(raw: &str) -> Result<Cow<'_, str>, XmlError> {
     let special = |b: &u8| matches!(b, b'&' | b'\t' | b'\n' | b'\r');
-    if !raw.as_bytes().iter().any(|b| special(b)) {
+    if !raw.as_bytes().iter().any(special) {
         return Ok(Cow::Borrowed(raw));
     }
     let mut value = String::with_capacity(raw.len());
     let mut rest = raw;
-    while let Some(at) = rest.as_bytes().iter().position(|b| special(b)) {
+    while let Some(at) = rest.as_bytes().iter().position(special) {
         let (plain, tail) = rest.split_at(at);
         value.push_str(plain);
         rest = match tail.strip_prefix('&') {

@@ -123,10 +123,16 @@ impl Tag<'_> {
 /// header (RFC 6120 §4.8.5). Prefixes are not kept. Depth is that of the tree, which the parser's
 /// limit bounds.
 pub fn element(out: &mut Vec<u8>, element: &Element<'_>, within: &str) {
+    // The one namespace that can't be made the default one (Namespaces in XML 1.0 §3).
+    let (prefix, inside): (&[u8], &str) = match element.ns() {
+        ns::XML => (b"xml:", within),
+        own => (b"", own),
+    };
+    let name = [prefix, element.name().as_bytes()];
     out.push(b'<');
-    out.extend_from_slice(element.name().as_bytes());
-    if element.ns() != within {
-        attr(out, "xmlns", element.ns());
+    name.iter().for_each(|part| out.extend_from_slice(part));
+    if inside != within {
+        attr(out, "xmlns", inside);
     }
     for (number, a) in element.attrs().iter().enumerate() {
         match a.ns() {
@@ -134,9 +140,8 @@ pub fn element(out: &mut Vec<u8>, element: &Element<'_>, within: &str) {
             ns::XML => attr(out, &format!("xml:{}", a.name()), a.value()),
             other => {
                 // The prefix is its place in the element, so that no two meet.
-                let prefix = format!("n{number}");
-                attr(out, &format!("xmlns:{prefix}"), other);
-                attr(out, &format!("{prefix}:{}", a.name()), a.value());
+                attr(out, &format!("xmlns:n{number}"), other);
+                attr(out, &format!("n{number}:{}", a.name()), a.value());
             }
         }
     }
@@ -147,11 +152,11 @@ pub fn element(out: &mut Vec<u8>, element: &Element<'_>, within: &str) {
     out.push(b'>');
     for node in element.nodes() {
         match node {
-            Node::Element(child) => self::element(out, child, element.ns()),
+            Node::Element(child) => self::element(out, child, inside),
             Node::Text(content) => text(out, content),
         }
     }
     out.extend_from_slice(b"</");
-    out.extend_from_slice(element.name().as_bytes());
+    name.iter().for_each(|part| out.extend_from_slice(part));
     out.push(b'>');
 }

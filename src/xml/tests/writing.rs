@@ -73,6 +73,16 @@ fn check_125_a_copied_element_declares_its_namespaces() {
     );
 }
 
+#[test]
+fn an_element_in_the_namespace_of_xml_keeps_its_prefix() {
+    // Found by fuzzing: that namespace must not be declared as the default one.
+    let text = "<xml:a><b/><xml:c xml:d='e'>t</xml:c></xml:a>";
+    let element = stanza(text).unwrap();
+    let copy = written(|out| write::element(out, &element, ns::SERVER));
+    assert_eq!(copy, text);
+    assert_eq!(stanza(&copy).unwrap(), element);
+}
+
 /// Any text, with what XML turns on more often than chance would have it.
 fn text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
