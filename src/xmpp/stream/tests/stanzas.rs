@@ -63,7 +63,7 @@ fn threat_061_a_missing_address_ends_the_stream() {
 }
 
 #[test]
-fn threat_062_nothing_is_relayed() {
+fn check_139_threat_062_nothing_is_relayed() {
     for to in ["b@other.example", "b@xmpp.example", "b@second.example", "voice.example"] {
         let mut one = One::up(usual());
         let events = one.feed(&format!("<message from='a@xmpp.example' to='{to}'/>"));
