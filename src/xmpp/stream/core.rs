@@ -88,6 +88,8 @@ pub(super) struct Core {
     pub(super) spare: Option<Id>,
     /// Whether the header of the stream at hand is out.
     pub(super) greeted: bool,
+    /// The peer's `xml:lang`: the default of its stanzas.
+    pub(super) lang: Option<Box<str>>,
     pub(super) local: Option<Domain>,
     pub(super) remote: Option<Domain>,
     /// Initiating: fixed. Receiving: those of the sender domain in the header, if it names one.
@@ -168,6 +170,7 @@ impl Core {
         self.phase = Phase::Header;
         self.scope = Scope::default();
         self.stream_id = Box::default();
+        self.lang = None;
         self.greeted = false;
         self.dialback = Dialback::Silent;
         self.pairs.clear();

@@ -128,6 +128,7 @@ impl Stream {
                 stream_id: Box::default(),
                 spare: None,
                 greeted: false,
+                lang: None,
                 local: None,
                 remote: None,
                 terms: None,
@@ -397,6 +398,11 @@ impl Stream {
     /// The peer's domain in the header at hand. A claim, until a pair is proven.
     pub fn remote(&self) -> Option<&Domain> {
         self.core.remote.as_ref()
+    }
+
+    /// The language of the peer's stanzas that name none, from its header (RFC 6120 §4.7.4).
+    pub fn lang(&self) -> Option<&str> {
+        self.core.lang.as_deref()
     }
 
     /// What TLS knows of the peer, once there is TLS.

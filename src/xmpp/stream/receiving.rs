@@ -17,6 +17,8 @@ use crate::xmpp::sasl::{self, SaslCondition};
 use crate::xmpp::stanza;
 use crate::xmpp::terms::{Auth, CertVerdict, Need, Pair, Realm, Refused, Terms, Ways};
 
+/// The longest language tag that is kept, in octets (RFC 5646 §4.4.1 recommends to allow for 35).
+const LANG_MAX: usize = 35;
 /// Keys that one stream may have verified in vain: each costs us a question to another server.
 const KEY_FAILURES_MAX: u8 = 10;
 
@@ -49,6 +51,7 @@ impl Core {
             version: *checked.as_ref().unwrap_or(&Version::Modern),
         }
         .write(&mut self.out);
+        self.lang = open.lang().filter(|lang| lang.len() <= LANG_MAX).map(Box::from);
         self.scope = open.into_scope();
         match (checked, refused) {
             (Err(condition), _) => self.fail(condition),
