@@ -106,7 +106,7 @@ impl Table {
         let shut = |text: String, at| self.step("partner", text, at, false);
         // The switch is a step of its own: here only the rows count.
         let partner = match self.listed(domain) {
-            Ok(partner) => partner,
+            Ok((partner, _)) => partner,
             Err((reason, at)) => {
                 let text = match reason {
                     Reason::DomainBlocked => format!("{domain} is blocked"),

@@ -5,6 +5,7 @@
 //! | [`rules`] | policies, scopes, user patterns, where a row stands |
 //! | [`partner`] | XMPP federated partners and the negotiation matrix |
 //! | [`table`] | [`Table`]: the rows as look-ups, the verdict |
+//! | `hash` | a fast hash for texts that nobody hostile chose |
 //! | [`gate`] | [`Admitted`], [`Refusal`], [`Grant`]: the verdict as a value, minted here alone |
 //! | [`explain`] | the same verdict in steps, for people |
 //! | [`written`] | addresses as people write them |
@@ -16,6 +17,7 @@
 pub mod budget;
 pub mod explain;
 pub mod gate;
+mod hash;
 pub mod partner;
 pub mod rules;
 pub mod table;

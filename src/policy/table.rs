@@ -6,18 +6,19 @@
 //! contact. What no row lets through is refused.
 
 use super::gate::{Contacts, Denial, Grant, Reason};
+use super::hash::TextHasher;
 use super::partner::{Partner, PartnerKind};
 use super::rules::{At, File, Glob, Policy, Scope, UserPattern, is_under};
 use crate::addr::{Domain, Jid};
 use crate::crossing::{Crossing, Direction};
 use std::collections::HashMap;
-use std::collections::hash_map::{DefaultHasher, Entry};
+use std::collections::hash_map::Entry;
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
-/// Only the operator's files fill these maps, peers only look them up: a fixed hash is enough, and
-/// the same files give the same table.
-type Map<V> = HashMap<Box<str>, V, BuildHasherDefault<DefaultHasher>>;
+/// Only the operator's files fill these maps, peers only look them up: a fixed, fast hash is enough,
+/// and the same files give the same table.
+type Map<V> = HashMap<Box<str>, V, BuildHasherDefault<TextHasher>>;
 
 /// Patterns with stars that grants or sites may have; each costs every look-up that finds no user.
 pub const MAX_GLOBS: usize = 100;
@@ -72,6 +73,8 @@ pub struct Site {
 struct Listed {
     partner: u32,
     blocked: Option<At>,
+    /// Whether somebody in the domain is blocked.
+    people: bool,
 }
 
 /// Who is blocked: one person, one domain, or all proper subdomains of one.
@@ -266,11 +269,12 @@ impl Table {
         if !self.enabled {
             return Err(Reason::FederationOff);
         }
-        self.listed(domain).map_err(|(reason, _)| reason)
+        self.listed(domain).map(|(partner, _)| partner).map_err(|(reason, _)| reason)
     }
 
-    /// The partner gate alone; a row that shuts it comes with the reason.
-    pub(super) fn listed(&self, domain: &str) -> Result<&Arc<Partner>, (Reason, Option<At>)> {
+    /// The partner gate alone: the partner, and whether somebody in the domain is blocked. A row that
+    /// shuts the gate comes with the reason.
+    pub(super) fn listed(&self, domain: &str) -> Result<(&Arc<Partner>, bool), (Reason, Option<At>)> {
         let Some(listed) = self.domains.get(domain) else {
             return Err(match self.blocked.domain(domain) {
                 Some(at) => (Reason::DomainBlocked, Some(at)),
@@ -279,7 +283,7 @@ impl Table {
         };
         // A row that blocks this very domain wins; `*.parent` is less specific than the entry.
         match (listed.blocked, self.partners.get(listed.partner as usize)) {
-            (None, Some(partner)) => Ok(partner),
+            (None, Some(partner)) => Ok((partner, listed.people)),
             (Some(at), _) => Err((Reason::DomainBlocked, Some(at))),
             (None, None) => Err((Reason::Unlisted, None)),
         }
@@ -321,8 +325,11 @@ impl Table {
     /// The first gate that is shut.
     pub fn judge(&self, crossing: &Crossing<'_>, contacts: &dyn Contacts) -> Result<Grant, Denial> {
         let (local, remote) = (crossing.local(), crossing.remote());
-        let partner = self.welcome(remote.domain())?;
-        if !self.blocked.addresses.is_empty() && self.blocked.addresses.contains_key(remote.bare_str()) {
+        if !self.enabled {
+            return Err(Reason::FederationOff.into());
+        }
+        let (partner, people) = self.listed(remote.domain()).map_err(|(reason, _)| reason)?;
+        if people && self.blocked.addresses.contains_key(remote.bare_str()) {
             return Err(Reason::AddressBlocked.into());
         }
         let (policy, _) = self.effective(local);
@@ -457,7 +464,7 @@ impl TableBuilder {
                 }
                 Entry::Vacant(entry) => {
                     let blocked = table.blocked.domains.get(domain.as_str()).copied();
-                    entry.insert(Listed { partner: number, blocked });
+                    entry.insert(Listed { partner: number, blocked, people: false });
                 }
             }
         }
@@ -506,6 +513,12 @@ impl TableBuilder {
     /// The table.
     pub fn build(mut self, generation: u64) -> Table {
         self.table.generation = generation;
+        for address in self.table.blocked.addresses.keys() {
+            let domain = address.split_once('@').map_or(address.as_ref(), |(_, domain)| domain);
+            if let Some(listed) = self.table.domains.get_mut(domain) {
+                listed.people = true;
+            }
+        }
         self.table.grants.users.shrink_to_fit();
         self.table
     }
