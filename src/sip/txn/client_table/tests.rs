@@ -175,6 +175,8 @@ fn check_156_a_deadline_that_moves_nearer_is_kept() {
     table.on_response(now, key.branch().as_str(), "INVITE", 180).unwrap();
     table.on_timer(Now::at(33).mono, &mut |_, _, _| unreachable!());
     assert_eq!(table.deadline(), Some(Now::at(181).mono), "Timer C");
+    // Another is due between the two deadlines, so that the entry of the first is not on top.
+    table.start(Now::at(44).mono, "MESSAGE", Reliability::Reliable, "juliet", &mut ids).unwrap();
     table.cancel(Now::at(40).mono, key);
     table.on_response(Now::at(40).mono, key.branch().as_str(), "CANCEL", 200);
     assert_eq!(table.deadline(), Some(Now::at(72).mono), "64 T1 after the CANCEL");
