@@ -171,6 +171,36 @@ mod tests {
     }
 
     #[test]
+    fn check_154_the_first_transaction_holds_a_triple_until_it_lets_go() {
+        let request = |branch| crate::sip::txn::RequestKey {
+            peer: crate::sip::txn::PeerKey(1),
+            method: "MESSAGE",
+            request_uri: "sip:juliet@example.com",
+            top_via: "",
+            branch: Some(branch),
+            sent_by_host: "sip.example.net",
+            sent_by_port: None,
+            call_id: "a84b4c76e66710",
+            from_tag: Some("1928301774"),
+            to_tag: None,
+            cseq: 314,
+        };
+        let prints = crate::sip::txn::Prints::new([4; 32]);
+        let [one, two] = ["z9hG4bKone", "z9hG4bKtwo"].map(|branch| prints.stem(&request(branch)));
+        let triple = one.triple("MESSAGE");
+        assert_eq!(triple, two.triple("MESSAGE"), "the branch is no part of it");
+        assert_ne!(triple, one.triple("OPTIONS"), "the method is");
+        let (one, two) = (one.print("MESSAGE"), two.print("MESSAGE"));
+        let mut index = MergeIndex::default();
+        index.hold(triple, one);
+        index.hold(triple, two);
+        index.release(triple, two);
+        assert!(index.is_merged(triple, two) && !index.is_merged(triple, one));
+        index.release(triple, one);
+        assert!(!index.is_merged(triple, two));
+    }
+
+    #[test]
     fn check_154_a_stamp_without_the_secret_is_not_ours() {
         let mut ids = Ids::new([1; 32], Owner::default());
         let guard = LoopGuard::new([9; 32]);

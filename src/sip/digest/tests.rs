@@ -95,6 +95,13 @@ fn check_038_session_algorithms_hash_the_nonces_into_the_secret() {
 }
 
 #[test]
+fn check_038_a_session_algorithm_without_qop_still_tells_its_cnonce() {
+    let text = answer("Digest realm=\"example.net\", nonce=\"abc\", algorithm=MD5-sess", &romeo(), &MESSAGE);
+    assert_eq!(response(&text), "c0bcd7e211029c695d82a664ff2f3786");
+    assert!(text.contains("cnonce=\"0a4f113b\"") && !text.contains("qop"), "{text}");
+}
+
+#[test]
 fn check_038_a_user_name_is_quoted_and_hashed_as_it_is_and_nc_is_hexadecimal() {
     let challenge = "Digest realm=\"example.net\", nonce=\"abc\", qop=\"auth\"";
     let odd = credentials("example.net", "ro\"m\\eo", "pass");

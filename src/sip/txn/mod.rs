@@ -46,6 +46,8 @@ pub use branch::{Branch, MAGIC_COOKIE};
 pub use cancel::{CancelAnswer, CancelStep, Found};
 pub use client::{ClientAction, ClientInvite, ClientInviteState, ClientNonInvite, ClientNonInviteState};
 pub use client_table::{ClientKey, ClientTable, Part};
+#[cfg(test)]
+pub(in crate::sip) use print::Prints;
 pub(in crate::sip) use print::{Mix, Print};
 pub use print::{PeerKey, RequestKey};
 pub use server::{ServerAction, ServerInvite, ServerInviteState, ServerNonInvite, ServerNonInviteState};

@@ -52,13 +52,13 @@ pub struct Print(u64, u64);
 
 /// The seeded hashers.
 #[derive(Clone)]
-pub(super) struct Prints {
+pub(in crate::sip) struct Prints {
     high: DefaultHasher,
     low: DefaultHasher,
 }
 
 /// A request's fingerprint before its method.
-pub(super) struct Stem {
+pub(in crate::sip) struct Stem {
     high: DefaultHasher,
     low: DefaultHasher,
     triple: DefaultHasher,
@@ -66,7 +66,7 @@ pub(super) struct Stem {
 
 impl Prints {
     /// Hashers under `seed`.
-    pub(super) fn new(seed: [u8; 32]) -> Self {
+    pub(in crate::sip) fn new(seed: [u8; 32]) -> Self {
         let keyed = |half: u8| {
             let mut hasher = DefaultHasher::new();
             (half, seed).hash(&mut hasher);
@@ -76,7 +76,7 @@ impl Prints {
     }
 
     /// Hashes all of `key` but the method.
-    pub(super) fn stem(&self, key: &RequestKey<'_>) -> Stem {
+    pub(in crate::sip) fn stem(&self, key: &RequestKey<'_>) -> Stem {
         let (mut high, mut low) = (self.high.clone(), self.low.clone());
         (key.call_id, key.from_tag, key.cseq).hash(&mut high);
         let triple = high.clone();
@@ -122,7 +122,7 @@ impl std::fmt::Debug for Prints {
 
 impl Stem {
     /// The fingerprint with `method`; an ACK has that of its INVITE.
-    pub(super) fn print(&self, method: &str) -> Print {
+    pub(in crate::sip) fn print(&self, method: &str) -> Print {
         let method = if method == "ACK" { "INVITE" } else { method };
         let finish = |hasher: &DefaultHasher| {
             let mut hasher = hasher.clone();
@@ -133,7 +133,7 @@ impl Stem {
     }
 
     /// From tag, Call-ID and CSeq with `method`: what merged requests share.
-    pub(super) fn triple(&self, method: &str) -> u64 {
+    pub(in crate::sip) fn triple(&self, method: &str) -> u64 {
         let mut hasher = self.triple.clone();
         method.hash(&mut hasher);
         hasher.finish()

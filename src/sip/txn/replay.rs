@@ -58,6 +58,9 @@ impl Peers {
 
     /// Counts a transaction of `peer`; false if the peer has its share.
     pub(super) fn open(&mut self, peer: PeerKey) -> bool {
+        if self.open_cap == 0 {
+            return false;
+        }
         let peer = self.peers.entry(peer).or_default();
         let fits = peer.open < self.open_cap;
         peer.open += usize::from(fits);
@@ -96,6 +99,10 @@ impl Peers {
                 merges.release(triple, print);
             }
             return;
+        }
+        // An older answer to the same request may just have let go of the triple.
+        if let Some(triple) = triple {
+            merges.hold(triple, print);
         }
         let until = now + MEMORY;
         state.ring.push_back(Remembered { until, print, triple });

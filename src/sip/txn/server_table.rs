@@ -294,10 +294,11 @@ impl<T> ServerTable<T> {
         if let Some(status) = self.peers.answer(now, print) {
             return Received::Replayed { status, tag: self.tag_of(print) };
         }
-        // Merging is about requests outside a dialog, and needs a From tag to tell calls apart.
+        // Merging is about requests outside a dialog, and needs a From tag to tell calls apart. A
+        // CANCEL belongs to one branch: each copy of a forked INVITE has its own.
         let triple = match (key.to_tag, key.from_tag) {
-            (None, Some(_)) => Some(stem.triple(key.method)),
-            (Some(_), _) | (None, None) => None,
+            (None, Some(_)) if key.method != "CANCEL" => Some(stem.triple(key.method)),
+            (None | Some(_), _) => None,
         };
         if let Some(triple) = triple
             && self.merges.is_merged(triple, print)

@@ -168,6 +168,34 @@ fn check_156_an_invite_whose_cancel_has_no_effect_ends_64_t1_later() {
 }
 
 #[test]
+fn check_156_a_deadline_that_moves_nearer_is_kept() {
+    let (mut table, mut ids) = table(10);
+    let now = Now::at(0).mono;
+    let key = table.start(now, "INVITE", Reliability::Reliable, "romeo", &mut ids).unwrap();
+    table.on_response(now, key.branch().as_str(), "INVITE", 180).unwrap();
+    table.on_timer(Now::at(33).mono, &mut |_, _, _| unreachable!());
+    assert_eq!(table.deadline(), Some(Now::at(181).mono), "Timer C");
+    // Another is due between the two deadlines, so that the entry of the first is not on top.
+    table.start(Now::at(44).mono, "MESSAGE", Reliability::Reliable, "juliet", &mut ids).unwrap();
+    table.cancel(Now::at(40).mono, key);
+    table.on_response(Now::at(40).mono, key.branch().as_str(), "CANCEL", 200);
+    assert_eq!(table.deadline(), Some(Now::at(72).mono), "64 T1 after the CANCEL");
+}
+
+#[test]
+fn stale_deadlines_behind_a_live_one_do_not_gather() {
+    let (mut table, mut ids) = table(1000);
+    message(&mut table, &mut ids, Reliability::Reliable);
+    for round in 0..20_000 {
+        let now = Now::at_millis(1 + round).mono;
+        let key = table.start(now, "MESSAGE", Reliability::Reliable, "romeo", &mut ids).unwrap();
+        table.on_response(now, key.branch().as_str(), "MESSAGE", 200).unwrap();
+        assert_eq!(table.deadline(), Some(Now::at(32).mono));
+        assert!(table.deadlines.len() <= 70);
+    }
+}
+
+#[test]
 fn stale_deadlines_do_not_gather() {
     let (mut table, mut ids) = table(1000);
     for round in 0..20_000 {

@@ -94,6 +94,30 @@ fn threat_080_on_tcp_a_hash_and_the_status_give_the_same_answer_for_32_s() {
 }
 
 #[test]
+fn threat_080_an_old_answer_that_is_not_yet_freed_does_not_count() {
+    let mut table = table();
+    let request = key("MESSAGE");
+    for seconds in [0, 33] {
+        let txn = match table.receive(Now::at(seconds).mono, &request, Reliability::Reliable, || 7) {
+            Received::New(txn) => txn,
+            other => panic!("{other:?}"),
+        };
+        table.respond(Now::at(seconds).mono, txn, 202, b"x").unwrap();
+    }
+    let fork = RequestKey { branch: Some("z9hG4bKother"), ..request };
+    let merged = table.receive(Now::at(34).mono, &fork, Reliability::Reliable, || 7);
+    assert!(matches!(merged, Received::Merged(_)), "the second answer holds the triple");
+    assert!(matches!(
+        table.receive(Now::at(64).mono, &request, Reliability::Reliable, || 7),
+        Received::Replayed { status: 202, .. }
+    ));
+    while let Some(at) = table.deadline() {
+        table.on_timer(at, &mut |_, _, _| {});
+    }
+    assert_eq!((table.merges.len(), table.peers.sizes()), (0, (0, 0)));
+}
+
+#[test]
 fn threat_080_the_tag_names_its_owner_and_follows_from_the_request() {
     let (mut one, mut two) = (table(), table());
     let request = key("MESSAGE");
@@ -247,6 +271,21 @@ fn check_156_cancel_is_matched_by_everything_but_the_method() {
         let other = RequestKey { branch: Some("z9hG4bKelse"), ..call("CANCEL") };
         assert_eq!(table.cancel(now, &other), (CancelAnswer::Unknown, None));
     }
+}
+
+#[test]
+fn check_156_the_cancel_of_a_merged_copy_does_not_hide_the_other() {
+    let mut table = table();
+    let invite = open(&mut table, &key("INVITE"), Reliability::Reliable);
+    let copy = |method| RequestKey { branch: Some("z9hG4bKother"), ..key(method) };
+    assert!(matches!(
+        table.receive(Now::at(0).mono, &copy("INVITE"), Reliability::Reliable, || unreachable!()),
+        Received::Merged(_)
+    ));
+    open(&mut table, &copy("CANCEL"), Reliability::Reliable);
+    assert_eq!(table.cancel(Now::at(0).mono, &copy("CANCEL")), (CancelAnswer::Unknown, None));
+    open(&mut table, &key("CANCEL"), Reliability::Reliable);
+    assert_eq!(table.cancel(Now::at(0).mono, &key("CANCEL")), (CancelAnswer::Cancels, Some(invite)));
 }
 
 #[test]
