@@ -1,0 +1,174 @@
+//! The command line: `stoxd run | check | policy test | status | reload`.
+//!
+//! Exit codes: 0 done, 1 failed, 2 usage, 3 problems found or denied, 4 daemon unreachable, 78 the
+//! configuration is invalid.
+
+use super::check;
+use super::control::{self, Answer, Question};
+use super::exit;
+use super::policy_test::{self, policy_test};
+use crate::config;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// SIP-to-XMPP federation gateway.
+#[derive(Debug, Parser)]
+#[command(name = "stoxd", version, about, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the daemon
+    Run(ConfigFile),
+    /// Look for mistakes without touching anything
+    Check {
+        /// What to look at
+        #[arg(value_enum, default_value_t = What::Config)]
+        what: What,
+        /// Warnings count as problems
+        #[arg(long)]
+        strict: bool,
+        #[command(flatten)]
+        file: ConfigFile,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// The external-access policy
+    Policy {
+        #[command(subcommand)]
+        verb: PolicyVerb,
+    },
+    /// What the running daemon is doing
+    Status {
+        #[command(flatten)]
+        daemon: Daemon,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Let the running daemon read its files again, as SIGHUP does
+    Reload {
+        #[command(flatten)]
+        daemon: Daemon,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum What {
+    /// Both files: keys, values, names, policy tests
+    Config,
+    /// The policy table and its tests
+    Policy,
+}
+
+#[derive(Debug, Subcommand)]
+enum PolicyVerb {
+    /// Say whether a message from one address to another may cross, and what decided
+    Test {
+        /// The sender: sip:alice@contoso.example or xmpp:romeo@capulet.example
+        #[arg(long)]
+        from: String,
+        /// The recipient, likewise
+        #[arg(long)]
+        to: String,
+        /// Take it that our user has added the contact
+        #[arg(long)]
+        added: bool,
+        #[command(flatten)]
+        file: ConfigFile,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// The configuration file
+    #[arg(short = 'c', long = "config", default_value = "/etc/stoxd/stoxd.toml", value_name = "FILE")]
+    config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct Daemon {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// The daemon's control socket, if the configuration can't be read
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Output {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Does what the command line says; the exit code. `run` is the daemon.
+pub fn main(cli: Cli, run: impl FnOnce(&Path) -> u8) -> u8 {
+    match cli.verb {
+        Verb::Run(file) => run(&file.config),
+        Verb::Check { what, strict, file, output } => {
+            let loaded = config::check(&file.config);
+            let mut findings = vec![check::config(&file.config, &loaded)];
+            match what {
+                What::Config => {}
+                What::Policy => findings = vec![check::policy(&file.config, &loaded)],
+            }
+            let (text, code) = check::render(&findings, strict, output.json);
+            say(&text, code)
+        }
+        Verb::Policy { verb: PolicyVerb::Test { from, to, added, file, output } } => {
+            let loaded = config::check(&file.config);
+            let question = policy_test::Question { from: &from, to: &to, added, json: output.json };
+            let (text, code) = policy_test(&loaded, &question);
+            say(&text, code)
+        }
+        Verb::Status { daemon, output } => ask(&daemon, Question::Status, output.json),
+        Verb::Reload { daemon } => ask(&daemon, Question::Reload, false),
+    }
+}
+
+fn say(text: &str, code: u8) -> u8 {
+    // A reader that went away (`stoxd check | head`) is no failure of ours.
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    code
+}
+
+fn ask(daemon: &Daemon, question: Question, json: bool) -> u8 {
+    let socket = match &daemon.socket {
+        Some(socket) => socket.clone(),
+        None => match config::check(&daemon.file.config) {
+            Ok(config) => config.admin_socket,
+            Err(problems) => {
+                eprint!("{}", check::problems(&problems));
+                return exit::CONFIG;
+            }
+        },
+    };
+    match control::ask(&socket, question) {
+        Ok(Answer::Status(status)) => {
+            let text = if json {
+                serde_json::to_string_pretty(&status).map(|text| text + "\n").unwrap_or_default()
+            } else {
+                control::render(&status)
+            };
+            say(&text, exit::DONE)
+        }
+        Ok(Answer::Done(text)) => say(&(text + "\n"), exit::DONE),
+        Ok(Answer::Failed(text)) => {
+            eprintln!("error: {text}");
+            exit::FAILED
+        }
+        Err(error) => {
+            eprintln!(
+                "error: no answer from the daemon at {}: {error}\n  is it running? systemctl status stoxd",
+                socket.display()
+            );
+            exit::UNREACHABLE
+        }
+    }
+}

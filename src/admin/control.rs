@@ -1,0 +1,177 @@
+//! The control socket: one question a connection, one line of JSON each way.
+//!
+//! `stoxd status` asks `{"verb":"status"}`. The socket lies in the runtime directory and only its
+//! owner may open it.
+
+use serde::{Deserialize, Serialize};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+/// Octets of a question or an answer at most.
+pub const LINE_LIMIT: u64 = 4 * 1024 * 1024;
+
+/// A question to the daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Question {
+    /// What is listening, up and waiting.
+    Status,
+    /// Read the files again, as SIGHUP does.
+    Reload,
+}
+
+/// Its answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Answer {
+    /// To [`Question::Status`].
+    Status(Status),
+    /// Done, with what there is to say.
+    Done(String),
+    /// Not done, and why.
+    Failed(String),
+}
+
+/// What the daemon is doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the package.
+    pub version: String,
+    /// Seconds since the start.
+    pub uptime: u64,
+    /// What it listens on: "xmpp 127.0.0.1:5269", "sip tls 127.0.0.1:5061".
+    pub listening: Vec<String>,
+    /// Streams that are open.
+    pub streams: Vec<StreamStatus>,
+    /// Links that are open.
+    pub links: Vec<LinkStatus>,
+    /// Items that wait for a stream or a link.
+    pub waiting: usize,
+    /// Messages delivered since the start: SIP to XMPP, XMPP to SIP.
+    pub delivered: [u64; 2],
+    /// Messages returned to their senders or refused, likewise.
+    pub failed: [u64; 2],
+    /// How the last reload went, if there was one.
+    pub last_reload: Option<String>,
+}
+
+/// One XMPP stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamStatus {
+    /// "in" or "out".
+    pub direction: String,
+    /// The domain pairs: "contoso.example capulet.example".
+    pub pairs: Vec<String>,
+    /// The far end.
+    pub address: String,
+    /// "TLS 1.3, SASL EXTERNAL" and the like.
+    pub security: String,
+}
+
+/// One SIP link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkStatus {
+    /// "in" or "out".
+    pub direction: String,
+    /// The peer's name in the configuration, or "-".
+    pub peer: String,
+    /// The far end.
+    pub address: String,
+    /// "tls", "tcp" or "udp".
+    pub transport: String,
+}
+
+/// Asks the daemon behind `socket`.
+///
+/// # Errors
+/// Nobody is there, or what came back is no answer.
+pub fn ask(socket: &Path, question: Question) -> io::Result<Answer> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let mut line = serde_json::to_vec(&question)?;
+    line.push(b'\n');
+    stream.write_all(&line)?;
+    let mut answer = String::new();
+    BufReader::new(stream.take(LINE_LIMIT)).read_line(&mut answer)?;
+    Ok(serde_json::from_str(&answer)?)
+}
+
+/// The status as a person reads it.
+pub fn render(status: &Status) -> String {
+    let mut text = format!("stoxd {}, up {}\n", status.version, duration(status.uptime));
+    let mut list = |title: &str, rows: Vec<String>| {
+        text.push_str(title);
+        text.push('\n');
+        if rows.is_empty() {
+            text.push_str("  none\n");
+        }
+        for row in rows {
+            text.push_str("  ");
+            text.push_str(&row);
+            text.push('\n');
+        }
+    };
+    list("LISTEN", status.listening.clone());
+    list(
+        "STREAMS",
+        status
+            .streams
+            .iter()
+            .map(|s| format!("{:<3} {}  {}  {}", s.direction, s.pairs.join(", "), s.address, s.security))
+            .collect(),
+    );
+    list(
+        "LINKS",
+        status.links.iter().map(|l| format!("{:<3} {}  {}  {}", l.direction, l.peer, l.address, l.transport)).collect(),
+    );
+    text.push_str(&format!(
+        "MESSAGES\n  SIP to XMPP: {} delivered, {} not\n  XMPP to SIP: {} delivered, {} not\n  waiting: {}\n",
+        status.delivered[0], status.failed[0], status.delivered[1], status.failed[1], status.waiting
+    ));
+    if let Some(reload) = &status.last_reload {
+        text.push_str(&format!("RELOAD\n  {reload}\n"));
+    }
+    text
+}
+
+fn duration(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds / 3600 % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_question_is_one_line_and_unknown_ones_are_refused() {
+        assert_eq!(serde_json::to_string(&Question::Status).unwrap(), r#"{"verb":"status"}"#);
+        assert!(serde_json::from_str::<Question>(r#"{"verb":"format"}"#).is_err());
+    }
+
+    #[test]
+    fn the_status_names_what_is_up() {
+        let status = Status {
+            version: "0.1.0".into(),
+            uptime: 3700,
+            listening: vec!["xmpp 127.0.0.1:5269".into()],
+            links: vec![LinkStatus {
+                direction: "out".into(),
+                peer: "edge".into(),
+                address: "127.0.0.1:5061".into(),
+                transport: "tls".into(),
+            }],
+            ..Status::default()
+        };
+        let text = render(&status);
+        assert!(text.starts_with("stoxd 0.1.0, up 1 h 1 min\nLISTEN\n  xmpp 127.0.0.1:5269\nSTREAMS\n  none\n"), "{text}");
+        assert!(text.contains("out edge  127.0.0.1:5061  tls"), "{text}");
+    }
+}

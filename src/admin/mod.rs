@@ -1,0 +1,32 @@
+//! What administrators see: verbs, their output and exit codes.
+//!
+//! | file | owns |
+//! |---|---|
+//! | [`check`] | `stoxd check config` and `check policy`, and how any check's findings print |
+//! | [`policy_test`] | `stoxd policy test` |
+//!
+//! Rendering is pure: a verb gives text and an exit code, and `main` prints the one and exits with the
+//! other.
+
+pub mod check;
+pub mod cli;
+pub mod control;
+pub mod policy_test;
+#[cfg(test)]
+mod tests;
+
+/// Exit codes of all verbs.
+pub mod exit {
+    /// Done.
+    pub const DONE: u8 = 0;
+    /// Tried, and failed.
+    pub const FAILED: u8 = 1;
+    /// The command line is wrong.
+    pub const USAGE: u8 = 2;
+    /// Problems were found, or the answer is no.
+    pub const PROBLEMS: u8 = 3;
+    /// The daemon does not answer.
+    pub const UNREACHABLE: u8 = 4;
+    /// The configuration is invalid (`EX_CONFIG` of sysexits.h).
+    pub const CONFIG: u8 = 78;
+}

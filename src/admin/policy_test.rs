@@ -1,0 +1,153 @@
+//! `stoxd policy test`: the verdict on one pair of addresses, step by step.
+
+use super::check::problems;
+use super::exit;
+use crate::addr::Jid;
+use crate::config::{Config, Problem};
+use crate::crossing::Direction;
+use crate::policy::explain::Remedy;
+use crate::policy::written::{Pair, shown};
+use crate::policy::{Explanation, Reason};
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'q> {
+    /// The sender: `sip:…` or `xmpp:…`.
+    pub from: &'q str,
+    /// The target.
+    pub to: &'q str,
+    /// Whether to take it that our user has added the contact.
+    pub added: bool,
+    /// Whether the answer is for programs.
+    pub json: bool,
+}
+
+/// Answers `question` by the configuration, with the exit code: 0 is allow, 3 deny, 2 an address that
+/// is none, 78 a configuration that is invalid.
+pub fn policy_test(loaded: &Result<Config, Vec<Problem>>, question: &Question<'_>) -> (String, u8) {
+    let config = match loaded {
+        Ok(config) => config,
+        Err(found) => return (problems(found), exit::CONFIG),
+    };
+    let pair = match Pair::parse(question.from, question.to, |domain| config.serves(domain)) {
+        Ok(pair) => pair,
+        Err((is_from, error)) => {
+            let (option, text) = if is_from { ("--from", question.from) } else { ("--to", question.to) };
+            return (format!("error: {option} {}: {error}\n", text.escape_debug()), exit::USAGE);
+        }
+    };
+    if !config.serves(pair.local().domain()) {
+        let text = format!("error: {} is not served here\n", pair.local().domain());
+        return (text, exit::USAGE);
+    }
+    let contacts = |_: &Jid, _: &Jid| question.added;
+    let explanation = config.table.explain(&pair.crossing(), &contacts);
+    let text = match question.json {
+        true => to_json(&pair, &explanation),
+        false => to_text(&pair, &explanation),
+    };
+    (text, if explanation.denied.is_some() { exit::PROBLEMS } else { exit::DONE })
+}
+
+fn to_text(pair: &Pair, explanation: &Explanation) -> String {
+    let verdict = if explanation.denied.is_some() { "DENY" } else { "ALLOW" };
+    let mut out = format!("{verdict:<6}{} → {}\n", pair.shown_from(), pair.shown_to());
+    let with_row = explanation.steps.iter().filter(|step| !step.at.is_empty());
+    let width = with_row.map(|step| step.text.chars().count()).max().unwrap_or(0);
+    // Writing to a String does not fail.
+    for (index, step) in explanation.steps.iter().enumerate() {
+        let _ = write!(out, " {} {:<10}  ", index + 1, step.name);
+        let _ = match step.at.is_empty() {
+            true => write!(out, "{}", step.text),
+            false => write!(out, "{:<width$} {}", step.text, step.at),
+        };
+        let _ = match (explanation.decided == Some(index), step.open) {
+            (true, _) => writeln!(out, "  ← this decided"),
+            (false, false) => writeln!(out, "  ← shut as well"),
+            (false, true) => writeln!(out),
+        };
+    }
+    if let Some(reason) = explanation.denied {
+        let _ = writeln!(out, " the sender would see: {}", sender_sees(pair.direction, reason).0);
+    }
+    let actions: Vec<String> = explanation.remedies.iter().map(action).collect();
+    for (index, action) in actions.iter().enumerate() {
+        let lead = if index == 0 { "to allow:" } else { "     and:" };
+        let _ = writeln!(out, " {lead} {action}");
+    }
+    out
+}
+
+fn to_json(pair: &Pair, explanation: &Explanation) -> String {
+    let steps: Vec<Value> = explanation
+        .steps
+        .iter()
+        .enumerate()
+        .map(|(index, step)| {
+            json!({
+                "step": index + 1,
+                "name": step.name,
+                "text": step.text,
+                "at": step.at,
+                "open": step.open,
+                "decided": explanation.decided == Some(index),
+            })
+        })
+        .collect();
+    let answer = json!({
+        "verdict": if explanation.denied.is_some() { "deny" } else { "allow" },
+        "from": pair.shown_from(),
+        "to": pair.shown_to(),
+        "reason": explanation.denied.map(Reason::as_str),
+        "policy": explanation.policy,
+        "steps": steps,
+        "sender_sees": explanation.denied.map(|reason| sender_sees(pair.direction, reason).1),
+        "to_allow": explanation.remedies.iter().map(action).collect::<Vec<_>>(),
+    });
+    format!("{answer:#}\n")
+}
+
+/// What a refused sender sees, for people and for programs.
+fn sender_sees(direction: Direction, reason: Reason) -> (&'static str, Value) {
+    match (direction, reason) {
+        (Direction::SipToXmpp, _) => ("SIP 403 (an XMPP sender: forbidden)", json!({ "sip": 403 })),
+        (Direction::XmppToSip, Reason::FederationOff | Reason::Unlisted | Reason::DomainBlocked) => (
+            "its server's stream ends with policy-violation (a SIP sender: 403)",
+            json!({ "stream": "policy-violation" }),
+        ),
+        (
+            Direction::XmppToSip,
+            Reason::AddressBlocked | Reason::PolicyFederation | Reason::PolicyXmpp | Reason::NotAdded,
+        ) => ("XMPP forbidden (a SIP sender: 403)", json!({ "xmpp": "forbidden" })),
+    }
+}
+
+/// A remedy as a command, or as a sentence where there is no command.
+fn action(remedy: &Remedy) -> String {
+    match remedy {
+        Remedy::EnableFederation => "stoxd federation enable".into(),
+        Remedy::AddPartner(domain) => format!("stoxd partner new {domain}"),
+        Remedy::Unblock(at) => format!("remove the [[blocked]] entry at {at}"),
+        Remedy::Grant(policy, user) => {
+            format!("stoxd policy grant {} --to {}", word(policy), word(&shown(user, true)))
+        }
+        Remedy::NewPolicy(user) => format!(
+            "stoxd policy new NAME --federation on --xmpp on; stoxd policy grant NAME --to {}",
+            word(&shown(user, true))
+        ),
+        Remedy::AddContact(user, contact) => {
+            format!("{} adds {} as a contact", shown(user, true), shown(contact, false))
+        }
+    }
+}
+
+/// `text` as one word of a shell.
+fn word(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "@%+=:,./-_".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}

@@ -1,0 +1,174 @@
+//! An XMPP message as a SIP MESSAGE in pager mode: RFC 7572 §4, pure.
+//!
+//! Says what becomes of a stanza and which text crosses; the agent puts headers around it.
+
+use crate::xml::Element;
+use crate::xmpp::error::Condition;
+use crate::xmpp::stanza::{MessageType, Stanza};
+use jiff::Timestamp;
+use crate::now::Wall;
+use std::borrow::Cow;
+
+/// Octets of a subject that cross; what is longer is cut at a character.
+const SUBJECT_LIMIT: usize = 512;
+
+/// What becomes of an XMPP message.
+#[derive(Debug, PartialEq)]
+pub enum ToSip<'s> {
+    /// This text crosses.
+    Message(PagerText<'s>),
+    /// Nothing crosses and nobody is told: chat states, receipts, headlines, errors.
+    Nothing,
+    /// Nothing crosses and the sender is told.
+    Refuse(Condition, &'static str),
+}
+
+/// The text of a pager-mode message.
+#[derive(Debug, Default, PartialEq)]
+pub struct PagerText<'s> {
+    /// The body; empty if there is only a subject.
+    pub body: Cow<'s, str>,
+    /// The subject, on one line.
+    pub subject: Option<String>,
+    /// The language of body and subject (BCP 47): Content-Language, RFC 7572 §8.
+    pub language: Option<Cow<'s, str>>,
+    /// The thread: Call-ID, RFC 7572 §4.
+    pub thread: Option<Cow<'s, str>>,
+    /// When it was written, if it was delayed (XEP-0203): Date.
+    pub sent: Option<Wall>,
+}
+
+/// Decides what becomes of `stanza`, a `<message/>` (RFC 6121 §5.2.2, RFC 7572 §4).
+pub fn translate<'s>(stanza: &'s Stanza<'_>) -> ToSip<'s> {
+    match stanza.message_type() {
+        // RFC 6121 §5.2.2: an unknown type is treated as normal.
+        MessageType::Normal | MessageType::Chat => {}
+        MessageType::Groupchat => {
+            return ToSip::Refuse(Condition::ServiceUnavailable, "group chat does not cross; write to one person");
+        }
+        MessageType::Headline | MessageType::Error => return ToSip::Nothing,
+    }
+    let message = &stanza.element;
+    if is_copy(message) {
+        return ToSip::Nothing;
+    }
+    let stanza_language = message.lang();
+    let (body, body_language) = pick(message, "body", stanza_language);
+    let (subject, subject_language) = pick(message, "subject", stanza_language);
+    let subject = subject.map(|text| one_line(&text, SUBJECT_LIMIT)).filter(|text| !text.is_empty());
+    let body = body.filter(|text| !text.trim().is_empty());
+    if body.is_none() && subject.is_none() {
+        return ToSip::Nothing;
+    }
+    let language = if body.is_some() { body_language } else { subject_language };
+    ToSip::Message(PagerText {
+        body: body.unwrap_or_default(),
+        subject,
+        language: language.filter(|tag| is_language(tag)).map(Cow::Borrowed),
+        thread: message.child("thread", "jabber:server").map(Element::text).filter(|text| !text.is_empty()),
+        sent: message
+            .child("delay", "urn:xmpp:delay")
+            .and_then(|delay| delay.attr("stamp"))
+            .and_then(time_of_stamp),
+    })
+}
+
+/// The time that a stamp of XEP-0082 names; also one with an offset or fractions of a second.
+pub fn time_of_stamp(stamp: &str) -> Option<Wall> {
+    let timestamp: Timestamp = stamp.trim().parse().ok()?;
+    u64::try_from(timestamp.as_millisecond()).ok().map(Wall::from_millis)
+}
+
+/// A copy of somebody else's conversation, never ours to carry: carbons are no s2s matter and one
+/// from outside is a forgery (CVE-2017-5589), archive results likewise.
+fn is_copy(message: &Element<'_>) -> bool {
+    message.children().any(|child| matches!(child.ns(), "urn:xmpp:carbons:2" | "urn:xmpp:mam:2"))
+}
+
+/// The text of the child `name` that suits best: the one in the stanza's own language, else the one
+/// without a language, else the first.
+fn pick<'s>(
+    message: &'s Element<'_>,
+    name: &str,
+    stanza_language: Option<&'s str>,
+) -> (Option<Cow<'s, str>>, Option<&'s str>) {
+    let mut best: Option<(&'s Element<'_>, u8)> = None;
+    for child in message.children().filter(|child| child.is(name, "jabber:server")) {
+        let fit = match child.lang() {
+            None => 2,
+            Some(language) if Some(language) == stanza_language => 2,
+            Some(_) => 1,
+        };
+        if best.is_none_or(|(_, known)| fit > known) {
+            best = Some((child, fit));
+        }
+    }
+    match best {
+        Some((child, _)) => (Some(child.text()), child.lang().or(stanza_language)),
+        None => (None, None),
+    }
+}
+
+/// `text` without line ends and control characters, at most `limit` octets, cut at a character.
+pub fn one_line(text: &str, limit: usize) -> String {
+    let mut line = String::with_capacity(text.len().min(limit));
+    for character in text.trim().chars() {
+        let character = if character.is_control() { ' ' } else { character };
+        if line.len() + character.len_utf8() > limit {
+            break;
+        }
+        line.push(character);
+    }
+    line
+}
+
+/// Could `tag` be a language tag (RFC 5646 §2.1 in the rough)? What is not never becomes a header.
+pub fn is_language(tag: &str) -> bool {
+    !tag.is_empty()
+        && tag.len() <= 64
+        && tag.split('-').all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()))
+}
+
+/// The Call-ID that stands for an XMPP thread, both ways (RFC 7572 §4; RFC 3261 §25.1 `callid`).
+///
+/// A thread that is a `word` stands for itself. Any other is written with `%` escapes behind a mark
+/// of ours, so that it comes back as it was. None if it would be longer than 200 octets: then the
+/// message starts a new thread on the SIP side.
+pub fn call_id_of_thread(thread: &str) -> Option<String> {
+    let is_word = |part: &str| !part.is_empty() && part.bytes().all(is_word_octet);
+    let fits = match thread.split_once('@') {
+        Some((left, right)) => is_word(left) && is_word(right),
+        None => is_word(thread),
+    };
+    let call_id = if fits && !thread.starts_with(THREAD_MARK) {
+        thread.to_owned()
+    } else {
+        let mut escaped = String::from(THREAD_MARK);
+        for octet in thread.bytes() {
+            if octet.is_ascii_alphanumeric() {
+                escaped.push(char::from(octet));
+            } else {
+                escaped.push('%');
+                escaped.extend([octet >> 4, octet & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0')));
+            }
+        }
+        escaped
+    };
+    (call_id.len() <= 200).then_some(call_id)
+}
+
+/// The thread that a Call-ID stands for: the reverse of [`call_id_of_thread`].
+pub fn thread_of_call_id(call_id: &str) -> Cow<'_, str> {
+    call_id
+        .strip_prefix(THREAD_MARK)
+        .and_then(|escaped| percent_encoding::percent_decode_str(escaped).decode_utf8().ok())
+        .unwrap_or(Cow::Borrowed(call_id))
+}
+
+/// What a Call-ID starts with that we made of a thread that is no `word`.
+const THREAD_MARK: &str = "xt%";
+
+/// RFC 3261 §25.1 `word`.
+fn is_word_octet(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || b"-.!%*_+`'~()<>:\\\"/[]?{}".contains(&octet)
+}

@@ -1,0 +1,241 @@
+//! The two TOML files as checked settings.
+//!
+//! | file | owns |
+//! |---|---|
+//! | [`settings`] | what comes out: [`Config`] and its parts, typed |
+//! | `daemon`, `sip` | the sections of `stoxd.toml` |
+//! | `access`, `grants` | `policy.toml` and the grants file, made into a [`Table`](crate::policy::Table) |
+//! | `read`, `value`, `suggest` | reading a table key by key, units, "did you mean" |
+//! | [`problem`] | what is wrong, where, as people read it |
+//! | [`load`] | the only code here that touches files |
+//!
+//! One pass finds every error of both files. Unknown keys and names are errors. Nothing is half
+//! taken: there is a [`Config`], or there are [`Problem`]s.
+
+mod access;
+mod daemon;
+mod grants;
+pub mod load;
+pub mod problem;
+mod read;
+pub mod settings;
+mod sip;
+mod suggest;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub use load::{check, load};
+pub use problem::{Problem, Severity};
+pub use settings::Config;
+
+use crate::addr::Domain;
+use daemon::{Content, Context, Named};
+use problem::{Report, Source, quoted};
+use read::Section;
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use value::Located;
+
+/// What stands in place of a feature that this version does not have.
+const NOT_BUILT: &str = "not built yet";
+
+/// Why a file can't be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FileFault {
+    /// There is none.
+    #[error("there is no such file")]
+    Missing,
+    /// This user may not read it.
+    #[error("this user may not read it")]
+    NoPermission,
+    /// It is a folder, a pipe or a device.
+    #[error("it is not a file")]
+    NotAFile,
+    /// It is larger than anything that makes sense here.
+    #[error("it is larger than {0} octets")]
+    TooLarge(u64),
+    /// It is not UTF-8.
+    #[error("it is not UTF-8")]
+    NotText,
+    /// The system says this.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Reads and inspects files for [`parse`].
+pub trait Files {
+    /// The text of the file at `path`, of at most `limit` octets.
+    ///
+    /// # Errors
+    /// See [`FileFault`].
+    fn read(&self, path: &Path, limit: u64) -> Result<String, FileFault>;
+
+    /// The permission bits of the file at `path`, which this user can read.
+    ///
+    /// # Errors
+    /// See [`FileFault`].
+    fn mode(&self, path: &Path) -> Result<u32, FileFault>;
+}
+
+/// The folders that systemd.exec(5) names in the environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// `$CREDENTIALS_DIRECTORY`.
+    pub credentials: Option<PathBuf>,
+    /// `$STATE_DIRECTORY`.
+    pub state: Option<PathBuf>,
+    /// `$RUNTIME_DIRECTORY`.
+    pub runtime: Option<PathBuf>,
+}
+
+/// What the configuration is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The daemon will run with it: all that it names must be there.
+    Run,
+    /// Somebody checks it, perhaps as another user: secrets that only the daemon sees are warned of.
+    Check,
+}
+
+/// Octets that `stoxd.toml` may have.
+const MAX_DAEMON: u64 = 1 << 20;
+/// Octets that the policy file may have.
+const MAX_POLICY: u64 = 64 << 20;
+/// Octets that the grants file may have.
+const MAX_GRANTS: u64 = 1 << 30;
+
+/// Reads the configuration whose daemon file is at `path`, and all that it names, through `files`.
+///
+/// # Errors
+/// Every problem of all files, warnings among them, when there is at least one error.
+pub fn parse(
+    path: &Path,
+    files: &dyn Files,
+    surroundings: &Surroundings,
+    purpose: Purpose,
+) -> Result<Config, Vec<Problem>> {
+    let report = Report::default();
+    let name = problem::shown_name(path);
+    let text = match files.read(path, MAX_DAEMON) {
+        Ok(text) => text,
+        Err(fault) => {
+            report.file_error(&name, format!("can't read {}", path.display()), fault.to_string());
+            return Err(report.into_problems(&[&name]));
+        }
+    };
+    let source = Source::new(path, text);
+    let document = read::document(&source, &report);
+    let mut root = Section::root(&source, &report, document.get_ref());
+    let context = Context { surroundings, named: RefCell::default() };
+
+    let gateway = daemon::gateway(&mut root, surroundings);
+    let (tls, certificates) = daemon::tls(&mut root, &context);
+    let mut served = sip::domains(&mut root, &certificates);
+    let dns = daemon::dns(&mut root);
+    let xmpp = daemon::xmpp(&mut root, &context);
+    let sip = sip::sip(&mut root, &context, &mut served, certificates.len());
+    let limits = daemon::limits(&mut root);
+    let log = daemon::log(&mut root);
+    let metrics = daemon::metrics(&mut root);
+    let admin_socket = daemon::admin(&mut root, surroundings);
+    daemon::not_built(&mut root);
+    root.done();
+    for named in context.named.take() {
+        inspect(&source, &report, files, purpose, &named);
+    }
+    let domains: Vec<settings::Served> = served.into_iter().map(|(served, _)| served).collect();
+    let names: Vec<Domain> = domains.iter().map(|served| served.name.clone()).collect();
+
+    let policy_path = daemon::policy_path(document.get_ref(), &source);
+    let policy_name = problem::shown_name(&policy_path);
+    let loaded = match files.read(&policy_path, MAX_POLICY) {
+        Ok(text) => Some(access::load(Source::new(&policy_path, text), files, &names, &report)),
+        Err(fault) => {
+            let message = format!("can't read {}", policy_path.display());
+            report.file_error(&policy_name, message, fault.to_string());
+            None
+        }
+    };
+    let grants_name = loaded.as_ref().map(|loaded| loaded.grants.clone()).unwrap_or_default();
+    let problems = report.into_problems(&[&name, &policy_name, &grants_name]);
+    let valid = problems.iter().all(|problem| problem.severity == Severity::Warning);
+    match (gateway, loaded) {
+        (Some(gateway), Some(loaded)) if valid => Ok(Config {
+            gateway,
+            domains,
+            tls,
+            dns,
+            xmpp,
+            sip,
+            limits,
+            log,
+            metrics,
+            admin_socket,
+            table: loaded.table,
+            policy_tests: loaded.tests,
+            warnings: problems,
+        }),
+        _ => Err(problems),
+    }
+}
+
+/// Looks at a file that `source` names: it must be there, and a secret must be one.
+fn inspect(source: &Source, report: &Report, files: &dyn Files, purpose: Purpose, named: &Named) {
+    let shown = quoted(&named.text);
+    let path = match &named.located {
+        Located::At(path) => path,
+        Located::NoCredentials => {
+            let message = format!("can't find {shown}");
+            let label = "$CREDENTIALS_DIRECTORY is not set; systemd sets it for the service";
+            match purpose {
+                Purpose::Run => report.error(source, &named.span, message, label),
+                Purpose::Check => {
+                    report.warn(source, &named.span, format!("{shown} was not looked at"), label)
+                }
+            }
+            return;
+        }
+    };
+    match (files.mode(path), named.content) {
+        (Ok(mode), Content::Secret) if mode & 0o004 != 0 => report.error(
+            source,
+            &named.span,
+            format!("everybody can read {shown}"),
+            format!("it holds a secret: chmod 600 {}", path.display()),
+        ),
+        (Ok(mode), _) if mode & 0o002 != 0 => report.error(
+            source,
+            &named.span,
+            format!("everybody can write {shown}"),
+            format!("chmod o-w {}", path.display()),
+        ),
+        (Ok(_), Content::Secret | Content::Open) => {}
+        (Err(FileFault::NoPermission), _) if purpose == Purpose::Check => {
+            let label = FileFault::NoPermission.to_string();
+            report.warn(source, &named.span, format!("{shown} was not looked at"), label);
+        }
+        (Err(fault), _) => {
+            let label = format!("{}: {fault}", path.display());
+            report.error(source, &named.span, format!("can't read {shown}"), label);
+        }
+    }
+}
+
+/// A domain name that a certificate can carry; no address.
+fn host_name(text: &str) -> Result<Domain, String> {
+    let domain = Domain::parse(text).map_err(|error| error.to_string())?;
+    if domain.is_ip() { Err("a name is needed, not an address".into()) } else { Ok(domain) }
+}
+
+/// A fully qualified domain name: at least two labels, no star.
+fn fqdn(text: &str) -> Result<Domain, String> {
+    if text.contains('*') {
+        return Err("a star has no place here: name each domain".into());
+    }
+    if let Some((_, domain)) = text.split_once('@') {
+        return Err(format!("a domain, not an address: {}", quoted(domain)));
+    }
+    let domain = host_name(text)?;
+    if domain.as_str().contains('.') { Ok(domain) } else { Err("not fully qualified".into()) }
+}

@@ -1,0 +1,322 @@
+//! The checked settings, typed. What a section means stands at its type; defaults stand where the
+//! section is read.
+
+use super::problem::Problem;
+use crate::addr::Domain;
+use crate::policy::Table;
+use ipnet::IpNet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything that the two files say, checked.
+#[derive(Debug)]
+pub struct Config {
+    /// `[gateway]`.
+    pub gateway: Gateway,
+    /// `[[domain]]`: the SIP domains that we serve.
+    pub domains: Vec<Served>,
+    /// `[tls]`.
+    pub tls: Tls,
+    /// `[dns]`.
+    pub dns: Dns,
+    /// `[xmpp]`.
+    pub xmpp: Xmpp,
+    /// `[sip]`.
+    pub sip: Sip,
+    /// `[limits]`.
+    pub limits: Limits,
+    /// `[log]`.
+    pub log: Log,
+    /// `[metrics] listen`; `None` is off.
+    pub metrics: Option<SocketAddr>,
+    /// `[admin] socket`.
+    pub admin_socket: PathBuf,
+    /// The policy file as a table, generation 0.
+    pub table: Table,
+    /// Policy tests that were run; all of them passed.
+    pub policy_tests: usize,
+    /// What is weak and taken all the same.
+    pub warnings: Vec<Problem>,
+}
+
+/// `[gateway]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gateway {
+    /// Our host name: Via, Contact, certificate requests.
+    pub name: Domain,
+    /// Where records are kept.
+    pub state_dir: PathBuf,
+    /// The policy file.
+    pub policy: PathBuf,
+    /// Threads that own sockets; 0 means one for each core.
+    pub shards: usize,
+}
+
+/// A SIP domain that we serve towards XMPP partners.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// The domain.
+    pub name: Domain,
+    /// The id of its certificate; `None`: the first that is valid for the name.
+    pub certificate: Option<String>,
+    /// Whether `tel:` URIs map into this domain; at most one domain has it.
+    pub tel_domain: bool,
+    /// Whether the server behind it is found by SRV, with the limits of discovered peers.
+    pub discovery: bool,
+    /// The peer behind it: an index into [`Sip::peers`].
+    pub peer: Option<usize>,
+}
+
+/// Whom we trust to vouch for certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// The system's store.
+    System,
+    /// A PEM bundle.
+    Bundle(PathBuf),
+}
+
+/// The lowest TLS version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246).
+    Tls12,
+    /// TLS 1.3 (RFC 8446).
+    Tls13,
+}
+
+/// What a certificate revocation list does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crl {
+    /// Not asked.
+    Off,
+    /// A revoked certificate is refused; a list that can't be had is not.
+    Soft,
+    /// No list, no trust.
+    Hard,
+}
+
+/// `[tls]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// `trust`.
+    pub trust: Trust,
+    /// `min_version`.
+    pub min_version: TlsVersion,
+    /// `crl`.
+    pub crl: Crl,
+    /// `[[tls.certificate]]`.
+    pub certificates: Vec<Certificate>,
+}
+
+/// `[[tls.certificate]]`: a certificate chain and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// What `[[domain]]` calls it.
+    pub id: String,
+    /// The chain, PEM, ours first.
+    pub chain: PathBuf,
+    /// The key, PEM.
+    pub key: PathBuf,
+}
+
+/// `[dns]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dns {
+    /// Servers to ask; none means the system's.
+    pub servers: Vec<SocketAddr>,
+    /// Whether answers are validated.
+    pub dnssec: bool,
+    /// Whether an XMPP partner found by DNS may live on loopback or a private network.
+    pub private_addresses: bool,
+}
+
+/// `[xmpp]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Xmpp {
+    /// Where partners reach us.
+    pub listen: Vec<SocketAddr>,
+    /// Streams in all.
+    pub connection_limit: usize,
+    /// Streams with one partner that has no limit of its own.
+    pub partner_connection_limit: usize,
+    /// A stream without a keep-alive for this long is closed.
+    pub keepalive_interval: Duration,
+    /// A stream must be negotiated by then.
+    pub stream_establishment_timeout: Duration,
+    /// A stream without traffic for this long is closed.
+    pub stream_inactivity_timeout: Duration,
+    /// The file with the secret behind dialback keys (XEP-0185); `None`: made once and kept.
+    pub dialback_secret: Option<PathBuf>,
+}
+
+/// What SIP runs over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// TLS over TCP.
+    Tls,
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// One SIP listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SipListen {
+    /// The address.
+    pub addr: SocketAddr,
+    /// The transport.
+    pub transport: Transport,
+}
+
+/// `[sip]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sip {
+    /// Where peers reach us.
+    pub listen: Vec<SipListen>,
+    /// How long our presence subscriptions ask for.
+    pub subscription_refresh_interval: Duration,
+    /// `[[sip.peer]]`.
+    pub peers: Vec<Peer>,
+}
+
+/// Which SRV service finds a peer that has no route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Srv {
+    /// RFC 3263: NAPTR, `_sips._tcp`, `_sip._tcp`, `_sip._udp`.
+    Sip,
+    /// `_sipfederationtls._tcp`.
+    Federation,
+}
+
+/// How messages go to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Im {
+    /// MESSAGE first, sessions where the peer wants them.
+    Auto,
+    /// MESSAGE only (RFC 3428).
+    Pager,
+}
+
+/// How what we send is marked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verification {
+    /// Our senders are always verified.
+    AlwaysVerifiable,
+    /// Delivered only to users who have the sender as a contact.
+    AlwaysUnverifiable,
+}
+
+/// `[[sip.peer]]`: a SIP server that serves our domains.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its name in logs.
+    pub name: String,
+    /// The domains that it serves.
+    pub domains: Vec<Domain>,
+    /// Where requests go; `None`: RFC 3263 on the domain.
+    pub route: Option<Route>,
+    /// Which SRV service is asked when there is no route.
+    pub srv: Srv,
+    /// Certificate names that may speak for the domains; never empty.
+    pub identity: Vec<Domain>,
+    /// Networks that are trusted without a certificate on UDP and TCP links.
+    pub addresses: Vec<IpNet>,
+    /// How messages go there.
+    pub im: Im,
+    /// The largest out-of-dialog MESSAGE in octets; `None`: by the transport.
+    pub message_limit: Option<usize>,
+    /// How what we send there is marked.
+    pub verification: Verification,
+    /// Whether its traffic is counted apart.
+    pub monitor: bool,
+    /// The account that we answer challenges with.
+    pub digest: Option<Digest>,
+}
+
+/// The host, port and transport of a `sip:` URI.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The URI as written.
+    pub uri: String,
+    /// Its host.
+    pub host: Domain,
+    /// Its port.
+    pub port: Option<u16>,
+    /// Its transport parameter.
+    pub transport: Option<Transport>,
+}
+
+/// An account for digest authentication.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Digest {
+    /// The user name.
+    pub user: String,
+    /// The file with the password.
+    pub password: PathBuf,
+}
+
+/// `[limits]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Octets of text that may cross.
+    pub message_size: usize,
+    /// Octets of a stanza.
+    pub stanza_size: usize,
+    /// Messages a second for each partner; 0 is off.
+    pub partner_rate: u32,
+    /// Messages a second for each sender; 0 is off.
+    pub user_rate: u32,
+    /// Items that may wait for one domain that can't be reached.
+    pub queue: usize,
+    /// How long they wait.
+    pub queue_timeout: Duration,
+}
+
+/// Where the log goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogTarget {
+    /// The journal under systemd, else the standard error output.
+    Auto,
+    /// The journal.
+    Journal,
+    /// The standard error output, as text.
+    Stderr,
+    /// The standard error output, one JSON object a line.
+    Json,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Act now.
+    Error,
+    /// A partner or a user is affected.
+    Warn,
+    /// Life cycle, refusals, failures.
+    Info,
+    /// Steps; what was allowed and delivered.
+    Debug,
+    /// Octets.
+    Trace,
+}
+
+/// `[log]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Where it goes.
+    pub target: LogTarget,
+    /// How much.
+    pub level: LogLevel,
+    /// Whether texts of messages are logged.
+    pub message_bodies: bool,
+}
+
+impl Config {
+    /// Whether `domain` (canonical) is one of ours.
+    pub fn serves(&self, domain: &str) -> bool {
+        self.domains.iter().any(|served| served.name.as_str() == domain)
+    }
+}

@@ -1,0 +1,440 @@
+//! `stoxd.toml`: defaults, and what errors look like, letter by letter.
+
+use super::*;
+use crate::config::settings::*;
+use std::time::Duration;
+
+/// `DAEMON` with `more` behind it.
+fn with(more: &str) -> String {
+    format!("{DAEMON}\n{more}\n")
+}
+
+/// What is printed when `more` stands behind `DAEMON`.
+fn errors(more: &str) -> String {
+    printed(&with(more), "")
+}
+
+#[test]
+fn the_least_that_works_has_lyncs_defaults() {
+    let config = config(DAEMON, "").unwrap();
+    assert_eq!(config.gateway.name.as_str(), "gw.contoso.example");
+    assert_eq!(config.gateway.state_dir, PathBuf::from("/var/lib/stoxd"));
+    assert_eq!(config.gateway.shards, 1);
+    assert_eq!(config.admin_socket, PathBuf::from("/run/stoxd/admin.sock"));
+    assert_eq!(config.metrics, Some("127.0.0.1:9464".parse().unwrap()));
+    assert_eq!(
+        config.xmpp,
+        Xmpp {
+            listen: vec!["[::]:5269".parse().unwrap()],
+            connection_limit: 1000,
+            partner_connection_limit: 20,
+            keepalive_interval: Duration::from_secs(300),
+            stream_establishment_timeout: Duration::from_secs(60),
+            stream_inactivity_timeout: Duration::from_secs(600),
+            dialback_secret: None,
+        }
+    );
+    assert_eq!(config.sip.subscription_refresh_interval, Duration::from_secs(28800));
+    let listen = SipListen { addr: "[::]:5061".parse().unwrap(), transport: Transport::Tls };
+    assert_eq!(config.sip.listen, [listen]);
+    let peer = &config.sip.peers[0];
+    assert_eq!((peer.im, peer.message_limit, peer.srv), (Im::Auto, None, Srv::Sip));
+    assert_eq!(peer.identity, [Domain::parse("contoso.example").unwrap()]);
+    assert_eq!(config.domains[0].peer, Some(0));
+    assert_eq!(config.tls.certificates[0].key, PathBuf::from("/run/credentials/stoxd/contoso.key"));
+    assert_eq!(config.limits.queue_timeout, Duration::from_secs(10));
+    assert!(config.serves("contoso.example") && !config.serves("fabrikam.example"));
+    assert!(!config.table.is_enabled());
+    assert_eq!(config.warnings, []);
+}
+
+#[test]
+fn every_key_is_taken() {
+    let daemon = r#"
+[gateway]
+name = "gw.contoso.example"
+state_dir = "state"
+policy = "policy.toml"
+shards = 4
+[[domain]]
+name = "Contoso.Example."
+certificate = "contoso"
+tel_domain = true
+[[domain]]
+name = "found.example"
+discovery = true
+[tls]
+trust = "ca.pem"
+min_version = "1.3"
+crl = "hard"
+[[tls.certificate]]
+id = "contoso"
+chain = "contoso.crt"
+key = "cred:contoso.key"
+[dns]
+servers = ["127.0.0.1:5353"]
+dnssec = true
+private_addresses = true
+[xmpp]
+listen = ["127.0.0.1:5269", "[::1]:5269"]
+connection_limit = 100
+partner_connection_limit = 5
+keepalive_interval = "2s"
+stream_establishment_timeout = "1s"
+stream_inactivity_timeout = "500ms"
+dialback_secret = "dialback"
+[sip]
+listen = [ { addr = "[::]:5061", transport = "tls" }, { addr = "[::]:5060", transport = "udp" } ]
+subscription_refresh_interval = "1h"
+[[sip.peer]]
+name = "edge"
+domains = ["contoso.example"]
+route = "sip:edge.contoso.example:5061;transport=TLS"
+identity = ["edge.contoso.example"]
+addresses = ["192.0.2.0/24", "2001:db8::1"]
+im = "pager"
+message_limit = "2KiB"
+verification = "always-unverifiable"
+monitor = true
+digest = { user = "gw", password = "password" }
+[limits]
+message_size = "32KiB"
+stanza_size = 100000
+partner_rate = 0
+user_rate = 5
+queue = 10
+queue_timeout = "5s"
+[msrp]
+listen = []
+[storage]
+kind = "embedded"
+[log]
+target = "json"
+level = "debug"
+message_bodies = true
+[metrics]
+listen = ""
+[admin]
+socket = "admin.sock"
+web = ""
+"#;
+    let mut files = files(daemon, "");
+    for (path, mode) in [("ca.pem", 0o644), ("dialback", 0o600), ("password", 0o640)] {
+        files.0.insert(Path::new("/etc/stoxd").join(path), (String::new(), mode));
+    }
+    let config = read(&files).unwrap();
+    assert_eq!(config.warnings, []);
+    assert_eq!(config.gateway.state_dir, PathBuf::from("/etc/stoxd/state"));
+    assert_eq!(config.domains[0].name.as_str(), "contoso.example");
+    assert_eq!(config.tls.trust, Trust::Bundle("/etc/stoxd/ca.pem".into()));
+    assert_eq!((config.tls.min_version, config.tls.crl), (TlsVersion::Tls13, Crl::Hard));
+    assert_eq!(config.xmpp.stream_inactivity_timeout, Duration::from_millis(500));
+    assert_eq!(config.sip.listen[1].transport, Transport::Udp);
+    let peer = &config.sip.peers[0];
+    let route = peer.route.as_ref().unwrap();
+    assert_eq!((route.host.as_str(), route.port), ("edge.contoso.example", Some(5061)));
+    assert_eq!(route.transport, Some(Transport::Tls));
+    assert_eq!(peer.addresses[1].to_string(), "2001:db8::1/128");
+    assert_eq!((peer.im, peer.message_limit), (Im::Pager, Some(2048)));
+    assert_eq!(peer.digest.as_ref().unwrap().password, PathBuf::from("/etc/stoxd/password"));
+    assert_eq!((config.metrics, config.limits.stanza_size), (None, 100_000));
+    assert_eq!(config.admin_socket, PathBuf::from("/etc/stoxd/admin.sock"));
+}
+
+#[test]
+fn the_sample_files_are_valid() {
+    let daemon = include_str!("../../../config/stoxd.toml");
+    let policy = include_str!("../../../config/policy.toml");
+    let mut files = files(daemon, policy);
+    files.0.insert("/run/credentials/stoxd/contoso.crt".into(), (String::new(), 0o400));
+    let config = read(&files).unwrap();
+    assert_eq!((config.policy_tests, config.warnings.len()), (3, 0));
+
+    // What the comments show is the default: with all of it written out, the same comes out.
+    let written: String = daemon
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(rest) if rest.starts_with(|c: char| c.is_ascii_lowercase()) => format!("{rest}\n"),
+            _ => format!("{line}\n"),
+        })
+        .filter(|line| {
+            !["discovery", "route", "identity", "digest", "dialback"].iter().any(|k| line.starts_with(k))
+        })
+        .collect();
+    assert!(written.contains("\nqueue_timeout = \"10s\"\n"));
+    files.0.insert("/etc/stoxd/stoxd.toml".into(), (written, 0o644));
+    let again = read(&files).unwrap();
+    assert_eq!((again.xmpp, again.sip, again.limits), (config.xmpp, config.sip, config.limits));
+    assert_eq!((again.gateway, again.tls, again.dns), (config.gateway, config.tls, config.dns));
+    assert_eq!(
+        (again.log, again.metrics, again.admin_socket),
+        (config.log, config.metrics, config.admin_socket)
+    );
+    assert_eq!(again.domains[0].tel_domain, config.domains[0].tel_domain);
+}
+
+#[test]
+fn an_unknown_key_is_an_error_with_a_suggestion() {
+    assert_eq!(
+        errors("[xmpp]\nlsiten = [\"[::]:5269\"]\n"),
+        "error: unknown key \"lsiten\" in [xmpp]\n  --> stoxd.toml:17:1\n17 | lsiten = [\"[::]:5269\"]\n   | ^^^^^^ \
+         did you mean \"listen\"?"
+    );
+    assert_eq!(
+        errors("[xmp]\nlisten = []\n"),
+        "error: unknown table [xmp]\n  --> stoxd.toml:16:2\n16 | [xmp]\n   |  ^^^ did you mean \"xmpp\"?"
+    );
+    assert_eq!(
+        errors("[log]\ncolour = true"),
+        "error: unknown key \"colour\" in [log]\n  --> stoxd.toml:17:1\n17 | colour = true\n   | ^^^^^^ known here: \
+         level, message_bodies, target"
+    );
+}
+
+#[test]
+fn all_errors_of_both_files_come_in_one_pass() {
+    let daemon =
+        with("[xmpp]\nkeepalive_interval = 300\nconnection_limit = 0\n[log]\nlevel = \"loud\"\nx = ");
+    let policy = "[federation]\nenabled = \"yes\"\n[[policy]]\nscope = \"usr\"\n";
+    assert_eq!(
+        printed(&daemon, policy),
+        "\
+error: \"keepalive_interval\" must be a string
+  --> stoxd.toml:17:22
+17 | keepalive_interval = 300
+   |                      ^^^ this is an integer
+
+error: \"connection_limit\" is out of range
+  --> stoxd.toml:18:20
+18 | connection_limit = 0
+   |                    ^ 1 to 1000000
+
+error: unknown level \"loud\"
+  --> stoxd.toml:20:9
+20 | level = \"loud\"
+   |         ^^^^^^ one of: error, warn, info, debug, trace
+
+error: string values must be quoted
+  --> stoxd.toml:21:5
+21 | x = 
+   |     ^ expected literal string
+
+error: \"enabled\" must be true or false
+ --> policy.toml:2:11
+2 | enabled = \"yes\"
+  |           ^^^^^ this is a string
+
+error: unknown scope \"usr\"
+ --> policy.toml:4:9
+4 | scope = \"usr\"
+  |         ^^^^^ did you mean \"user\"?"
+    );
+}
+
+#[test]
+fn units_ranges_and_addresses_are_checked() {
+    assert_eq!(
+        errors("[limits]\nqueue_timeout = \"10\"\nstanza_size = \"1KiB\"\nmessage_size = \"1MiB\"\n"),
+        "\
+error: bad value \"10\" for \"queue_timeout\"
+  --> stoxd.toml:17:17
+17 | queue_timeout = \"10\"
+   |                 ^^^^ a duration has a unit: \"300s\", \"10m\", \"8h\"
+
+error: \"stanza_size\" is out of range
+  --> stoxd.toml:18:15
+18 | stanza_size = \"1KiB\"
+   |               ^^^^^^ 10000 to 16777216
+
+error: \"message_size\" is above \"stanza_size\"
+  --> stoxd.toml:19:16
+19 | message_size = \"1MiB\"
+   |                ^^^^^^ 1048576 octets of text, 262144 of a stanza"
+    );
+    assert!(errors("[xmpp]\nlisten = [\"5269\"]").contains("an address and a port"));
+    assert!(
+        errors("[xmpp]\nlisten = [\"[::]:5269\", \"[::]:5269\"]")
+            .contains("[::]:5269 stands in \"listen\" twice")
+    );
+    assert!(
+        errors("[xmpp]\nconnection_limit = 5\npartner_connection_limit = 6")
+            .contains("the whole gateway has 5")
+    );
+}
+
+#[test]
+fn what_is_not_built_yet_is_an_error_that_says_so() {
+    for (more, message) in [
+        ("[msrp]\nlisten = [\"[::]:2855\"]", "MSRP is not built yet"),
+        ("[storage]\nkind = \"cluster\"", "storage in a cluster is not built yet"),
+        ("[admin]\nweb = \"127.0.0.1:8420\"", "the panel is not built yet"),
+        ("im = \"msrp\"", "sessions are not built yet"),
+        ("im = \"ms-session\"", "sessions are not built yet"),
+        ("verification = \"use-source-verification\"", "its header is not public"),
+    ] {
+        assert!(errors(more).contains(message), "{more}: {}", errors(more));
+    }
+    assert!(errors("im = \"mrsp\"").contains("did you mean \"msrp\"?"));
+}
+
+#[test]
+fn every_domain_has_exactly_one_peer_or_is_discovered() {
+    assert_eq!(
+        errors("[[domain]]\nname = \"tailspin.example\"\n"),
+        "error: no peer serves \"tailspin.example\"\n  --> stoxd.toml:17:8\n17 | name = \"tailspin.example\"\n   |        \
+         ^^^^^^^^^^^^^^^^^^ name it in one [[sip.peer]], or set discovery = true"
+    );
+    assert_eq!(errors("[[domain]]\nname = \"tailspin.example\"\ndiscovery = true\n"), "");
+    assert_eq!(
+        errors("[[sip.peer]]\nname = \"two\"\ndomains = [\"contoso.example\", \"contso.example\"]\n"),
+        "\
+error: two peers serve \"contoso.example\"
+  --> stoxd.toml:18:12
+18 | domains = [\"contoso.example\", \"contso.example\"]
+   |            ^^^^^^^^^^^^^^^^^ \"edge\" does already
+
+error: unknown domain \"contso.example\"
+  --> stoxd.toml:18:31
+18 | domains = [\"contoso.example\", \"contso.example\"]
+   |                               ^^^^^^^^^^^^^^^^ did you mean \"contoso.example\"?"
+    );
+    assert!(errors("[[domain]]\nname = \"CONTOSO.example\"").contains("served twice"));
+    assert!(errors("[[domain]]\nname = \"localhost\"\ndiscovery = true").contains("not fully qualified"));
+    assert!(errors("[[domain]]\nname = \"192.0.2.1\"\ndiscovery = true").contains("a name is needed"));
+    assert!(config("[gateway]\nname = \"gw.example\"", "").is_err());
+}
+
+#[test]
+fn a_peer_is_not_trusted_by_everybodys_address() {
+    let peer = |key: &str| with(key).replace("name = \"edge\"", "name = \"edge\"\nim = \"auto\"");
+    let text = printed(&peer("addresses = [\"0.0.0.0/0\"]"), "");
+    assert!(text.contains("this trusts everybody without a certificate"), "{text}");
+    assert!(printed(&peer("addresses = [\"192.0.2.1/24\"]"), "").contains("the network is 192.0.2.0/24"));
+    assert!(
+        printed(&peer("addresses = [\"192.0.2.1\"]"), "")
+            .starts_with("warning: \"addresses\" have no effect")
+    );
+    assert!(printed(&peer("identity = []"), "").contains("nobody may speak for this peer"));
+    for (route, reason) in [
+        ("sips:edge.example", "write sip:…;transport=tls"),
+        ("sip:bob@edge.example", "a route has a host"),
+        ("sip:edge.example;transport=sctp", "transport is tls, tcp or udp"),
+        ("sip:edge.example;ttl=3", "unknown parameter \"ttl\""),
+        ("tel:+123", "a route is a sip: URI"),
+        ("edge.example", "scheme"),
+    ] {
+        let text = printed(&peer(&format!("route = \"{route}\"")), "");
+        assert!(text.contains(reason), "{route}: {text}");
+    }
+}
+
+#[test]
+fn two_listeners_for_one_port_are_an_error() {
+    let listen = |second: &str| {
+        let one = "{ addr = \"[::]:5061\", transport = \"tls\" }";
+        printed(
+            &DAEMON.replace("[[sip.peer]]", &format!("[sip]\nlisten = [{one}, {second}]\n[[sip.peer]]")),
+            "",
+        )
+    };
+    assert!(listen("{ addr = \"[::]:5061\", transport = \"tcp\" }").contains("two listeners for [::]:5061"));
+    assert_eq!(listen("{ addr = \"[::]:5061\", transport = \"udp\" }"), "");
+    assert!(listen("{ addr = \"[::]:5060\", transport = \"websocket\" }").contains("one of: tls, tcp, udp"));
+    assert!(listen("{ transport = \"udp\" }").contains("a listener of [sip] needs \"addr\""));
+}
+
+#[test]
+fn threat_174_a_secret_that_everybody_can_read_refuses_the_start() {
+    let mut files = files(&DAEMON.replace("cred:contoso.key", "contoso.key"), "");
+    let mut printed_with = |mode| {
+        files.0.insert("/etc/stoxd/contoso.key".into(), (String::new(), mode));
+        match read(&files) {
+            Ok(_) => String::new(),
+            Err(problems) => problems[0].to_string(),
+        }
+    };
+    assert_eq!(
+        printed_with(0o644),
+        "error: everybody can read \"contoso.key\"\n  --> stoxd.toml:10:7\n10 | key = \"contoso.key\"\n   |       ^^^^^^^^^^^^^ \
+         it holds a secret: chmod 600 /etc/stoxd/contoso.key"
+    );
+    assert!(printed_with(0o602).contains("everybody can write"));
+    assert_eq!(printed_with(0o640), "");
+    assert_eq!(printed_with(0o100_400), "");
+}
+
+#[test]
+fn threat_172_a_named_file_that_is_not_there_refuses_the_start() {
+    let mut files = files(DAEMON, "");
+    files.0.remove(Path::new("/run/credentials/stoxd/contoso.key"));
+    let problems = read(&files).unwrap_err();
+    assert_eq!(
+        problems[0].to_string(),
+        "error: can't read \"cred:contoso.key\"\n  --> stoxd.toml:10:7\n10 | key = \"cred:contoso.key\"\n   |       \
+         ^^^^^^^^^^^^^^^^^^ /run/credentials/stoxd/contoso.key: there is no such file"
+    );
+    files.0.remove(Path::new("/etc/stoxd/policy.toml"));
+    let problems = read(&files).unwrap_err();
+    assert_eq!(
+        problems[1].to_string(),
+        "error: can't read /etc/stoxd/policy.toml\n --> policy.toml: there is no such file"
+    );
+    let problems = read(&Memory::default()).unwrap_err();
+    assert_eq!(
+        problems[0].to_string(),
+        "error: can't read /etc/stoxd/stoxd.toml\n --> stoxd.toml: there is no such file"
+    );
+}
+
+#[test]
+fn who_checks_without_the_credentials_is_told_that_they_were_not_looked_at() {
+    let path = Path::new("/etc/stoxd/stoxd.toml");
+    let files = files(DAEMON, "");
+    let config = parse(path, &files, &Surroundings::default(), Purpose::Check).unwrap();
+    assert_eq!(config.warnings.len(), 1);
+    assert_eq!(config.warnings[0].message, "\"cred:contoso.key\" was not looked at");
+    assert!(parse(path, &files, &Surroundings::default(), Purpose::Run).is_err());
+}
+
+#[test]
+fn systemds_folders_are_the_defaults() {
+    let surroundings = Surroundings {
+        state: Some("/var/lib/private/stoxd".into()),
+        runtime: Some("/run/private/stoxd".into()),
+        ..surroundings()
+    };
+    let path = Path::new("/etc/stoxd/stoxd.toml");
+    let config = parse(path, &files(DAEMON, ""), &surroundings, Purpose::Run).unwrap();
+    assert_eq!(config.gateway.state_dir, PathBuf::from("/var/lib/private/stoxd"));
+    assert_eq!(config.admin_socket, PathBuf::from("/run/private/stoxd/admin.sock"));
+}
+
+#[test]
+fn a_tls_listener_without_a_certificate_and_unknown_ids_are_errors() {
+    let bare = DAEMON.replace(
+        "[[tls.certificate]]\nid = \"contoso\"\nchain = \"contoso.crt\"\nkey = \"cred:contoso.key\"\n",
+        "certificate = \"contso\"\n",
+    );
+    let text = printed(&bare, "");
+    assert!(text.contains("a TLS listener needs a certificate"), "{text}");
+    assert!(text.contains("unknown certificate \"contso\""), "{text}");
+    let text = printed(&DAEMON.replace("[[tls", "certificate = \"contso\"\n[[tls"), "");
+    assert!(text.contains("did you mean \"contoso\"?"), "{text}");
+}
+
+#[test]
+fn any_text_is_answered_with_problems_and_not_with_a_panic() {
+    for text in [
+        "",
+        "\u{0}",
+        "[[",
+        "a.b.c = {",
+        "[gateway]\n[gateway]",
+        "gateway = 1\ndomain = 2\nsip = []",
+        "\u{feff}x",
+    ] {
+        assert!(config(text, text).is_err(), "{text:?}");
+    }
+    let deep = format!("x = {}", "[".repeat(100_000));
+    assert!(config(&deep, "").is_err());
+}

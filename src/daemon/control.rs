@@ -1,0 +1,117 @@
+//! The control socket: who may ask, and what the answers are made of.
+
+use super::Daemon;
+use crate::admin::control::{Answer, LinkStatus, Question, Status, StreamStatus};
+use crate::net::dialer::shown;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+
+/// Octets of a question.
+const QUESTION: u64 = 4096;
+/// How long somebody may take to ask.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Makes the socket: only its owner may open it. A socket that nobody answers on is replaced.
+///
+/// # Errors
+/// Another daemon answers there, or the directory is not ours to write.
+pub fn listen(path: &Path) -> io::Result<UnixListener> {
+    if path.exists() {
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, "another stoxd answers there"));
+        }
+        std::fs::remove_file(path)?;
+    }
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Answers questions, one a connection, for ever.
+pub async fn serve(listener: UnixListener, daemon: Rc<Daemon>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let daemon = daemon.clone();
+                tokio::task::spawn_local(async move {
+                    let _ = tokio::time::timeout(PATIENCE, answer(stream, &daemon)).await;
+                });
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+        }
+    }
+}
+
+async fn answer(stream: UnixStream, daemon: &Daemon) -> io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    let mut line = String::new();
+    (&mut stream).take(QUESTION).read_line(&mut line).await?;
+    let answer = match serde_json::from_str(&line) {
+        Ok(Question::Status) => Answer::Status(daemon.status()),
+        Ok(Question::Reload) => match daemon.reload() {
+            Ok(said) => Answer::Done(said),
+            Err(why) => Answer::Failed(why),
+        },
+        Err(error) => Answer::Failed(format!("not a question: {error}")),
+    };
+    let mut line = serde_json::to_vec(&answer)?;
+    line.push(b'\n');
+    stream.get_mut().write_all(&line).await
+}
+
+impl Daemon {
+    fn status(&self) -> Status {
+        let gateway = self.shard.gateway();
+        let counts = gateway.counts();
+        let way = |initiating: bool| if initiating { "out" } else { "in" }.to_owned();
+        let peers = &gateway.settings().peers;
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime: self.shard.clock.now().mono.as_micros() / 1_000_000,
+            listening: self.listening.clone(),
+            streams: self
+                .shard
+                .all_streams()
+                .iter()
+                .map(|conn| {
+                    let pairs = conn.pairs.borrow();
+                    let how = pairs.first().map_or("not authenticated", |(_, how)| how);
+                    let tls = conn.tls.get().map_or_else(|| "no TLS".to_owned(), |version| format!("TLS {version}"));
+                    StreamStatus {
+                        direction: way(conn.initiating),
+                        pairs: pairs.iter().map(|(pair, _)| format!("{} {}", pair.local, pair.remote)).collect(),
+                        address: shown(conn.address),
+                        security: format!("{tls}, {how}"),
+                    }
+                })
+                .collect(),
+            links: self
+                .shard
+                .all_links()
+                .iter()
+                .map(|conn| LinkStatus {
+                    direction: way(conn.initiating),
+                    peer: conn
+                        .peer
+                        .get()
+                        .and_then(|peer| peers.get(usize::from(peer.0)))
+                        .map_or_else(|| "-".to_owned(), |peer| peer.name.clone()),
+                    address: shown(conn.address),
+                    transport: conn.transport.as_str().to_ascii_lowercase(),
+                })
+                .collect(),
+            waiting: gateway.waiting(),
+            delivered: counts.delivered,
+            failed: counts.failed,
+            last_reload: self.last_reload.borrow().clone(),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The journal: where `tracing` goes, and how observations are written.
+//!
+//! Under systemd events go to journald with their fields (`STOXD_EVENT`, `STOXD_TRACE`, …), so that
+//! `journalctl -u stoxd STOXD_EVENT=policy.deny` answers; else to standard error. What was allowed and
+//! delivered is `debug`: a journal datagram costs more than a crossing. Addresses are masked at
+//! `info`; bodies and secrets are in no event.
+
+use crate::addr::Masked;
+use crate::crossing::Direction;
+use crate::gateway::observe::Observation;
+use std::io::IsTerminal;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Where events go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The journal under systemd, else standard error.
+    Auto,
+    /// journald's socket.
+    Journal,
+    /// Standard error, one line an event.
+    Stderr,
+    /// Standard error, one JSON object a line.
+    Json,
+}
+
+/// Starts logging at `level` and above. Called once.
+pub fn start(target: Target, level: LevelFilter) {
+    let under_systemd = std::env::var_os("JOURNAL_STREAM").is_some();
+    let journal = matches!(target, Target::Journal) || (target == Target::Auto && under_systemd);
+    let registry = tracing_subscriber::registry().with(level);
+    if journal && let Ok(layer) = tracing_journald::layer() {
+        let _ = registry.with(layer.with_field_prefix(None).with_syslog_identifier("stoxd".into())).try_init();
+    } else if target == Target::Json {
+        let layer = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(std::io::stderr);
+        let _ = registry.with(layer).try_init();
+    } else {
+        let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let layer = tracing_subscriber::fmt::layer()
+            .with_target(false)
+            .with_ansi(colour)
+            .with_writer(std::io::stderr);
+        let _ = registry.with(layer).try_init();
+    }
+}
+
+/// Are deliveries wanted in the journal?
+pub fn wants_deliveries() -> bool {
+    tracing::enabled!(tracing::Level::DEBUG)
+}
+
+fn way(direction: Direction) -> &'static str {
+    match direction {
+        Direction::XmppToSip => "xmpp-to-sip",
+        Direction::SipToXmpp => "sip-to-xmpp",
+    }
+}
+
+/// Writes one observation. `peer_name` gives a peer's name by its place.
+pub fn write(observation: &Observation, peer_name: &dyn Fn(usize) -> String) {
+    match observation {
+        Observation::Delivered { trace, direction, from, to } => tracing::debug!(
+            stoxd_event = "message.delivered",
+            stoxd_trace = trace.as_str(),
+            stoxd_from = %from,
+            stoxd_to = %to,
+            "message delivered, {}",
+            way(*direction)
+        ),
+        Observation::Failed { trace, direction, from, to, condition, status, why } => tracing::info!(
+            stoxd_event = "message.failed",
+            stoxd_trace = trace.as_str(),
+            stoxd_from = %Masked(from.as_str()),
+            stoxd_to = %Masked(to.as_str()),
+            stoxd_sip_code = status,
+            stoxd_xmpp_error = condition.name(),
+            "message not delivered, {}: {}",
+            way(*direction),
+            Clean(why)
+        ),
+        Observation::Denied { trace, direction, from, to, reason } => tracing::info!(
+            stoxd_event = "policy.deny",
+            stoxd_trace = trace.as_str(),
+            stoxd_from = %Masked(from.as_str()),
+            stoxd_to = %Masked(to.as_str()),
+            "refused by policy, {}: {reason}",
+            way(*direction)
+        ),
+        Observation::Refused { peer, status, why } => tracing::info!(
+            stoxd_event = "message.failed",
+            stoxd_peer = peer.map(|peer| peer_name(peer.0.into())).unwrap_or_default(),
+            stoxd_sip_code = status,
+            "SIP request refused: {}",
+            Clean(why)
+        ),
+        Observation::PairUp { local, remote, auth } => tracing::info!(
+            stoxd_event = "stream.up",
+            stoxd_partner = remote.as_str(),
+            "stream {local} to {remote} up, {auth}"
+        ),
+        Observation::PairDown { local, remote, why, bounced } => {
+            let why = Clean(why);
+            if *bounced == 0 {
+                tracing::info!(
+                    stoxd_event = "stream.down",
+                    stoxd_partner = remote.as_str(),
+                    "stream {local} to {remote} down: {why}"
+                );
+            } else {
+                tracing::warn!(
+                    stoxd_event = "stream.down",
+                    stoxd_partner = remote.as_str(),
+                    bounced,
+                    "stream {local} to {remote} down, messages returned to their senders: {why}"
+                );
+            }
+        }
+        Observation::PeerUp { peer, target } => tracing::info!(
+            stoxd_event = "link.up",
+            stoxd_peer = peer_name(peer.0.into()),
+            "link up: {}",
+            Clean(target)
+        ),
+        Observation::PeerDown { peer, why, bounced } => tracing::warn!(
+            stoxd_event = "link.down",
+            stoxd_peer = peer_name(peer.0.into()),
+            bounced,
+            "link down: {}",
+            Clean(why)
+        ),
+    }
+}
+
+/// Text that may stem from a peer, on one line and without control characters.
+struct Clean<'a>(&'a str);
+
+impl std::fmt::Display for Clean<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        use std::fmt::Write;
+        for character in self.0.chars().take(500) {
+            f.write_char(if character.is_control() { ' ' } else { character })?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threat_165_text_of_a_peer_stays_on_its_line() {
+        let forged = "refused\nNov 23 stoxd[1]: all is well\u{1b}[2J";
+        assert_eq!(Clean(forged).to_string(), "refused Nov 23 stoxd[1]: all is well [2J");
+    }
+}

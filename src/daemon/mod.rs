@@ -1,0 +1,351 @@
+//! The daemon: start order, signals, systemd, drain.
+//!
+//! | file | owns |
+//! |---|---|
+//! | [`setup`] | from the checked configuration to what each room is told |
+//! | [`journal`] | where events go, and how observations are written |
+//! | [`secrets`] | the dialback secret, and seeds |
+//! | `control` | the control socket's answers |
+//!
+//! ```text
+//!  configuration → journal → certificates, secrets → sockets bound → ready
+//!     SIGHUP: read again, test, swap; a mistake changes nothing
+//!     SIGTERM: no new work, wait for what is open (5 s at most), close streams, exit 0
+//! ```
+
+mod control;
+pub mod journal;
+pub mod secrets;
+pub mod setup;
+
+use crate::admin::{check, exit};
+use crate::config::settings::{Config, LogLevel, LogTarget, Transport, Trust};
+use crate::config::{self};
+use crate::gateway::{Gateway, Secrets};
+use crate::net::clock::Clock;
+use crate::net::dialer::Dialer;
+use crate::net::dns::{Dns, DnsSettings};
+use crate::net::edge::Edge;
+use crate::net::listener::{self, Doorman, Service};
+use crate::net::shard::Shard;
+use crate::net::tls::{self, CertStore};
+use crate::{ids, sip};
+use sd_notify::NotifyState;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::level_filters::LevelFilter;
+
+/// How long the drain waits for what is open.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Why the daemon does not start.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    /// A certificate, a key or a secret.
+    #[error("{0}")]
+    Config(String),
+    /// A socket.
+    #[error("can't listen on {what} {address}: {error}{hint}")]
+    Listen {
+        what: &'static str,
+        address: SocketAddr,
+        error: std::io::Error,
+        hint: &'static str,
+    },
+    /// Something that the system should have given.
+    #[error("{what}: {error}")]
+    System { what: &'static str, error: std::io::Error },
+}
+
+/// Runs the daemon with the configuration at `path`, until it is told to stop; the exit code.
+pub fn run(path: &Path) -> u8 {
+    let config = match config::load(path) {
+        Ok(config) => config,
+        Err(problems) => {
+            eprint!("{}", check::problems(&problems));
+            return exit::CONFIG;
+        }
+    };
+    journal::start(target(&config), level(&config));
+    for warning in &config.warnings {
+        tracing::warn!("{}", check::problems(std::slice::from_ref(warning)).trim_end());
+    }
+    match start(path, config) {
+        Ok(()) => exit::DONE,
+        Err(error) => {
+            tracing::error!("{error}");
+            match error {
+                StartError::Config(_) => exit::CONFIG,
+                StartError::Listen { .. } | StartError::System { .. } => exit::FAILED,
+            }
+        }
+    }
+}
+
+/// All sockets, bound before anything runs, so that a port in use is an error at once.
+struct Sockets {
+    tcp: Vec<(std::net::TcpListener, Service)>,
+    udp: Vec<std::net::UdpSocket>,
+    names: Vec<String>,
+}
+
+/// What lives as long as the daemon.
+struct Daemon {
+    path: PathBuf,
+    shard: Rc<Shard>,
+    store: Arc<CertStore>,
+    listening: Vec<String>,
+    last_reload: std::cell::RefCell<Option<String>>,
+}
+
+fn start(path: &Path, config: Config) -> Result<(), StartError> {
+    let _ = tls::provider().as_ref().clone().install_default();
+    let store = CertStore::load(setup::certificates(&config)).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        StartError::Config(lines.join("\n"))
+    })?;
+    let store = Arc::new(store);
+    let trust = Arc::new(trust(&config)?);
+    let dialback = secrets::dialback(&config).map_err(StartError::Config)?;
+    let settings = setup::gateway(&config, journal::wants_deliveries()).map_err(StartError::Config)?;
+    let sockets = bind(&config)?;
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| StartError::System { what: "no runtime", error })?;
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, async move {
+        let edge = Edge::start().map_err(|error| StartError::System { what: "no edge thread", error })?;
+        let dns = DnsSettings {
+            servers: config.dns.servers.clone(),
+            dnssec: config.dns.dnssec,
+            private_addresses: config.dns.private_addresses,
+            own_addresses: config.xmpp.listen.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified()).collect(),
+            ..DnsSettings::default()
+        };
+        let dns = edge
+            .run(async move { Dns::new(dns) })
+            .await
+            .ok_or_else(|| StartError::Config("no edge thread".to_owned()))?
+            .map_err(|error| StartError::Config(format!("[dns]: {error}")))?;
+        let peers = setup::peers(&config);
+        let dialer = Dialer::new(edge, store.clone(), setup::min_version(&config), trust, Arc::new(dns), peers)
+            .map_err(|error| StartError::Config(format!("TLS: {error}")))?;
+        let seed = || secrets::seed().map_err(|error| StartError::System { what: "no random numbers", error });
+        let secrets = Secrets { ids: seed()?, hashes: seed()?, loops: seed()?, dialback };
+        let mint = ids::Ids::new(seed()?, ids::Owner::default());
+        let names: Vec<String> = settings.peers.iter().map(|peer| peer.name.clone()).collect();
+        let gateway = Gateway::new(Arc::new(settings), Arc::new(config.table), &secrets);
+        let name_of = move |at: usize| names.get(at).cloned().unwrap_or_default();
+        let observer = Box::new(move |observation: &_| journal::write(observation, &name_of));
+        let shard = Shard::new(Clock::start(), dialer, mint, gateway, observer);
+        let daemon = Rc::new(Daemon {
+            path: path.to_owned(),
+            shard,
+            store,
+            listening: sockets.names.clone(),
+            last_reload: std::cell::RefCell::new(None),
+        });
+        serve(daemon, sockets, config.xmpp.connection_limit, &config.admin_socket).await
+    })
+}
+
+async fn serve(
+    daemon: Rc<Daemon>,
+    sockets: Sockets,
+    limit: usize,
+    control_socket: &Path,
+) -> Result<(), StartError> {
+    let shard = daemon.shard.clone();
+    tokio::task::spawn_local(shard.clone().flusher());
+    tokio::task::spawn_local(shard.clone().timers());
+    let fault = |error| StartError::System { what: "a listening socket", error };
+    let doorman = Rc::new(Doorman::default());
+    for (socket, service) in sockets.tcp {
+        tokio::task::spawn_local(listener::accept(shard.clone(), socket, service, limit, doorman.clone()));
+    }
+    for socket in sockets.udp {
+        listener::udp(&shard, socket).map_err(fault)?;
+    }
+    let control = control::listen(control_socket).map_err(|error| {
+        StartError::Config(format!("can't make the control socket {}: {error}", control_socket.display()))
+    })?;
+    tokio::task::spawn_local(control::serve(control, daemon.clone()));
+    watchdog();
+    let signals = |kind| signal(kind).map_err(|error| StartError::System { what: "no signals", error });
+    let mut hangup = signals(SignalKind::hangup())?;
+    let mut terminate = signals(SignalKind::terminate())?;
+    let mut interrupt = signals(SignalKind::interrupt())?;
+    tracing::info!(stoxd_event = "ready", "stoxd {} ready: {}", env!("CARGO_PKG_VERSION"), daemon.listening.join(", "));
+    let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status("ready")]);
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => {
+                let _ = sd_notify::notify(&[NotifyState::Reloading, monotonic()]);
+                let _ = daemon.reload();
+                let _ = sd_notify::notify(&[NotifyState::Ready]);
+            }
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+    }
+    let _ = sd_notify::notify(&[NotifyState::Stopping, NotifyState::Status("draining")]);
+    drain(&shard).await;
+    let _ = std::fs::remove_file(control_socket);
+    tracing::info!(stoxd_event = "stopped", "stopped");
+    Ok(())
+}
+
+fn monotonic() -> NotifyState<'static> {
+    NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Status("reloading"))
+}
+
+/// Tells systemd that we are alive, from the thread that does the work.
+fn watchdog() {
+    if let Some(interval) = sd_notify::watchdog_enabled() {
+        tokio::task::spawn_local(async move {
+            let mut tick = tokio::time::interval(interval / 2);
+            loop {
+                tick.tick().await;
+                let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+            }
+        });
+    }
+}
+
+/// No new work; what is open gets its time, then streams are closed as RFC 6120 §4.4 says.
+async fn drain(shard: &Rc<Shard>) {
+    shard.draining.set(true);
+    tracing::info!(stoxd_event = "draining", "draining");
+    let tick = Duration::from_millis(20);
+    let waited = async {
+        while !shard.gateway().is_quiet() {
+            tokio::time::sleep(tick).await;
+        }
+    };
+    let _ = tokio::time::timeout(DRAIN, waited).await;
+    shard.close_all();
+    let closed = async {
+        while !shard.all_streams().is_empty() {
+            tokio::time::sleep(tick).await;
+        }
+    };
+    let _ = tokio::time::timeout(DRAIN, closed).await;
+}
+
+impl Daemon {
+    /// Reads both files and the certificates again. A mistake changes nothing.
+    fn reload(&self) -> Result<String, String> {
+        let outcome = self.try_reload();
+        match &outcome {
+            Ok(said) => tracing::info!(stoxd_event = "config.reload", "{said}"),
+            Err(why) => tracing::error!(stoxd_event = "config.reject", "nothing was changed: {why}"),
+        }
+        let said = match &outcome {
+            Ok(said) => said.clone(),
+            Err(why) => format!("refused: {why}"),
+        };
+        *self.last_reload.borrow_mut() = Some(said);
+        outcome
+    }
+
+    fn try_reload(&self) -> Result<String, String> {
+        let config = config::load(&self.path).map_err(|problems| check::problems(&problems))?;
+        let trust = trust(&config).map_err(|error| error.to_string())?;
+        let settings = setup::gateway(&config, journal::wants_deliveries())?;
+        self.store.replace(setup::certificates(&config)).map_err(|errors| {
+            errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        })?;
+        let shard = &self.shard;
+        let needs_restart = shard.gateway().settings().peers.len() != settings.peers.len();
+        let grants = config.table.grant_count();
+        shard.dialer.set_trust(Arc::new(trust));
+        shard.dialer.set_peers(setup::peers(&config));
+        let table = Arc::new(config.table);
+        shard.reload(|gateway, now| {
+            if !needs_restart {
+                gateway.set_settings(Arc::new(settings));
+            }
+            gateway.reload(now, table);
+        });
+        let mut said = format!("policy and certificates loaded, {grants} grants");
+        if needs_restart {
+            said.push_str("; the list of SIP peers has changed: restart to use it");
+        }
+        Ok(said)
+    }
+}
+
+fn trust(config: &Config) -> Result<tls::Trust, StartError> {
+    match &config.tls.trust {
+        Trust::System => tls::Trust::system(),
+        Trust::Bundle(path) => tls::Trust::bundle(path),
+    }
+    .map_err(|error| StartError::Config(format!("[tls] trust: {error}")))
+}
+
+fn bind(config: &Config) -> Result<Sockets, StartError> {
+    let mut sockets = Sockets { tcp: Vec::new(), udp: Vec::new(), names: Vec::new() };
+    let fault = |what, address| {
+        move |error: std::io::Error| {
+            let hint = match error.kind() {
+                std::io::ErrorKind::AddrInUse => "\n  something else listens there; see: ss -ltnup",
+                std::io::ErrorKind::PermissionDenied => "\n  ports below 1024 need CAP_NET_BIND_SERVICE",
+                std::io::ErrorKind::AddrNotAvailable => "\n  this machine does not have the address; see: ip address",
+                _ => "",
+            };
+            StartError::Listen { what, address, error, hint }
+        }
+    };
+    for &address in &config.xmpp.listen {
+        sockets.tcp.push((listener::bind_tcp(address).map_err(fault("xmpp", address))?, Service::Xmpp));
+        sockets.names.push(format!("xmpp {address}"));
+    }
+    for listen in &config.sip.listen {
+        let transport = setup::transport_of(listen.transport);
+        match listen.transport {
+            Transport::Tls | Transport::Tcp => {
+                let what = if listen.transport == Transport::Tls { "sip tls" } else { "sip tcp" };
+                let socket = listener::bind_tcp(listen.addr).map_err(fault(what, listen.addr))?;
+                sockets.tcp.push((socket, Service::Sip(transport)));
+                sockets.names.push(format!("{what} {}", listen.addr));
+            }
+            Transport::Udp => {
+                // RFC 3261 §18.2.1: whoever listens on UDP listens on TCP at the same port.
+                sockets.udp.push(listener::bind_udp(listen.addr).map_err(fault("sip udp", listen.addr))?);
+                sockets.names.push(format!("sip udp {}", listen.addr));
+                let has_tcp = config.sip.listen.iter().any(|l| l.transport == Transport::Tcp && l.addr == listen.addr);
+                if !has_tcp {
+                    let socket = listener::bind_tcp(listen.addr).map_err(fault("sip tcp", listen.addr))?;
+                    sockets.tcp.push((socket, Service::Sip(sip::locate::Transport::Tcp)));
+                    sockets.names.push(format!("sip tcp {}", listen.addr));
+                }
+            }
+        }
+    }
+    Ok(sockets)
+}
+
+fn target(config: &Config) -> journal::Target {
+    match config.log.target {
+        LogTarget::Auto => journal::Target::Auto,
+        LogTarget::Journal => journal::Target::Journal,
+        LogTarget::Stderr => journal::Target::Stderr,
+        LogTarget::Json => journal::Target::Json,
+    }
+}
+
+fn level(config: &Config) -> LevelFilter {
+    match config.log.level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    }
+}

@@ -1,0 +1,183 @@
+//! From the checked configuration to what each room is told.
+
+use crate::addr::Domain;
+use crate::config::settings::{Config, Im, Peer, Srv, Transport as Wanted, TlsVersion};
+use crate::gateway::pairs::PairSettings;
+use crate::gateway::{PeerSettings, SentBy, Settings};
+use crate::net::dialer::PeerNet;
+use crate::net::tls::MinVersion;
+use crate::net::tls::certs::{CertSettings, CertSource};
+use crate::sip::digest::Credentials;
+use crate::sip::link::PeerId;
+use crate::sip::locate::Transport;
+use crate::xmpp;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What the gateway is told.
+///
+/// # Errors
+/// A password file can't be read.
+pub fn gateway(config: &Config, deliveries: bool) -> Result<Settings, String> {
+    let mut peers = Vec::new();
+    for peer in &config.sip.peers {
+        peers.push(PeerSettings {
+            name: peer.name.clone(),
+            message_limit: peer.message_limit,
+            credentials: credentials(peer)?,
+        });
+    }
+    let mut domains = Vec::new();
+    for served in &config.domains {
+        let at = match served.peer {
+            Some(at) => at,
+            // A domain that is found by SRV is a peer of its own.
+            None => {
+                peers.push(PeerSettings {
+                    name: served.name.to_string(),
+                    message_limit: None,
+                    credentials: None,
+                });
+                peers.len() - 1
+            }
+        };
+        let peer = PeerId(u16::try_from(at).map_err(|_| "too many SIP peers".to_owned())?);
+        domains.push((served.name.clone(), peer));
+    }
+    let queue = PairSettings {
+        queue: config.limits.queue,
+        queue_timeout: config.limits.queue_timeout,
+        ..PairSettings::default()
+    };
+    Ok(Settings {
+        name: config.gateway.name.to_ascii().into_owned(),
+        sent_by: sent_by(config),
+        domain_names: domains.iter().map(|(name, _)| name.clone()).collect(),
+        domains,
+        tel_domain: config.domains.iter().find(|served| served.tel_domain).map(|served| served.name.clone()),
+        peers,
+        message_size: config.limits.message_size,
+        stanza_size: config.limits.stanza_size,
+        target_queue: config.limits.queue,
+        targets: 100_000,
+        partner_rate: config.limits.partner_rate,
+        user_rate: config.limits.user_rate,
+        pairs: queue,
+        xmpp: xmpp::Settings {
+            stanza_size: config.limits.stanza_size,
+            establishment_timeout: config.xmpp.stream_establishment_timeout,
+            inactivity_timeout: config.xmpp.stream_inactivity_timeout,
+            keepalive_interval: config.xmpp.keepalive_interval,
+            ..xmpp::Settings::default()
+        },
+        deliveries,
+    })
+}
+
+/// What the network needs to know of the SIP peers, in the same order as [`gateway`].
+pub fn peers(config: &Config) -> Vec<PeerNet> {
+    let mut peers: Vec<PeerNet> = config.sip.peers.iter().filter_map(peer).collect();
+    for served in config.domains.iter().filter(|served| served.peer.is_none()) {
+        peers.push(PeerNet {
+            host: served.name.clone(),
+            port: None,
+            transport: None,
+            federation: false,
+            is_static: false,
+            identity: vec![served.name.clone()],
+            domains: [served.name.clone()].into(),
+            addresses: Vec::new(),
+        });
+    }
+    peers
+}
+
+/// None for a peer without domains, which the configuration refuses.
+fn peer(peer: &Peer) -> Option<PeerNet> {
+    // Pager mode either way, until there are sessions.
+    match peer.im {
+        Im::Auto | Im::Pager => {}
+    }
+    let domains: Arc<[Domain]> = peer.domains.clone().into();
+    let identity = if peer.identity.is_empty() { peer.domains.clone() } else { peer.identity.clone() };
+    let (host, port, transport) = match &peer.route {
+        Some(route) => (route.host.clone(), route.port, route.transport.map(transport_of)),
+        None => (peer.domains.first()?.clone(), None, None),
+    };
+    Some(PeerNet {
+        host,
+        port,
+        transport,
+        federation: peer.srv == Srv::Federation,
+        is_static: peer.route.is_some(),
+        identity,
+        domains,
+        addresses: peer.addresses.clone(),
+    })
+}
+
+/// A transport of the configuration.
+pub fn transport_of(wanted: Wanted) -> Transport {
+    match wanted {
+        Wanted::Tls => Transport::Tls,
+        Wanted::Tcp => Transport::Tcp,
+        Wanted::Udp => Transport::Udp,
+    }
+}
+
+/// Host and port for Via: our name, and the port where we listen for that transport.
+fn sent_by(config: &Config) -> SentBy {
+    let name = config.gateway.name.to_ascii();
+    let by = |wanted: Wanted| {
+        let port = config.sip.listen.iter().find(|listen| listen.transport == wanted).map(|listen| listen.addr.port());
+        match port {
+            Some(port) if port != transport_of(wanted).port() => format!("{name}:{port}"),
+            Some(_) | None => name.to_string(),
+        }
+    };
+    SentBy { tls: by(Wanted::Tls), tcp: by(Wanted::Tcp), udp: by(Wanted::Udp) }
+}
+
+fn credentials(peer: &Peer) -> Result<Option<Credentials>, String> {
+    let Some(digest) = &peer.digest else { return Ok(None) };
+    let password = secret(&digest.password)?;
+    let realm = peer.domains.first().map(ToString::to_string).unwrap_or_default();
+    Ok(Some(Credentials { realm, username: digest.user.clone(), password }))
+}
+
+/// A secret in a file, without the line end behind it.
+///
+/// # Errors
+/// It can't be read, or is empty.
+pub fn secret(path: &Path) -> Result<String, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let text = text.trim_end_matches(['\r', '\n']);
+    if text.is_empty() {
+        return Err(format!("{}: the secret is empty", path.display()));
+    }
+    Ok(text.to_owned())
+}
+
+/// Which certificates there are, and which is for which domain.
+pub fn certificates(config: &Config) -> CertSettings {
+    let sources = config
+        .tls
+        .certificates
+        .iter()
+        .map(|c| CertSource { id: c.id.clone(), chain: c.chain.clone(), key: c.key.clone() })
+        .collect();
+    let assigned = config
+        .domains
+        .iter()
+        .filter_map(|served| Some((served.name.clone(), served.certificate.clone()?)))
+        .collect();
+    CertSettings { sources, assigned }
+}
+
+/// The oldest TLS version.
+pub fn min_version(config: &Config) -> MinVersion {
+    match config.tls.min_version {
+        TlsVersion::Tls12 => MinVersion::Tls12,
+        TlsVersion::Tls13 => MinVersion::Tls13,
+    }
+}

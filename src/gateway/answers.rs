@@ -1,0 +1,330 @@
+//! SIP requests, from the wire to their answer.
+//!
+//! A request is matched to its server transaction, checked by the UAS, and then either answered at once
+//! or held until the other side has what it carried. Its answer's headers are written when it comes in,
+//! so that holding it costs one buffer and answering it one copy.
+
+use super::Gateway;
+use super::effect::Effect;
+use super::observe::Observation;
+use crate::addr::Jid;
+use crate::body::BodyError;
+use crate::bridge::errors::{StatusContext, status_of};
+use crate::crossing::Direction;
+use crate::ids::Id;
+use crate::now::Now;
+use crate::sip::link::{LinkId, PeerId, Source};
+use crate::sip::locate::Transport;
+use crate::sip::locate::reply::{ReplyRoute, TopVia};
+use crate::sip::message::{Message, Readable, Start};
+use crate::sip::method::Method;
+use crate::sip::name::Name;
+use crate::sip::txn::{Answer, PeerKey, Received, RequestKey, ServerAction, ServerKey};
+use crate::sip::uas::{ALLOW, Examined, Reject, Uas};
+use crate::sip::value::Via;
+use crate::sip::write::{Writer, refusal_tail, response_tail};
+use crate::sip::{Fault, status};
+use crate::xmpp::error::Condition;
+use std::net::SocketAddr;
+
+/// What answering a request needs.
+pub struct Answerable {
+    link: LinkId,
+    to: Option<SocketAddr>,
+    peer: Option<PeerId>,
+    /// The header lines of any response to it.
+    tail: Vec<u8>,
+    crossing: Option<Box<Carried>>,
+}
+
+/// The message that a request carried over.
+struct Carried {
+    trace: Id,
+    from: Jid,
+    to: Jid,
+}
+
+impl Answerable {
+    /// The request became a stanza with the id `trace`.
+    pub(super) fn crossing(&mut self, trace: Id, from: &Jid, to: &Jid) {
+        self.crossing = Some(Box::new(Carried { trace, from: from.clone(), to: to.clone() }));
+    }
+}
+
+impl Gateway {
+    /// One SIP message from a link, unfolded.
+    pub(super) fn on_sip(&mut self, now: Now, source: &Source, octets: &[u8]) {
+        match Message::parse(octets) {
+            Ok(message) if message.method().is_some() => self.on_sip_request(now, source, &message),
+            Ok(message) => self.on_response(now, &message),
+            Err(error) => self.refuse_malformed(source, error.fault, error.readable.as_deref()),
+        }
+    }
+
+    /// Octets that are no message: answered with what can be read of them (RFC 3261 §8.2, §18.3). The
+    /// answer makes no transaction.
+    pub(super) fn refuse_malformed(&mut self, source: &Source, fault: Fault, readable: Option<&Readable<'_>>) {
+        if let Some(request) = readable {
+            let mut tail = Vec::new();
+            refusal_tail(request, self.ids.mint().as_str(), Some(source.address), &mut tail);
+            let start = self.effects.mark();
+            let reason = format!("{} ({fault})", status::reason(fault.status()));
+            Writer::response_with(self.effects.buffer(), fault.status(), &reason, &tail).end();
+            let octets = self.effects.since(start);
+            let to = request.via().and_then(|via| reply_to(source, via));
+            self.effects.push(Effect::SipSend { link: source.link, to, octets });
+        }
+        let (peer, status) = (source.identity.peer, fault.status());
+        self.effects.observe(Observation::Refused { peer, status, why: fault.to_string() });
+    }
+
+    fn on_sip_request(&mut self, now: Now, source: &Source, message: &Message<'_>) {
+        let key = request_key(source, message);
+        if message.method() == Some(Method::Ack) {
+            // An ACK is never answered; one that matches nothing belongs to no dialog of ours.
+            self.servers.on_ack(now.mono, &key);
+            return;
+        }
+        let to = reply_to(source, message.via());
+        let fresh = || Answerable {
+            link: source.link,
+            to,
+            peer: source.identity.peer,
+            tail: Vec::new(),
+            crossing: None,
+        };
+        match self.servers.receive(now.mono, &key, source.transport.reliability(), fresh) {
+            Received::New(server) => {
+                let tag = self.servers.tag(server);
+                if let Some(answerable) = self.servers.value(server) {
+                    answerable.tail.reserve(octets_of_tail(message));
+                    let tag = tag.as_ref().map(|tag| tag.as_str()).unwrap_or_default();
+                    response_tail(message, tag, Some(source.address), &mut answerable.tail);
+                }
+                self.on_new_request(now, server, source, message, &key);
+            }
+            Received::Absorbed => {}
+            Received::Again(Answer::Octets(octets), answerable) => {
+                let start = self.effects.mark();
+                self.effects.buffer().extend_from_slice(octets);
+                let octets = self.effects.since(start);
+                self.effects.push(Effect::SipSend { link: answerable.link, to: answerable.to, octets });
+            }
+            Received::Again(Answer::Status(status), answerable) => {
+                let start = self.effects.mark();
+                Writer::response(self.effects.buffer(), status, &answerable.tail).end();
+                let octets = self.effects.since(start);
+                self.effects.push(Effect::SipSend { link: answerable.link, to: answerable.to, octets });
+            }
+            Received::Replayed { status, tag } => self.answer_once(source, message, to, status, tag.as_str(), &[]),
+            Received::Merged(tag) => {
+                self.answer_once(source, message, to, 482, tag.as_str(), &[]);
+                self.observe_refused(source.identity.peer, 482, "the same request came by two ways");
+            }
+            Received::Full => {
+                let tag = self.ids.mint();
+                self.answer_once(source, message, to, 503, tag.as_str(), &[(Name::RetryAfter, "5")]);
+                self.observe_refused(source.identity.peer, 503, "too many transactions are open");
+            }
+        }
+    }
+
+    fn on_new_request(
+        &mut self,
+        now: Now,
+        server: ServerKey,
+        source: &Source,
+        message: &Message<'_>,
+        key: &RequestKey<'_>,
+    ) {
+        if message.method() == Some(Method::Cancel) {
+            let (answer, _) = self.servers.cancel(now.mono, key);
+            return self.respond(now, server, answer.status(), &[]);
+        }
+        if self.guard.has_looped(message.vias().filter_map(|via| via.branch), message.from().tag) {
+            return self.reject(now, server, &Reject::status(482, "a request of ours came back"));
+        }
+        let settings = self.settings.clone();
+        let uas = Uas { name: &settings.name, domains: &settings.domain_names, map: settings.map_options() };
+        match uas.examine(message, &source.identity) {
+            Ok(Examined::Message(request)) => self.on_request(now, server, request),
+            Ok(Examined::Options) => {
+                let headers = [
+                    (Name::Allow, ALLOW),
+                    (Name::Accept, crate::body::ACCEPT),
+                    (Name::AcceptEncoding, crate::body::ACCEPT_ENCODING),
+                    (Name::Supported, ""),
+                ];
+                self.respond(now, server, 200, &headers);
+            }
+            Err(reject) => self.reject(now, server, &reject),
+        }
+    }
+
+    /// The stanza that a request became is with the other side: 202 (RFC 3428 §7), and no promise
+    /// beyond that.
+    pub(super) fn accept(&mut self, now: Now, key: ServerKey) {
+        self.counts.delivered[0] += 1;
+        let carried = self.servers.value(key).and_then(|answerable| answerable.crossing.take());
+        if self.settings.deliveries
+            && let Some(carried) = carried
+        {
+            self.effects.observe(Observation::Delivered {
+                trace: carried.trace.to_string(),
+                direction: Direction::SipToXmpp,
+                from: carried.from,
+                to: carried.to,
+            });
+        }
+        self.respond(now, key, 202, &[]);
+    }
+
+    /// The stanza that a request became will not be delivered: its sender hears so, once.
+    pub(super) fn bounce(&mut self, now: Now, key: ServerKey, condition: Condition, why: &str) {
+        self.counts.failed[0] += 1;
+        let answer = status_of(condition, &StatusContext::default());
+        let carried = self.servers.value(key).and_then(|answerable| answerable.crossing.take());
+        if let Some(carried) = carried {
+            self.effects.observe(Observation::Failed {
+                trace: carried.trace.to_string(),
+                direction: Direction::SipToXmpp,
+                from: carried.from,
+                to: carried.to,
+                condition,
+                status: answer.status,
+                why: why.to_owned(),
+            });
+        }
+        let seconds = answer.retry_after.map(|seconds| seconds.to_string());
+        let retry = seconds.as_deref().map(|seconds| (Name::RetryAfter, seconds));
+        self.respond(now, key, answer.status, retry.as_slice());
+    }
+
+    /// A request is refused.
+    pub(super) fn reject(&mut self, now: Now, key: ServerKey, reject: &Reject) {
+        self.counts.failed[0] += 1;
+        let peer = self.servers.value(key).and_then(|answerable| answerable.peer);
+        self.observe_refused(peer, reject.status, reject.why);
+        let headers: Vec<(Name, &str)> = reject.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        self.respond(now, key, reject.status, &headers);
+    }
+
+    fn observe_refused(&mut self, peer: Option<PeerId>, status: u16, why: &str) {
+        self.effects.observe(Observation::Refused { peer, status, why: why.to_owned() });
+    }
+
+    /// Sends a response to `key`, if one may be sent.
+    fn respond(&mut self, now: Now, key: ServerKey, status: u16, headers: &[(Name, &str)]) {
+        let Some(answerable) = self.servers.value(key) else { return };
+        let (link, to) = (answerable.link, answerable.to);
+        let start = self.effects.mark();
+        let mut writer = Writer::response(self.effects.buffer(), status, &answerable.tail);
+        for (name, value) in headers {
+            writer.header(*name, value);
+        }
+        writer.end();
+        let octets = self.effects.since(start);
+        let response = self.effects.octets(&octets);
+        if self.servers.respond(now.mono, key, status, response).is_ok() {
+            self.effects.push(Effect::SipSend { link, to, octets });
+        } else {
+            self.effects.rewind(start);
+        }
+    }
+
+    /// Answers a request that has no transaction.
+    fn answer_once(
+        &mut self,
+        source: &Source,
+        message: &Message<'_>,
+        to: Option<SocketAddr>,
+        status: u16,
+        tag: &str,
+        headers: &[(Name, &str)],
+    ) {
+        let mut tail = Vec::with_capacity(octets_of_tail(message));
+        response_tail(message, tag, Some(source.address), &mut tail);
+        let start = self.effects.mark();
+        let mut writer = Writer::response(self.effects.buffer(), status, &tail);
+        for (name, value) in headers {
+            writer.header(*name, value);
+        }
+        writer.end();
+        let octets = self.effects.since(start);
+        self.effects.push(Effect::SipSend { link: source.link, to, octets });
+    }
+
+    /// What the server transactions' timers want.
+    pub(super) fn on_server_timers(&mut self, now: Now) {
+        let Self { servers, effects, .. } = self;
+        servers.on_timer(now.mono, &mut |_, mut step, answer| {
+            let action = step.action();
+            let answerable = step.value();
+            let start = effects.mark();
+            match (action, answer) {
+                (ServerAction::Retransmit, Some(Answer::Octets(octets))) => {
+                    effects.buffer().extend_from_slice(octets);
+                }
+                (ServerAction::Retransmit, Some(Answer::Status(status))) => {
+                    Writer::response(effects.buffer(), status, &answerable.tail).end();
+                }
+                // RFC 4320 §4.1: 100 to a non-INVITE, and not before Timer E has reached T2.
+                (ServerAction::SendTrying, _) => Writer::response(effects.buffer(), 100, &answerable.tail).end(),
+                _ => return,
+            }
+            let octets = effects.since(start);
+            effects.push(Effect::SipSend { link: answerable.link, to: answerable.to, octets });
+        });
+    }
+}
+
+/// The refusal of a body.
+pub(super) fn reject_body(error: &BodyError) -> Reject {
+    let mut reject = Reject::status(error.status(), "the body is not what crosses");
+    if let Some(accept) = error.accept() {
+        reject = reject.with(Name::Accept, accept);
+    }
+    if let Some(encodings) = error.accept_encoding() {
+        reject = reject.with(Name::AcceptEncoding, encodings);
+    }
+    reject
+}
+
+/// Room for the copied headers, so that they are copied once.
+fn octets_of_tail(message: &Message<'_>) -> usize {
+    256 + message.call_id().len() + message.from().spelt.len() + message.to().spelt.len() + 96 * message.via_count()
+}
+
+fn request_key<'m>(source: &Source, message: &'m Message<'_>) -> RequestKey<'m> {
+    let via = message.via();
+    let peer = source.identity.peer.map_or(0, |peer| u64::from(peer.0) + 1);
+    RequestKey {
+        peer: PeerKey(peer),
+        method: message.method().map(|method| method.as_str()).unwrap_or_default(),
+        request_uri: match message.start {
+            Start::Request { uri, .. } => uri,
+            Start::Response { .. } => "",
+        },
+        top_via: message.header(Name::Via).unwrap_or_default(),
+        branch: via.branch,
+        sent_by_host: via.host,
+        sent_by_port: via.port,
+        call_id: message.call_id(),
+        from_tag: message.from().tag,
+        to_tag: message.to().tag,
+        cseq: message.cseq().number,
+    }
+}
+
+/// Where an answer goes on a UDP socket; None on a connection.
+fn reply_to(source: &Source, via: &Via<'_>) -> Option<SocketAddr> {
+    let transport = match source.transport {
+        Transport::Udp => Transport::Udp,
+        Transport::Tls | Transport::Tcp => return None,
+    };
+    let top = TopVia { transport, host: via.host, port: via.port, rport: via.rport.is_some() };
+    match top.route(source.address) {
+        ReplyRoute::Datagram(to) => Some(to),
+        ReplyRoute::Connection => None,
+    }
+}

@@ -1,0 +1,269 @@
+//! What crosses, and what is answered instead: the gate stands here, once for each direction.
+//!
+//! An item comes in as `Verified`, is judged by the table and the budgets, and only an `Admitted` one
+//! reaches the two functions that bridge. Everything that is refused is answered in its sender's own
+//! protocol by the error table (`bridge::errors`), and the answer does not tell whether the addressed
+//! user exists.
+
+use super::Gateway;
+use super::observe::Observation;
+use super::outgoing::{Origin, Outgoing};
+use crate::addr::Jid;
+use crate::body;
+use crate::bridge::errors::{StatusContext, status_of};
+use crate::bridge::to_sip::{self, ToSip};
+use crate::bridge::to_xmpp::{self, FromSip};
+use crate::crossing::{Crosses, Direction, Verified};
+use crate::now::Now;
+use crate::policy::{Admitted, NoContacts};
+use crate::sip::locate::Transport;
+use crate::sip::message::Message;
+use crate::sip::name::Name;
+use crate::sip::pager::{Pager, Parts};
+use crate::sip::txn::ServerKey;
+use crate::sip::uas::{Reject, Request};
+use crate::xmpp::iq;
+use crate::xmpp::error::stanza::{read_error, write_error};
+use crate::xmpp::error::{Condition, StanzaError};
+use crate::xmpp::stanza::{Iq, MessageType, PresenceType, Stanza, StanzaKind};
+
+impl Gateway {
+    /// A message or presence from a partner.
+    pub(super) fn on_stanza(&mut self, now: Now, stanza: Verified<Stanza<'_>>) {
+        if stanza.kind == StanzaKind::Message && stanza.message_type() == MessageType::Error {
+            return self.on_error_stanza(now, stanza);
+        }
+        let partner = self.table.partner(stanza.from.domain()).cloned();
+        if let Some(partner) = partner
+            && self.budgets.charge(&stanza.crossing(), &partner, now).is_err()
+        {
+            let error = StanzaError::with_text(Condition::ResourceConstraint, "too many messages; slow down");
+            return self.return_stanza(now, &stanza, &error, "over the rate limit");
+        }
+        match self.table.admit(stanza, &NoContacts) {
+            Ok(admitted) => self.bridge_to_sip(now, admitted),
+            Err(refusal) => {
+                let stanza = refusal.item;
+                self.observe_denied(&stanza.from, &stanza.to, Direction::XmppToSip, refusal.reason);
+                self.answer_stanza(now, &stanza, &Condition::Forbidden.into());
+            }
+        }
+    }
+
+    /// The bridge's entrance from the XMPP side.
+    fn bridge_to_sip(&mut self, now: Now, admitted: Admitted<Stanza<'_>>) {
+        if admitted.kind == StanzaKind::Presence {
+            // Presence is not bridged: a subscriber hears so, and nobody else waits for an answer.
+            if admitted.presence_type() == Some(PresenceType::Subscribe) {
+                self.answer_stanza(now, &admitted, &Condition::ServiceUnavailable.into());
+            }
+            return;
+        }
+        let text = match to_sip::translate(&admitted) {
+            ToSip::Message(text) => text,
+            ToSip::Nothing => return,
+            ToSip::Refuse(condition, why) => {
+                let error = StanzaError::with_text(condition, why);
+                return self.return_stanza(now, &admitted, &error, why);
+            }
+        };
+        let too_long = "the message is longer than the recipient's network takes";
+        if text.body.len() > self.settings.message_size {
+            let error = StanzaError::with_text(Condition::PolicyViolation, too_long);
+            return self.return_stanza(now, &admitted, &error, too_long);
+        }
+        let Some(peer) = self.settings.peer_of(admitted.to.domain()) else {
+            let error = Condition::ItemNotFound.into();
+            return self.return_stanza(now, &admitted, &error, "no SIP peer serves the domain");
+        };
+        let call_id = text.thread.as_deref().and_then(to_sip::call_id_of_thread);
+        let parts = Parts {
+            body: &text.body,
+            subject: text.subject.as_deref(),
+            language: text.language.as_deref(),
+            call_id: call_id.as_deref(),
+            sent: text.sent,
+        };
+        let pager = self.build_message(&admitted.from, &admitted.to, &parts);
+        let transport = self.peers.transport(peer);
+        let sent = self.settings.sent(transport.unwrap_or(Transport::Tls));
+        if !pager.fits(self.settings.message_limit(peer, transport), &sent) {
+            // RFC 7572 §6: policy-violation of type modify.
+            let error = StanzaError::with_text(Condition::PolicyViolation, too_long);
+            return self.return_stanza(now, &admitted, &error, too_long);
+        }
+        let stanza = admitted.into_inner();
+        let id = stanza.id().map(Box::from);
+        let origin = Origin { from: stanza.from, to: stanza.to, id };
+        self.send_message(now, Box::new(Outgoing::new(peer, pager, Some(origin))));
+    }
+
+    /// An iq: exactly one result or error, from the address that was asked (RFC 6120 §8.2.3).
+    pub(super) fn on_iq(&mut self, now: Now, iq: &Verified<Iq<'_>>) {
+        let start = self.effects.mark();
+        match iq::answer(iq, &self.iq, self.effects.buffer()) {
+            iq::Answer::Written => self.send_stanza(now, (iq.to.domain(), iq.from.domain()), start, None),
+            iq::Answer::None => {}
+        }
+    }
+
+    /// An error that comes back for a stanza of ours. Its sender has had a 2xx, so there is no response
+    /// left to say it with: one notice to the SIP user for each cause, pair and hour.
+    fn on_error_stanza(&mut self, now: Now, stanza: Verified<Stanza<'_>>) {
+        let error = read_error(&stanza.element);
+        let condition = error.condition;
+        let is_ours = stanza.id().and_then(crate::ids::Id::owner_of).is_some();
+        if !is_ours || self.settings.peer_of(stanza.to.domain()).is_none() {
+            return;
+        }
+        let trace = stanza.id().unwrap_or_default().to_owned();
+        let why = error.text.as_deref().map(|text| to_sip::one_line(text, 200)).unwrap_or_default();
+        let (from, to) = (stanza.to.clone(), stanza.from.clone());
+        if !self.notices.may_say(now, &from, &to, condition) {
+            return;
+        }
+        let Ok(admitted) = self.table.admit(stanza, &NoContacts) else { return };
+        let status = status_of(condition, &StatusContext::default()).status;
+        self.effects.observe(Observation::Failed {
+            trace,
+            direction: Direction::SipToXmpp,
+            from,
+            to,
+            condition,
+            status,
+            why: why.clone(),
+        });
+        self.notify_sender(now, &admitted, condition, &why);
+    }
+
+    fn notify_sender(&mut self, now: Now, error: &Admitted<Stanza<'_>>, condition: Condition, why: &str) {
+        let Some(peer) = self.settings.peer_of(error.to.domain()) else { return };
+        let text = super::notice::text(&error.from, condition, why);
+        let parts = Parts { body: &text, ..Parts::default() };
+        let pager = self.build_message(&error.from.to_bare(), &error.to.to_bare(), &parts);
+        self.send_message(now, Box::new(Outgoing::new(peer, pager, None)));
+    }
+
+    /// A MESSAGE from one of our users, its sender proven; `key` is to be answered.
+    pub(super) fn on_request(&mut self, now: Now, key: ServerKey, request: Verified<Request<'_>>) {
+        let partner = self.table.partner(request.target.domain()).cloned();
+        if let Some(partner) = partner
+            && let Err(over) = self.budgets.charge(&request.crossing(), &partner, now)
+        {
+            let seconds = over.retry_after.as_secs().saturating_add(1);
+            let reject = Reject::busy(u32::try_from(seconds).unwrap_or(u32::MAX));
+            return self.reject(now, key, &reject);
+        }
+        match self.table.admit(request, &NoContacts) {
+            Ok(admitted) => self.bridge_to_xmpp(now, key, admitted),
+            Err(refusal) => {
+                let request = refusal.item;
+                self.observe_denied(&request.sender, &request.target, Direction::SipToXmpp, refusal.reason);
+                self.reject(now, key, &Reject::status(403, "refused by policy"));
+            }
+        }
+    }
+
+    /// The bridge's entrance from the SIP side.
+    fn bridge_to_xmpp(&mut self, now: Now, key: ServerKey, admitted: Admitted<Request<'_>>) {
+        let message = admitted.message;
+        let text = match body::text_of(&part_of(message), &self.settings.body_limits()) {
+            Ok(text) => text,
+            Err(error) => return self.reject(now, key, &super::answers::reject_body(&error)),
+        };
+        let expires = message.seconds(Name::Expires).and_then(Result::ok);
+        let cpim = text.cpim.as_ref();
+        let sent = cpim.and_then(|cpim| cpim.date.as_deref()).and_then(to_sip::time_of_stamp).or_else(|| message.date().and_then(Result::ok));
+        if to_xmpp::is_expired(sent, expires, now.wall) {
+            return self.reject(now, key, &Reject::status(480, "the message has expired"));
+        }
+        if text.is_blank() && message.header(Name::Subject).is_none() {
+            // Nothing to deliver is delivered.
+            return self.accept(now, key);
+        }
+        let id = self.ids.mint();
+        let start = self.effects.mark();
+        let from_sip = FromSip {
+            from: &admitted.sender,
+            to: &admitted.target,
+            id: id.as_str(),
+            body: &text.plain,
+            subject: cpim.and_then(|cpim| cpim.subject.as_deref()).or_else(|| message.header(Name::Subject)),
+            language: text.lang,
+            call_id: message.call_id(),
+            sent,
+            chat: false,
+        };
+        to_xmpp::write_stanza(&from_sip, now.wall, self.effects.buffer());
+        if self.effects.mark() - start > self.settings.stanza_size {
+            self.effects.rewind(start);
+            return self.reject(now, key, &Reject::status(413, "the message is longer than the partner takes"));
+        }
+        let pair = (admitted.sender.domain(), admitted.target.domain());
+        if let Some(answerable) = self.servers.value(key) {
+            answerable.crossing(id, &admitted.sender, &admitted.target);
+        }
+        self.send_stanza(now, pair, start, Some(key));
+    }
+
+    /// Sends the stanza that stands in the effects since `start` to the pair's stream. If that can't
+    /// be, `answer` hears why.
+    pub(super) fn send_stanza(&mut self, now: Now, pair: (&str, &str), start: usize, answer: Option<ServerKey>) {
+        let partners = super::TablePartners(&self.table);
+        let sent = self.pairs.send(now, pair, start, answer, &partners, &mut self.effects, &mut self.due);
+        if let (Err(condition), Some(key)) = (sent, answer) {
+            self.bounce(now, key, condition, "no stream to the partner");
+        }
+    }
+
+    /// Returns a stanza to its sender with an error, and says so in the journal.
+    fn return_stanza(&mut self, now: Now, stanza: &Stanza<'_>, error: &StanzaError<'_>, why: &str) {
+        let status = status_of(error.condition, &StatusContext::default()).status;
+        self.effects.observe(Observation::Failed {
+            trace: self.ids.mint().to_string(),
+            direction: Direction::XmppToSip,
+            from: stanza.from.clone(),
+            to: stanza.to.clone(),
+            condition: error.condition,
+            status,
+            why: why.to_owned(),
+        });
+        self.answer_stanza(now, stanza, error);
+    }
+
+    /// Answers a stanza with an error, if it is one that is answered: presence only if it asks for
+    /// something, never an error (RFC 6120 §8.3.1).
+    fn answer_stanza(&mut self, now: Now, stanza: &Stanza<'_>, error: &StanzaError<'_>) {
+        let asks = match stanza.kind {
+            StanzaKind::Message => stanza.message_type() != MessageType::Headline,
+            StanzaKind::Presence => stanza.presence_type() == Some(PresenceType::Subscribe),
+        };
+        let start = self.effects.mark();
+        if asks && write_error(self.effects.buffer(), &stanza.answered(), error) {
+            self.send_stanza(now, (stanza.to.domain(), stanza.from.domain()), start, None);
+        }
+    }
+
+    fn build_message(&mut self, from: &Jid, to: &Jid, parts: &Parts<'_>) -> Pager {
+        self.next_cseq = (self.next_cseq + 1) & 0x7fff_ffff;
+        Pager::build(from, to, parts, self.next_cseq, &self.guard, &mut self.ids)
+    }
+
+    fn observe_denied(&mut self, from: &Jid, to: &Jid, direction: Direction, reason: crate::policy::Reason) {
+        let trace = self.ids.mint().to_string();
+        let (from, to) = (from.clone(), to.clone());
+        self.effects.observe(Observation::Denied { trace, direction, from, to, reason });
+    }
+}
+
+/// What the headers of `message` say about its body.
+fn part_of<'m>(message: &Message<'m>) -> body::Part<'m> {
+    body::Part {
+        content_type: message.header(Name::ContentType),
+        encoding: message.header(Name::ContentEncoding),
+        disposition: message.header(Name::ContentDisposition),
+        language: message.header(Name::ContentLanguage),
+        transfer: message.header_spelt("Content-Transfer-Encoding"),
+        octets: message.body,
+    }
+}

@@ -1,0 +1,463 @@
+//! The gateway: a plain struct that is told what happened and says what is to be done.
+//!
+//! [`Gateway::handle`] takes the time and one [`Input`] and leaves [`Effects`]. It awaits nothing, reads
+//! no clock, takes no lock; the same inputs give the same octets.
+//!
+//! | file | owns |
+//! |---|---|
+//! | [`effect`] | what is to be done, as values |
+//! | [`observe`] | what an operator may want to know, as values |
+//! | `crossings` | the two entrances of the bridge, the gate in front of each, refusals |
+//! | `answers` | SIP requests: transactions, checks, responses |
+//! | `outgoing` | messages to SIP users: one outstanding for each, transactions, errors back |
+//! | [`pairs`] | streams to partners, and the stanzas that wait for them |
+//! | `peers` | links to SIP peers, and the requests that wait for them |
+//! | [`settings`] | what it is told |
+//! | `notice` | the text after a late failure |
+
+mod answers;
+mod crossings;
+pub mod effect;
+mod notice;
+pub mod observe;
+mod outgoing;
+pub mod pairs;
+mod peers;
+pub mod settings;
+
+pub use peers::Way;
+pub use settings::{PeerSettings, SentBy, Settings};
+
+use crate::addr::Domain;
+use crate::crossing::Verified;
+use crate::ids::{Ids, Owner};
+use crate::now::{Mono, Now};
+use crate::policy::{Budgets, Need, Reason, Table};
+use crate::sip::Fault;
+use crate::sip::link::{LinkId, PeerId, Source};
+use crate::sip::locate::Target;
+use crate::sip::merged::LoopGuard;
+use crate::sip::message::Readable;
+use crate::sip::txn::{ClientTable, ServerLimits, ServerTable};
+use crate::xmpp::error::Condition;
+use crate::xmpp::iq::IqContext;
+use crate::xmpp::{self, Iq, Refused, Stanza, StreamId, Terms, Verify, VerifyAnswer};
+use answers::Answerable;
+use effect::{Due, Effects, Timer};
+use notice::Notices;
+use outgoing::Outgoing;
+use pairs::{Bounce, Pairs, Partners};
+use peers::Peers;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::sync::Arc;
+
+/// Something that happened.
+pub enum Input<'a> {
+    /// A message or presence came on an authenticated stream.
+    Stanza {
+        /// The stream.
+        stream: StreamId,
+        /// The stanza, its sender domain proven.
+        stanza: Verified<Stanza<'a>>,
+    },
+    /// An iq came, likewise.
+    Iq {
+        /// The stream.
+        stream: StreamId,
+        /// The iq.
+        iq: Verified<Iq<'a>>,
+    },
+    /// A stream that we opened is authenticated for its pair.
+    StreamUp {
+        /// The stream.
+        stream: StreamId,
+        /// How we proved ourselves, for people.
+        auth: &'static str,
+    },
+    /// A stream ended, or could not be made.
+    StreamDown {
+        /// The stream.
+        stream: StreamId,
+        /// What those hear who wait for it.
+        condition: Condition,
+        /// Why, for people.
+        why: &'a str,
+    },
+    /// The kernel has all stanzas of a stream up to a mark.
+    Written {
+        /// The stream.
+        stream: StreamId,
+        /// The mark of the last one.
+        mark: u64,
+    },
+    /// A receiving stream was offered a dialback key.
+    VerifyWanted(Verify),
+    /// An authoritative server answered about a key, or will not.
+    Verified(VerifyAnswer),
+    /// A SIP message came.
+    Sip {
+        /// From where.
+        source: &'a Source,
+        /// The message, cut and unfolded by `sip::frame`.
+        octets: &'a [u8],
+    },
+    /// Octets came that are no SIP message.
+    SipBroken {
+        /// From where.
+        source: &'a Source,
+        /// What is wrong with them.
+        fault: Fault,
+        /// What can be read of them.
+        readable: Option<&'a Readable<'a>>,
+    },
+    /// The servers of a peer were looked up.
+    Located {
+        /// The peer.
+        peer: PeerId,
+        /// Where they are, best first, or why nobody knows.
+        targets: Result<Vec<Target>, &'a str>,
+    },
+    /// A link that we dialled is up.
+    LinkUp {
+        /// The name that it was dialled by.
+        link: LinkId,
+        /// Whose it is.
+        peer: PeerId,
+        /// Where to send.
+        way: Way,
+    },
+    /// A link ended, or could not be made.
+    LinkDown {
+        /// The link.
+        link: LinkId,
+        /// Why, for people.
+        why: &'a str,
+    },
+    /// A deadline has come.
+    Timeout,
+}
+
+/// What became of messages since the start: [SIP to XMPP, XMPP to SIP].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// With the other side.
+    pub delivered: [u64; 2],
+    /// Returned or refused.
+    pub failed: [u64; 2],
+}
+
+/// Secrets that the gateway is started with.
+pub struct Secrets {
+    /// Seed of all identifiers.
+    pub ids: [u8; 32],
+    /// Seed of hashes over what peers send.
+    pub hashes: [u8; 32],
+    /// By which our own requests are recognised when they come back.
+    pub loops: [u8; 32],
+    /// Behind our dialback keys (XEP-0185).
+    pub dialback: Arc<[u8]>,
+}
+
+/// The gateway of one shard.
+pub struct Gateway {
+    settings: Arc<Settings>,
+    table: Arc<Table>,
+    ids: Ids,
+    guard: LoopGuard,
+    dialback: Arc<[u8]>,
+    effects: Effects,
+    pairs: Pairs,
+    peers: Peers,
+    servers: ServerTable<Answerable>,
+    clients: ClientTable<Box<Outgoing>>,
+    /// Messages that wait for each SIP user; an entry means that one is under way.
+    targets: HashMap<Box<str>, VecDeque<Box<Outgoing>>>,
+    queued: usize,
+    budgets: Budgets,
+    notices: Notices,
+    counts: Counts,
+    iq: IqContext<'static>,
+    next_link: u32,
+    next_cseq: u32,
+    due: Vec<Due>,
+    deadlines: BinaryHeap<Reverse<Due>>,
+    armed: Option<Mono>,
+}
+
+/// Server transactions open at once, of them for one peer, and answers remembered for 32 s.
+const SERVER_LIMITS: ServerLimits = ServerLimits {
+    transactions: 100_000,
+    transactions_per_peer: 50_000,
+    octets: 64 * 1024 * 1024,
+    answers: 200_000,
+    answers_per_peer: 100_000,
+};
+/// Client transactions open at once.
+const CLIENT_LIMIT: usize = 100_000;
+
+impl Gateway {
+    /// A gateway with nothing open yet.
+    pub fn new(settings: Arc<Settings>, table: Arc<Table>, secrets: &Secrets) -> Self {
+        let owner = Owner::default();
+        let guard = LoopGuard::new(secrets.loops);
+        let queue = settings.pairs.clone();
+        Self {
+            ids: Ids::new(secrets.ids, owner),
+            dialback: secrets.dialback.clone(),
+            effects: Effects::default(),
+            pairs: Pairs::new(queue.clone()),
+            peers: Peers::new(settings.peers.len(), queue.queue, queue.queue_timeout),
+            servers: ServerTable::new(SERVER_LIMITS, secrets.hashes, owner),
+            clients: ClientTable::new(CLIENT_LIMIT, guard.clone()),
+            targets: HashMap::new(),
+            queued: 0,
+            budgets: Budgets::new(settings.partner_rate, settings.user_rate, secrets.hashes),
+            notices: Notices::default(),
+            counts: Counts::default(),
+            iq: IqContext { name: "stoxd", version: env!("CARGO_PKG_VERSION"), caps_node: "https://stoxd.example/" },
+            next_link: 0,
+            next_cseq: 0,
+            due: Vec::new(),
+            deadlines: BinaryHeap::new(),
+            armed: None,
+            guard,
+            settings,
+            table,
+        }
+    }
+
+    /// Handles one input at `now`; what is to be done stands in [`Gateway::effects`].
+    pub fn handle(&mut self, now: Now, input: Input<'_>) {
+        match input {
+            Input::Stanza { stanza, .. } => self.on_stanza(now, stanza),
+            Input::Iq { iq, .. } => self.on_iq(now, &iq),
+            Input::StreamUp { stream, auth } => self.pairs.on_up(stream, auth, &mut self.effects),
+            Input::StreamDown { stream, condition, why } => {
+                let Self { pairs, ids, effects, due, .. } = self;
+                let bounces = pairs.on_down(now, stream, condition, why, ids, effects, due);
+                self.bounce_all(now, bounces, why);
+            }
+            Input::Written { stream, mark } => {
+                let mut written = Vec::new();
+                self.pairs.on_written(stream, mark, |key| written.push(key));
+                for key in written {
+                    self.accept(now, key);
+                }
+            }
+            Input::VerifyWanted(verify) => {
+                self.pairs.verify(verify, &TablePartners(&self.table), &mut self.effects);
+            }
+            Input::Verified(answer) => self.pairs.on_verified(answer, &mut self.effects),
+            Input::Sip { source, octets } => self.on_sip(now, source, octets),
+            Input::SipBroken { source, fault, readable } => self.refuse_malformed(source, fault, readable),
+            Input::Located { peer, targets } => {
+                let Self { peers, next_link, ids, effects, due, .. } = self;
+                let back = peers.on_located(now, peer, targets, next_link, ids, effects, due);
+                self.not_connected(now, back, Condition::RemoteServerTimeout, 504, "no SIP server found");
+            }
+            Input::LinkUp { link, peer, way } => {
+                for outgoing in self.peers.on_up(peer, link, way, &mut self.effects) {
+                    self.transmit(now, way, outgoing);
+                }
+            }
+            Input::LinkDown { link, why } => self.on_link_down(now, link, why),
+            Input::Timeout => self.on_timeout(now),
+        }
+        self.deadlines.extend(self.due.drain(..).map(Reverse));
+    }
+
+    /// What is to be done.
+    pub fn effects(&mut self) -> &mut Effects {
+        &mut self.effects
+    }
+
+    /// When `Input::Timeout` is wanted next.
+    pub fn deadline(&mut self) -> Option<Mono> {
+        let own = self.deadlines.peek().map(|Reverse(due)| due.at);
+        let next = [own, self.clients.deadline(), self.servers.deadline()].into_iter().flatten().min();
+        self.armed = next;
+        next
+    }
+
+    /// Has the deadline come nearer since [`Gateway::deadline`] was asked? Then ask again.
+    pub fn deadline_moved(&mut self) -> bool {
+        let before = self.armed;
+        let own = self.deadlines.peek().map(|Reverse(due)| due.at);
+        let next = [own, self.clients.deadline(), self.servers.deadline()].into_iter().flatten().min();
+        match (before, next) {
+            (Some(before), Some(next)) => next < before,
+            (None, Some(_)) => true,
+            (_, None) => false,
+        }
+    }
+
+    /// A name for a stream that somebody opened to us.
+    pub fn mint_stream(&mut self) -> StreamId {
+        self.pairs.mint_stream()
+    }
+
+    /// A name for a link that somebody opened to us.
+    pub fn mint_link(&mut self) -> LinkId {
+        self.next_link = self.next_link.wrapping_add(1);
+        LinkId(self.next_link)
+    }
+
+    /// What streams need to know of the tables, as they are now.
+    pub fn realm(&self) -> Realm {
+        Realm {
+            table: self.table.clone(),
+            settings: self.settings.clone(),
+            dialback: self.dialback.clone(),
+        }
+    }
+
+    /// The settings, as they are now.
+    pub fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    /// What became of messages since the start.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Items that wait for a stream, a link or an answer.
+    pub fn waiting(&self) -> usize {
+        self.pairs.waiting() + self.peers.waiting() + self.queued
+    }
+
+    /// Is nothing under way?
+    pub fn is_quiet(&self) -> bool {
+        self.pairs.is_quiet() && self.targets.is_empty() && self.waiting() == 0
+    }
+
+    /// The settings were loaded anew. The number of peers stays.
+    pub fn set_settings(&mut self, settings: Arc<Settings>) {
+        self.budgets.set_rates(settings.partner_rate, settings.user_rate);
+        self.settings = settings;
+    }
+
+    /// The policy table was loaded anew. What may no longer be sent ends and is returned.
+    pub fn reload(&mut self, now: Now, table: Arc<Table>) {
+        self.table = table;
+        let bounces = self.pairs.on_reload(&TablePartners(&self.table), &mut self.effects);
+        self.bounce_all(now, bounces, "the partner was removed");
+        self.deadlines.extend(self.due.drain(..).map(Reverse));
+    }
+
+    fn bounce_all(&mut self, now: Now, bounces: Vec<Bounce>, why: &str) {
+        for bounce in bounces {
+            self.bounce(now, bounce.answer, bounce.condition, why);
+        }
+    }
+
+    fn not_connected(&mut self, now: Now, back: Vec<Box<Outgoing>>, condition: Condition, status: u16, why: &str) {
+        for outgoing in back {
+            self.finish(now, *outgoing, Err((condition, status, why.to_owned())));
+        }
+    }
+
+    fn on_link_down(&mut self, now: Now, link: LinkId, why: &str) {
+        let Self { peers, next_link, ids, effects, due, .. } = self;
+        let back = peers.on_down(now, link, why, next_link, ids, effects, due);
+        self.not_connected(now, back, Condition::RemoteServerTimeout, 504, "the SIP server can't be reached");
+        let lost = self.clients.select(|outgoing| outgoing.is_on(link));
+        for key in lost {
+            if let Some(outgoing) = self.clients.forget(key) {
+                self.on_connection_lost(now, outgoing);
+            }
+        }
+    }
+
+    fn on_timeout(&mut self, now: Now) {
+        while let Some(Reverse(due)) = self.deadlines.peek()
+            && due.at <= now.mono
+        {
+            let Some(Reverse(due)) = self.deadlines.pop() else { break };
+            match due.what {
+                Timer::Pair(key) => {
+                    let Self { pairs, table, effects, due, .. } = self;
+                    let bounces = pairs.on_timer(now, key, &TablePartners(table), effects, due);
+                    self.bounce_all(now, bounces, "no stream to the partner in time");
+                }
+                Timer::Peer(peer) => {
+                    let Self { peers, next_link, effects, due, .. } = self;
+                    let back = peers.on_timer(now, peer, next_link, effects, due);
+                    let why = "no connection to the SIP server in time";
+                    self.not_connected(now, back, Condition::RemoteServerTimeout, 504, why);
+                }
+            }
+            self.deadlines.extend(self.due.drain(..).map(Reverse));
+        }
+        self.on_client_timers(now);
+        self.on_server_timers(now);
+    }
+}
+
+/// What streams need to know of the loaded tables.
+pub struct Realm {
+    table: Arc<Table>,
+    settings: Arc<Settings>,
+    dialback: Arc<[u8]>,
+}
+
+impl Realm {
+    /// Limits and timeouts of streams.
+    pub fn xmpp(&self) -> &xmpp::Settings {
+        &self.settings.xmpp
+    }
+
+    /// Streams that may be open with the partner of `domain`, if its entry says.
+    pub fn connection_limit(&self, domain: &str) -> Option<u32> {
+        self.table.partner(domain)?.connection_limit
+    }
+}
+
+impl xmpp::Realm for Realm {
+    fn serves(&self, domain: &str) -> bool {
+        self.settings.peer_of(domain).is_some()
+    }
+
+    fn terms(&self, _local: Option<&str>, remote: &str) -> Result<Terms, Refused> {
+        let partner = self.table.welcome(remote).map_err(|reason| match reason {
+            Reason::FederationOff => Refused::FederationOff,
+            Reason::DomainBlocked => Refused::Blocked,
+            Reason::Unlisted
+            | Reason::AddressBlocked
+            | Reason::PolicyFederation
+            | Reason::PolicyXmpp
+            | Reason::NotAdded => Refused::Unlisted,
+        })?;
+        Ok(terms(partner))
+    }
+
+    fn dialback_secret(&self) -> &[u8] {
+        &self.dialback
+    }
+}
+
+/// The partner entries, as routes ask for them.
+struct TablePartners<'t>(&'t Table);
+
+impl Partners for TablePartners<'_> {
+    fn route(&self, _local: &str, remote: &str) -> Option<(Terms, Option<(Domain, u16)>)> {
+        let partner = self.0.welcome(remote).ok()?;
+        Some((terms(partner), partner.proxy.as_ref().map(|proxy| (proxy.host.clone(), proxy.port))))
+    }
+}
+
+fn terms(partner: &crate::policy::Partner) -> Terms {
+    let need = |need| match need {
+        Need::Required => xmpp::Need::Required,
+        Need::Optional => xmpp::Need::Optional,
+        Need::NotSupported => xmpp::Need::NotSupported,
+    };
+    Terms {
+        tls: need(partner.terms.tls),
+        sasl: need(partner.terms.sasl),
+        dialback: partner.terms.dialback,
+        keepalive: partner.keepalive,
+    }
+}
+

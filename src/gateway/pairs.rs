@@ -1,0 +1,397 @@
+//! The way to XMPP partners: one initiating stream for each domain pair, made when it is needed.
+//!
+//! Owns: for each pair (our domain, the partner's) its stream, the stanzas that wait while the stream
+//! is being made, and who is to be told when a stanza is written. Never decides whether something
+//! may cross: what comes here was admitted, or is our own answer.
+//!
+//! ```text
+//!            send                    StreamUp                  Written(mark)
+//!   Idle ───────────▶ Dialing ─────────────────▶ Up ── custody up to mark is released ──▶
+//!    ▲ ▲  (DialXmpp)     │ StreamDown             │ StreamDown
+//!    │ └─── back-off ◀───┴── all that wait bounces┘   (unwritten custody bounces too)
+//!    └───── back-off over (nothing waits: stay idle; something waits: dial)
+//! ```
+//!
+//! Reconnecting waits a random time and then exponentially longer (RFC 6120 §3.3), at most a minute.
+//! An item waits `queue_timeout` at most; then it is bounced and gone. A pair keeps the order in
+//! which its stanzas came (RFC 6120 §10.1): they go to one stream, through one queue.
+
+use super::effect::{Due, Effect, Effects, Timer};
+use super::observe::Observation;
+use crate::addr::Domain;
+use crate::ids::Ids;
+use crate::now::{Mono, Now};
+use crate::sip::txn::ServerKey;
+use crate::xmpp::error::Condition;
+use crate::xmpp::{Outcome, Pair, Purpose, StreamId, Terms, Verify, VerifyAnswer};
+use slab::Slab;
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+/// Limits of this room.
+#[derive(Clone, Debug)]
+pub struct PairSettings {
+    /// Stanzas that may wait for one pair.
+    pub queue: usize,
+    /// How long a stanza waits at most.
+    pub queue_timeout: Duration,
+    /// Domain pairs that are remembered at once.
+    pub pairs: usize,
+    /// Dialback questions open at once.
+    pub verifications: usize,
+}
+
+impl Default for PairSettings {
+    fn default() -> Self {
+        Self { queue: 1000, queue_timeout: Duration::from_secs(10), pairs: 10_000, verifications: 1000 }
+    }
+}
+
+/// The longest back-off between two attempts.
+const BACKOFF_LIMIT: u64 = 60_000;
+
+/// What a route to a partner needs to be made: from the partner's entry in the table.
+pub trait Partners {
+    /// How `local` may talk to `remote`; None if it may not.
+    fn route(&self, local: &str, remote: &str) -> Option<(Terms, Option<(Domain, u16)>)>;
+}
+
+/// A stanza that will not be delivered, and the SIP request that it came from.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Bounce {
+    /// The request to answer.
+    pub answer: ServerKey,
+    /// Why.
+    pub condition: Condition,
+}
+
+/// All pairs.
+pub struct Pairs {
+    settings: PairSettings,
+    pairs: Slab<Route>,
+    /// Remote domain → the pairs with it (few: one for each of our domains).
+    by_remote: HashMap<Domain, Vec<usize>>,
+    by_stream: HashMap<StreamId, usize>,
+    /// Dialback questions that are open; each is answered exactly once.
+    verifying: usize,
+    next_stream: u32,
+}
+
+struct Route {
+    pair: Pair,
+    state: State,
+    waiting: VecDeque<Waiting>,
+    /// Written to the stream, not yet known to be in the kernel: (mark, whom to tell).
+    custody: VecDeque<(u64, ServerKey)>,
+    mark: u64,
+    failures: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Idle,
+    BackOff(Mono),
+    Dialing(StreamId),
+    Up(StreamId),
+}
+
+struct Waiting {
+    stanza: Vec<u8>,
+    answer: Option<ServerKey>,
+    until: Mono,
+}
+
+impl Pairs {
+    /// No pairs yet.
+    pub fn new(settings: PairSettings) -> Self {
+        Self {
+            settings,
+            pairs: Slab::new(),
+            by_remote: HashMap::new(),
+            by_stream: HashMap::new(),
+            verifying: 0,
+            next_stream: 0,
+        }
+    }
+
+    /// A name for a new stream, whoever opens it.
+    pub fn mint_stream(&mut self) -> StreamId {
+        self.next_stream = self.next_stream.wrapping_add(1);
+        StreamId(self.next_stream)
+    }
+
+    /// Sends the stanza that stands in `fx` since `start`, or keeps it until the stream is there.
+    ///
+    /// # Errors
+    /// The condition for its sender: nothing was sent, and `answer` will not be heard of again.
+    #[allow(clippy::too_many_arguments)]
+    pub fn send(
+        &mut self,
+        now: Now,
+        (local, remote): (&str, &str),
+        start: usize,
+        answer: Option<ServerKey>,
+        partners: &dyn Partners,
+        fx: &mut Effects,
+        due: &mut Vec<Due>,
+    ) -> Result<(), Condition> {
+        let key = self.route(local, remote)?;
+        let Some(route) = self.pairs.get_mut(key) else { return Err(Condition::InternalServerError) };
+        if let State::Up(stream) = route.state {
+            route.mark += 1;
+            route.custody.extend(answer.map(|answer| (route.mark, answer)));
+            let octets = fx.since(start);
+            fx.push(Effect::XmppSend { stream, octets, mark: route.mark });
+            return Ok(());
+        }
+        if route.waiting.len() >= self.settings.queue {
+            fx.rewind(start);
+            return Err(Condition::ResourceConstraint);
+        }
+        let stanza = fx.octets(&fx.since(start)).to_vec();
+        fx.rewind(start);
+        let until = now.mono + self.settings.queue_timeout;
+        route.waiting.push_back(Waiting { stanza, answer, until });
+        if route.waiting.len() == 1 {
+            due.push(Due { at: until, what: Timer::Pair(key) });
+        }
+        if route.state == State::Idle && !self.dial(key, partners, fx) {
+            self.forget(key);
+            return Err(Condition::RemoteServerNotFound);
+        }
+        Ok(())
+    }
+
+    /// A stream that we opened is authenticated for its pair: what waited goes out, in order.
+    pub fn on_up(&mut self, stream: StreamId, auth: &'static str, fx: &mut Effects) {
+        let Some(route) = self.by_stream.get(&stream).and_then(|key| self.pairs.get_mut(*key)) else { return };
+        if route.state != State::Dialing(stream) {
+            return;
+        }
+        route.state = State::Up(stream);
+        route.failures = 0;
+        fx.observe(Observation::PairUp {
+            local: route.pair.local.to_string(),
+            remote: route.pair.remote.to_string(),
+            auth,
+        });
+        for waiting in route.waiting.drain(..) {
+            let start = fx.mark();
+            fx.buffer().extend_from_slice(&waiting.stanza);
+            route.mark += 1;
+            route.custody.extend(waiting.answer.map(|answer| (route.mark, answer)));
+            let octets = fx.since(start);
+            fx.push(Effect::XmppSend { stream, octets, mark: route.mark });
+        }
+    }
+
+    /// The kernel has every stanza of `stream` up to `mark`: whom to acknowledge, in order.
+    pub fn on_written(&mut self, stream: StreamId, mark: u64, mut acknowledge: impl FnMut(ServerKey)) {
+        let Some(route) = self.by_stream.get(&stream).and_then(|key| self.pairs.get_mut(*key)) else { return };
+        while let Some(&(written, answer)) = route.custody.front()
+            && written <= mark
+        {
+            route.custody.pop_front();
+            acknowledge(answer);
+        }
+    }
+
+    /// A stream that we opened is gone, or was never made: all that hung on it bounces.
+    #[allow(clippy::too_many_arguments)]
+    pub fn on_down(
+        &mut self,
+        now: Now,
+        stream: StreamId,
+        condition: Condition,
+        why: &str,
+        ids: &mut Ids,
+        fx: &mut Effects,
+        due: &mut Vec<Due>,
+    ) -> Vec<Bounce> {
+        let Some(key) = self.by_stream.remove(&stream) else { return Vec::new() };
+        let Some(route) = self.pairs.get_mut(key) else { return Vec::new() };
+        let was_up = route.state == State::Up(stream);
+        let mut bounces: Vec<Bounce> = route
+            .custody
+            .drain(..)
+            .map(|(_, answer)| Bounce { answer, condition: Condition::RemoteServerTimeout })
+            .collect();
+        bounces.extend(route.waiting.drain(..).filter_map(|w| w.answer).map(|answer| Bounce { answer, condition }));
+        if was_up && bounces.is_empty() {
+            // An orderly end, such as an idle stream closed: nothing to wait for.
+            route.state = State::Idle;
+        } else {
+            route.failures = route.failures.saturating_add(1);
+            let at = now.mono + backoff(route.failures, ids);
+            route.state = State::BackOff(at);
+            due.push(Due { at, what: Timer::Pair(key) });
+        }
+        fx.observe(Observation::PairDown {
+            local: route.pair.local.to_string(),
+            remote: route.pair.remote.to_string(),
+            why: why.to_owned(),
+            bounced: bounces.len(),
+        });
+        if route.state == State::Idle {
+            self.forget(key);
+        }
+        bounces
+    }
+
+    /// A deadline of pair `key`: what waited too long bounces, and a back-off may be over.
+    pub fn on_timer(
+        &mut self,
+        now: Now,
+        key: usize,
+        partners: &dyn Partners,
+        fx: &mut Effects,
+        due: &mut Vec<Due>,
+    ) -> Vec<Bounce> {
+        let mut bounces = Vec::new();
+        let Some(route) = self.pairs.get_mut(key) else { return bounces };
+        while route.waiting.front().is_some_and(|waiting| waiting.until <= now.mono) {
+            let answer = route.waiting.pop_front().and_then(|waiting| waiting.answer);
+            bounces.extend(answer.map(|answer| Bounce { answer, condition: Condition::RemoteServerTimeout }));
+        }
+        if let Some(front) = route.waiting.front() {
+            due.push(Due { at: front.until, what: Timer::Pair(key) });
+        }
+        let over = matches!(route.state, State::BackOff(until) if until <= now.mono);
+        if over {
+            route.state = State::Idle;
+            if route.waiting.is_empty() {
+                self.forget(key);
+            } else if !self.dial(key, partners, fx) {
+                bounces.extend(self.bounce_waiting(key, Condition::RemoteServerNotFound));
+            }
+        }
+        bounces
+    }
+
+    /// The table changed: streams to domains that may no longer be talked to end, and what waited
+    /// for them bounces.
+    pub fn on_reload(&mut self, partners: &dyn Partners, fx: &mut Effects) -> Vec<Bounce> {
+        let mut bounces = Vec::new();
+        let keys: Vec<usize> = self.pairs.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            let Some(route) = self.pairs.get(key) else { continue };
+            if partners.route(route.pair.local.as_str(), route.pair.remote.as_str()).is_some() {
+                continue;
+            }
+            if let State::Up(stream) | State::Dialing(stream) = route.state {
+                fx.push(Effect::XmppClose { stream, condition: None });
+            }
+            bounces.extend(self.bounce_waiting(key, Condition::Forbidden));
+        }
+        bounces
+    }
+
+    /// Asks the authoritative server of the key's sender about it: on a stream of ours to it that is
+    /// up, else on a new one that is opened only to ask. Never on the stream that wants to know, which
+    /// is not ours (XEP-0220 §2.1.2).
+    pub fn verify(&mut self, verify: Verify, partners: &dyn Partners, fx: &mut Effects) {
+        let up = self.by_remote.get(verify.pair.remote.as_str()).and_then(|keys| {
+            keys.iter().find_map(|key| match self.pairs.get(*key)?.state {
+                State::Up(stream) => Some(stream),
+                State::Idle | State::BackOff(_) | State::Dialing(_) => None,
+            })
+        });
+        let route = partners.route(verify.pair.local.as_str(), verify.pair.remote.as_str());
+        let (Some((terms, proxy)), true) = (route, self.verifying < self.settings.verifications) else {
+            let answer = verify.answer(Outcome::Error(Condition::ResourceConstraint));
+            fx.push(Effect::XmppVerified { stream: answer.stream, answer });
+            return;
+        };
+        self.verifying += 1;
+        match up {
+            Some(stream) => fx.push(Effect::XmppVerify { stream, verify }),
+            None => {
+                let stream = self.mint_stream();
+                let pair = verify.pair.clone();
+                let (purpose, ask) = (Purpose::Verify, Some(verify));
+                fx.push(Effect::DialXmpp { stream, pair, purpose, ask, terms, proxy });
+            }
+        }
+    }
+
+    /// The authoritative server answered, or will not: whoever asked is told.
+    pub fn on_verified(&mut self, answer: VerifyAnswer, fx: &mut Effects) {
+        self.verifying = self.verifying.saturating_sub(1);
+        fx.push(Effect::XmppVerified { stream: answer.stream, answer });
+    }
+
+    /// Streams that are up, for `stoxd status`: (our domain, the partner's).
+    pub fn up(&self) -> impl Iterator<Item = &Pair> {
+        self.pairs.iter().filter(|(_, route)| matches!(route.state, State::Up(_))).map(|(_, route)| &route.pair)
+    }
+
+    /// Stanzas that wait for a stream.
+    pub fn waiting(&self) -> usize {
+        self.pairs.iter().map(|(_, route)| route.waiting.len()).sum()
+    }
+
+    /// Is anything written that the kernel does not have, or waiting?
+    pub fn is_quiet(&self) -> bool {
+        self.pairs.iter().all(|(_, route)| route.waiting.is_empty() && route.custody.is_empty())
+    }
+
+    fn route(&mut self, local: &str, remote: &str) -> Result<usize, Condition> {
+        let known = self.by_remote.get(remote).and_then(|keys| {
+            keys.iter().copied().find(|key| self.pairs.get(*key).is_some_and(|r| r.pair.local.as_str() == local))
+        });
+        if let Some(key) = known {
+            return Ok(key);
+        }
+        if self.pairs.len() >= self.settings.pairs {
+            return Err(Condition::ResourceConstraint);
+        }
+        let parse = |domain| Domain::parse(domain).map_err(|_| Condition::RemoteServerNotFound);
+        let pair = Pair { local: parse(local)?, remote: parse(remote)? };
+        let remote = pair.remote.clone();
+        let key = self.pairs.insert(Route {
+            pair,
+            state: State::Idle,
+            waiting: VecDeque::new(),
+            custody: VecDeque::new(),
+            mark: 0,
+            failures: 0,
+        });
+        self.by_remote.entry(remote).or_default().push(key);
+        Ok(key)
+    }
+
+    fn dial(&mut self, key: usize, partners: &dyn Partners, fx: &mut Effects) -> bool {
+        let stream = self.mint_stream();
+        let Some(route) = self.pairs.get_mut(key) else { return false };
+        let Some((terms, proxy)) = partners.route(route.pair.local.as_str(), route.pair.remote.as_str()) else {
+            return false;
+        };
+        route.state = State::Dialing(stream);
+        let pair = route.pair.clone();
+        self.by_stream.insert(stream, key);
+        fx.push(Effect::DialXmpp { stream, pair, purpose: Purpose::Send, ask: None, terms, proxy });
+        true
+    }
+
+    fn bounce_waiting(&mut self, key: usize, condition: Condition) -> Vec<Bounce> {
+        let waiting = self.pairs.get_mut(key).map(|route| std::mem::take(&mut route.waiting)).unwrap_or_default();
+        waiting.into_iter().filter_map(|w| w.answer).map(|answer| Bounce { answer, condition }).collect()
+    }
+
+    fn forget(&mut self, key: usize) {
+        if let Some(route) = self.pairs.try_remove(key)
+            && let Some(keys) = self.by_remote.get_mut(route.pair.remote.as_str())
+        {
+            keys.retain(|k| *k != key);
+            if keys.is_empty() {
+                self.by_remote.remove(route.pair.remote.as_str());
+            }
+        }
+    }
+}
+
+/// Random up to a bound that doubles with each failure: 1 s, 2 s, 4 s … one minute.
+fn backoff(failures: u32, ids: &mut Ids) -> Duration {
+    let bound = 1000_u64.saturating_mul(1 << failures.saturating_sub(1).min(6)).min(BACKOFF_LIMIT);
+    Duration::from_millis(bound / 4 + ids.below(bound - bound / 4 + 1))
+}

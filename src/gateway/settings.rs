@@ -1,0 +1,118 @@
+//! What the gateway is told: names, domains, peers and limits.
+
+use super::pairs::PairSettings;
+use crate::addr::Domain;
+use crate::addr::map::MapOptions;
+use crate::body;
+use crate::sip::digest::Credentials;
+use crate::sip::link::PeerId;
+use crate::sip::locate::Transport;
+use crate::sip::pager::Sent;
+use crate::xmpp;
+
+/// Everything that is set, checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Our host name.
+    pub name: String,
+    /// Host and port for Via, by transport: where we listen.
+    pub sent_by: SentBy,
+    /// The SIP domains that we serve, each with its peer.
+    pub domains: Vec<(Domain, PeerId)>,
+    /// The same domains without the peers.
+    pub domain_names: Vec<Domain>,
+    /// The domain that tel: URIs map into.
+    pub tel_domain: Option<Domain>,
+    /// The SIP peers, in the order of their ids.
+    pub peers: Vec<PeerSettings>,
+    /// Octets of text that may cross.
+    pub message_size: usize,
+    /// Octets of a stanza.
+    pub stanza_size: usize,
+    /// Messages that may wait for one SIP user.
+    pub target_queue: usize,
+    /// SIP users that messages may be under way to at once.
+    pub targets: usize,
+    /// Messages a second for each partner; 0: any.
+    pub partner_rate: u32,
+    /// Messages a second for each sender; 0: any.
+    pub user_rate: u32,
+    /// Queues towards partners; the same limits hold for the queues towards peers.
+    pub pairs: PairSettings,
+    /// Limits and timeouts of streams.
+    pub xmpp: xmpp::Settings,
+    /// Does anybody want to hear of deliveries?
+    pub deliveries: bool,
+}
+
+/// What a Via says of us, for each transport.
+#[derive(Clone, Debug, Default)]
+pub struct SentBy {
+    /// TLS.
+    pub tls: String,
+    /// TCP.
+    pub tcp: String,
+    /// UDP.
+    pub udp: String,
+}
+
+/// One SIP peer.
+#[derive(Clone, Debug)]
+pub struct PeerSettings {
+    /// Its name, for people.
+    pub name: String,
+    /// The largest MESSAGE out of a dialog; None: 1300 octets on UDP, the message limit else.
+    pub message_limit: Option<usize>,
+    /// What to log in with when it challenges us.
+    pub credentials: Option<Credentials>,
+}
+
+/// RFC 3428 §8: a MESSAGE out of a dialog, where congestion may not be safe.
+const UNSAFE_LIMIT: usize = 1300;
+/// Octets of a MESSAGE around its text, on a link that is safe.
+const HEADERS: usize = 8 * 1024;
+
+impl Settings {
+    /// The peer that serves a domain of ours.
+    pub fn peer_of(&self, domain: &str) -> Option<PeerId> {
+        self.domains.iter().find(|(name, _)| name.as_str() == domain).map(|(_, peer)| *peer)
+    }
+
+    /// The largest MESSAGE that `peer` takes over `transport`.
+    pub fn message_limit(&self, peer: PeerId, transport: Option<Transport>) -> usize {
+        match (self.peer(peer).and_then(|peer| peer.message_limit), transport) {
+            (Some(limit), _) => limit,
+            (None, Some(Transport::Udp)) => UNSAFE_LIMIT,
+            (None, Some(Transport::Tls | Transport::Tcp) | None) => self.message_size.saturating_add(HEADERS),
+        }
+    }
+
+    /// What to log in with at `peer`.
+    pub fn credentials(&self, peer: PeerId) -> Option<&Credentials> {
+        self.peer(peer)?.credentials.as_ref()
+    }
+
+    /// What the Via of a request says.
+    pub fn sent(&self, transport: Transport) -> Sent<'_> {
+        let by = match transport {
+            Transport::Tls => &self.sent_by.tls,
+            Transport::Tcp => &self.sent_by.tcp,
+            Transport::Udp => &self.sent_by.udp,
+        };
+        Sent { by, transport }
+    }
+
+    /// How SIP addresses map.
+    pub fn map_options(&self) -> MapOptions<'_> {
+        MapOptions { tel_domain: self.tel_domain.as_ref(), allow_sips: false }
+    }
+
+    /// How much of a body is read.
+    pub fn body_limits(&self) -> body::Limits {
+        body::Limits { octets: self.message_size, ..body::Limits::default() }
+    }
+
+    fn peer(&self, peer: PeerId) -> Option<&PeerSettings> {
+        self.peers.get(usize::from(peer.0))
+    }
+}

@@ -1,0 +1,351 @@
+//! Makes connections: finds servers, has TLS configurations at hand, judges certificates.
+//!
+//! What the drivers need from TLS and DNS, in one place; nothing here decides who may talk to whom.
+
+use super::dns::{Dns, DnsFault};
+use super::edge::Edge;
+use super::tls::{self, CertStore, ClientRole, ClientTls, MinVersion, PeerCert, ServerTls, Trust};
+use super::xmpp_locate::{self, LocateError, Proxy, XmppTarget};
+use crate::addr::Domain;
+use crate::ids::Ids;
+use crate::now::{Now, Wall};
+use crate::sip::link::{LinkIdentity, PeerId};
+use crate::sip::locate::{self, Answer, Asked, Destination, Enabled, Locator, Question, Target};
+use crate::xmpp::{CertFault, CertVerdict, Condition, Pair, PeerIdentity};
+use arc_swap::ArcSwap;
+use rustls::pki_types::{CertificateDer, ServerName};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long finding a server may take.
+const LOCATE_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// A SIP peer, as the network needs to know it.
+#[derive(Clone, Debug)]
+pub struct PeerNet {
+    /// Host, port and transport of its static route; the domain without one.
+    pub host: Domain,
+    /// The port, if the route names one.
+    pub port: Option<u16>,
+    /// The transport, if the route names one.
+    pub transport: Option<locate::Transport>,
+    /// Whether `_sipfederationtls._tcp` is looked up.
+    pub federation: bool,
+    /// Whether there is a static route, which may lead anywhere, also into a private network.
+    pub is_static: bool,
+    /// Names that its certificate may have.
+    pub identity: Vec<Domain>,
+    /// The domains that it speaks for.
+    pub domains: Arc<[Domain]>,
+    /// Networks trusted without a certificate, on UDP and TCP.
+    pub addresses: Vec<ipnet::IpNet>,
+}
+
+/// Everything that a connection needs.
+pub struct Dialer {
+    /// The thread for handshakes and DNS.
+    pub edge: Edge,
+    server: ServerTls,
+    client: ClientTls,
+    trust: ArcSwap<Trust>,
+    dns: Arc<Dns>,
+    peers: ArcSwap<Vec<PeerNet>>,
+    enabled: Enabled,
+}
+
+impl Dialer {
+    /// Puts the parts together.
+    ///
+    /// # Errors
+    /// rustls refuses the certificates.
+    pub fn new(
+        edge: Edge,
+        store: Arc<CertStore>,
+        min: MinVersion,
+        trust: Arc<Trust>,
+        dns: Arc<Dns>,
+        peers: Vec<PeerNet>,
+    ) -> Result<Self, rustls::Error> {
+        Ok(Self {
+            edge,
+            server: ServerTls::new(store.clone(), min)?,
+            client: ClientTls::new(store, min)?,
+            trust: ArcSwap::new(trust),
+            dns,
+            peers: ArcSwap::from_pointee(peers),
+            enabled: Enabled { tls: true, tcp: true, udp: true },
+        })
+    }
+
+    /// Other trust anchors, for connections from now on.
+    pub fn set_trust(&self, trust: Arc<Trust>) {
+        self.trust.store(trust);
+    }
+
+    /// Other peers, for connections from now on.
+    pub fn set_peers(&self, peers: Vec<PeerNet>) {
+        self.peers.store(Arc::new(peers));
+    }
+
+    /// TLS for a stream that somebody opens to us; `domain` is what its header asked for.
+    pub fn xmpp_server(&self, domain: Option<&Domain>) -> Arc<rustls::ServerConfig> {
+        self.server.xmpp(domain)
+    }
+
+    /// TLS for a SIP link that somebody opens to us.
+    pub fn sip_server(&self) -> Arc<rustls::ServerConfig> {
+        self.server.sip()
+    }
+
+    /// TLS for a stream that we open: our domain's certificate, the partner's domain as SNI.
+    ///
+    /// # Errors
+    /// The partner's domain can be no name in TLS.
+    pub fn xmpp_client(
+        &self,
+        pair: &Pair,
+        direct: bool,
+    ) -> Result<(Arc<rustls::ClientConfig>, ServerName<'static>), String> {
+        let role = if direct { ClientRole::XmppDirect } else { ClientRole::XmppStartTls };
+        let name = tls::client::server_name(&pair.remote)
+            .ok_or_else(|| format!("{} can be no server name in TLS", pair.remote))?;
+        Ok((self.client.config(Some(&pair.local), role), name))
+    }
+
+    /// TLS for a SIP link that we open: the name that the certificate must have as SNI.
+    ///
+    /// # Errors
+    /// The name can be none in TLS.
+    pub fn sip_client(
+        &self,
+        peer: PeerId,
+        identity: &str,
+    ) -> Result<(Arc<rustls::ClientConfig>, ServerName<'static>), String> {
+        let name = Domain::parse(identity)
+            .ok()
+            .and_then(|domain| tls::client::server_name(&domain))
+            .ok_or_else(|| format!("{identity} can be no server name in TLS"))?;
+        let peers = self.peers.load();
+        let local = peers.get(usize::from(peer.0)).and_then(|peer| peer.domains.first());
+        Ok((self.client.config(local, ClientRole::Sip), name))
+    }
+
+    /// What TLS knows of a peer. Its chain is validated on the edge thread: a hostile one may cost
+    /// milliseconds.
+    pub async fn identity(&self, chain: Vec<CertificateDer<'static>>, version: &'static str, wall: Wall) -> PeerCert {
+        let trust = self.trust.load_full();
+        let (same_chain, same_trust) = (chain.clone(), trust.clone());
+        let work = async move {
+            let cert = PeerCert::new(chain, trust, version);
+            cert.prepare(wall);
+            cert
+        };
+        self.edge.run(work).await.unwrap_or_else(|| PeerCert::new(same_chain, same_trust, version))
+    }
+
+    /// The servers of a partner.
+    ///
+    /// # Errors
+    /// There is none, or DNS did not say.
+    pub async fn locate_xmpp(
+        &self,
+        domain: &Domain,
+        proxy: Option<(Domain, u16)>,
+        mut ids: Ids,
+    ) -> Result<Vec<XmppTarget>, LocateError> {
+        let (dns, domain) = (self.dns.clone(), domain.clone());
+        let proxy = proxy.map(|(host, port)| Proxy { host: host.to_ascii().into(), port });
+        let work = async move { xmpp_locate::locate(&dns, &domain, proxy.as_ref(), LOCATE_TIMEOUT, &mut ids).await };
+        self.edge.run(work).await.unwrap_or(Err(LocateError::NotFound))
+    }
+
+    /// The servers of a SIP peer (RFC 3263), or its static route.
+    ///
+    /// # Errors
+    /// Why there is none, for people.
+    pub async fn locate_sip(&self, peer: PeerId, mut ids: Ids) -> Result<Vec<Target>, String> {
+        let peers = self.peers.load_full();
+        let peer = peers.get(usize::from(peer.0)).ok_or("no such peer")?.clone();
+        let (dns, enabled) = (self.dns.clone(), self.enabled);
+        let work = async move { locate_sip(&dns, &peer, enabled, &mut ids).await };
+        self.edge.run(work).await.unwrap_or_else(|| Err("shutting down".to_owned()))
+    }
+
+    /// Who is at the far end of a TLS link: the peer one of whose names the certificate has.
+    ///
+    /// # Errors
+    /// Why it is nobody we know, for people.
+    pub fn sip_identity(&self, cert: &PeerCert, wall: Wall) -> Result<LinkIdentity, String> {
+        let names = cert.sip_identities(wall).map_err(|fault| fault.to_string())?;
+        let peers = self.peers.load();
+        let found = peers.iter().position(|peer| peer.identity.iter().any(|name| names.contains(name)));
+        identity_of(&peers, found).ok_or_else(|| {
+            let names: Vec<&str> = names.iter().map(Domain::as_str).take(8).collect();
+            format!("no [[sip.peer]] has the identity of this certificate: {}", names.join(", "))
+        })
+    }
+
+    /// Is the certificate one of `peer`'s?
+    ///
+    /// # Errors
+    /// Why not, for people.
+    pub fn check_sip_peer(&self, peer: PeerId, cert: &PeerCert, wall: Wall) -> Result<LinkIdentity, String> {
+        let peers = self.peers.load();
+        let wanted = peers.get(usize::from(peer.0)).ok_or("no such peer")?;
+        cert.judge_sip(&wanted.identity, wall).map_err(|fault| fault.to_string())?;
+        identity_of(&peers, Some(usize::from(peer.0))).ok_or_else(|| "no such peer".to_owned())
+    }
+
+    /// Who is at an address, on a link without TLS: nobody, unless the configuration says so.
+    pub fn address_identity(&self, address: IpAddr) -> LinkIdentity {
+        let address = address.to_canonical();
+        let peers = self.peers.load();
+        let found = peers.iter().position(|peer| peer.addresses.iter().any(|net| net.contains(&address)));
+        identity_of(&peers, found).unwrap_or_default()
+    }
+
+    /// The identity of a link that we dialled to `peer` without TLS.
+    pub fn peer_identity(&self, peer: PeerId) -> LinkIdentity {
+        identity_of(&self.peers.load(), Some(usize::from(peer.0))).unwrap_or_default()
+    }
+}
+
+fn identity_of(peers: &[PeerNet], at: Option<usize>) -> Option<LinkIdentity> {
+    let at = at?;
+    let domains = peers.get(at)?.domains.clone();
+    Some(LinkIdentity { peer: Some(PeerId(u16::try_from(at).ok()?)), domains })
+}
+
+async fn locate_sip(dns: &Dns, peer: &PeerNet, enabled: Enabled, ids: &mut Ids) -> Result<Vec<Target>, String> {
+    let host = peer.host.to_ascii();
+    let identity = peer.identity.first().map_or(host.as_ref(), |name| name.as_str()).to_owned();
+    let destination = Destination {
+        host: &host,
+        port: peer.port,
+        transport: peer.transport,
+        sips: false,
+        federation: peer.federation,
+        identity: &identity,
+    };
+    let mut locator = Locator::new(&destination, enabled).map_err(|error| error.to_string())?;
+    let until = tokio::time::Instant::now() + LOCATE_TIMEOUT;
+    while locator.outcome().is_none() {
+        let mut asked: Vec<(Asked, Question)> = Vec::new();
+        while let Some((key, question)) = locator.next_question() {
+            asked.push((key, question.clone()));
+        }
+        if asked.is_empty() {
+            break;
+        }
+        for (key, question) in asked {
+            if tokio::time::timeout_at(until, answer(dns, &question, key, &mut locator, ids)).await.is_err() {
+                locator.give_up(ids);
+                break;
+            }
+        }
+    }
+    let located = locator.into_outcome().map_err(|error| error.to_string())?;
+    let allowed = |target: &Target| peer.is_static || dns.may_dial(target.address.ip());
+    let targets: Vec<Target> = located.targets.into_iter().filter(allowed).collect();
+    if targets.is_empty() {
+        return Err("all addresses are private or our own, and [dns] private_addresses is false".to_owned());
+    }
+    Ok(targets)
+}
+
+async fn answer(dns: &Dns, question: &Question, key: Asked, locator: &mut Locator, ids: &mut Ids) {
+    let none = |fault: &DnsFault| if fault.is_absent() { Answer::Nothing } else { Answer::Failed };
+    match question {
+        Question::Naptr(name) => match dns.naptr(name).await {
+            Ok(found) => {
+                let records: Vec<locate::Naptr<'_>> = found
+                    .records
+                    .iter()
+                    .map(|naptr| locate::Naptr {
+                        order: naptr.order,
+                        preference: naptr.preference,
+                        flags: &naptr.flags,
+                        service: &naptr.services,
+                        regexp: &naptr.regexp,
+                        replacement: &naptr.replacement,
+                    })
+                    .collect();
+                locator.answer(key, Answer::Naptr(&records), found.ttl, ids);
+            }
+            Err(fault) => locator.answer(key, none(&fault), Duration::ZERO, ids),
+        },
+        Question::Srv(name) => match dns.srv(name).await {
+            Ok(found) => {
+                let records: Vec<locate::Srv<'_>> = found
+                    .records
+                    .iter()
+                    .map(|srv| locate::Srv {
+                        priority: srv.priority,
+                        weight: srv.weight,
+                        port: srv.port,
+                        target: &srv.target,
+                    })
+                    .collect();
+                locator.answer(key, Answer::Srv(&records), found.ttl, ids);
+            }
+            Err(fault) => locator.answer(key, none(&fault), Duration::ZERO, ids),
+        },
+        Question::Address(name) => match dns.addresses(name).await {
+            Ok(found) => locator.answer(key, Answer::Address(&found.records), found.ttl, ids),
+            Err(fault) => locator.answer(key, none(&fault), Duration::ZERO, ids),
+        },
+    }
+}
+
+impl LocateError {
+    /// What those hear who wait for the partner (RFC 6120 §10.4.3).
+    pub fn condition(&self) -> Condition {
+        match self {
+            Self::NotFound | Self::NotOffered | Self::Unusable(_) | Self::NotPublic(_) | Self::Dns { .. } => {
+                Condition::RemoteServerNotFound
+            }
+        }
+    }
+}
+
+impl PeerIdentity for PeerCert {
+    fn judge(&self, domain: &Domain, now: Now) -> CertVerdict {
+        match self.judge_xmpp(domain, now.wall) {
+            Ok(()) => CertVerdict::Valid,
+            Err(fault) => {
+                tracing::debug!(stoxd_partner = domain.as_str(), "certificate not good for the domain: {fault}");
+                CertVerdict::Invalid(plain(&fault))
+            }
+        }
+    }
+
+    fn not_after(&self) -> Option<Wall> {
+        PeerCert::not_after(self)
+    }
+
+    fn tls_version(&self) -> &'static str {
+        PeerCert::tls_version(self)
+    }
+
+    fn presented(&self) -> bool {
+        PeerCert::presented(self)
+    }
+}
+
+fn plain(fault: &tls::CertFault) -> CertFault {
+    match fault {
+        tls::CertFault::NonePresented => CertFault::NonePresented,
+        tls::CertFault::UntrustedIssuer { .. } | tls::CertFault::SelfSigned => CertFault::UntrustedIssuer,
+        tls::CertFault::Expired { .. } => CertFault::Expired,
+        tls::CertFault::NotYetValid { .. } => CertFault::NotYetValid,
+        tls::CertFault::WrongName { .. } => CertFault::WrongName,
+        tls::CertFault::WrongPurpose | tls::CertFault::Authority => CertFault::WrongUsage,
+        tls::CertFault::Malformed | tls::CertFault::BadSignature | tls::CertFault::Refused(_) => CertFault::Malformed,
+    }
+}
+
+/// Host and port of an address, as a log names it.
+pub fn shown(address: SocketAddr) -> String {
+    SocketAddr::new(address.ip().to_canonical(), address.port()).to_string()
+}

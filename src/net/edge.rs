@@ -1,0 +1,169 @@
+//! The edge: a thread of its own for what may be slow or hostile before a connection is trusted.
+//!
+//! TLS handshakes, DNS and dialling run here, so that a flood of half-open connections does not
+//! stop what is established on the shard's thread. A connection is handed over as a plain socket
+//! and comes back as a [`Secured`] one.
+
+use rustls::pki_types::{CertificateDer, ServerName};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+/// A handle to the edge thread.
+#[derive(Clone)]
+pub struct Edge {
+    runtime: tokio::runtime::Handle,
+}
+
+/// A connection whose TLS handshake is done.
+pub struct Secured {
+    /// The socket, bound to no runtime.
+    pub socket: std::net::TcpStream,
+    /// The session, ready for application data.
+    pub tls: rustls::Connection,
+    /// What the peer presented, leaf first; empty if nothing.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// "1.2" or "1.3".
+    pub version: &'static str,
+}
+
+/// Why a connection was not made. Each maps to one answer to whoever waits for it.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Nothing at the address answered, or the network refused.
+    #[error("{addr}: {error}")]
+    Connect {
+        /// Where we tried.
+        addr: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// TCP was there, TLS failed.
+    #[error("TLS handshake: {0}")]
+    Tls(io::Error),
+    /// Neither in time.
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    /// The edge is shutting down.
+    #[error("shutting down")]
+    Closed,
+}
+
+impl Edge {
+    /// Starts the edge thread. It ends when the process does.
+    ///
+    /// # Errors
+    /// The system gives no thread or no epoll instance.
+    pub fn start() -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
+        std::thread::Builder::new().name("edge".into()).spawn(move || runtime.block_on(std::future::pending::<()>()))?;
+        Ok(Self { runtime: handle })
+    }
+
+    /// Runs `work` on the edge thread and gives its result, or None if the thread is gone.
+    pub async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+        self.runtime.spawn(work).await.ok()
+    }
+
+    /// The server's side of a handshake on `socket`.
+    ///
+    /// # Errors
+    /// [`ConnectError::Tls`], [`ConnectError::Timeout`].
+    pub async fn accept_tls(
+        &self,
+        socket: std::net::TcpStream,
+        config: Arc<rustls::ServerConfig>,
+        limit: Duration,
+    ) -> Result<Secured, ConnectError> {
+        let work = async move {
+            let socket = TcpStream::from_std(socket).map_err(ConnectError::Tls)?;
+            let stream = within(limit, TlsAcceptor::from(config).accept(socket)).await?.map_err(ConnectError::Tls)?;
+            let (socket, session) = stream.into_inner();
+            secured(socket, session.into())
+        };
+        self.run(work).await.unwrap_or(Err(ConnectError::Closed))
+    }
+
+    /// The client's side of a handshake on `socket`, asking for `name`.
+    ///
+    /// # Errors
+    /// [`ConnectError::Tls`], [`ConnectError::Timeout`].
+    pub async fn connect_tls(
+        &self,
+        socket: std::net::TcpStream,
+        config: Arc<rustls::ClientConfig>,
+        name: ServerName<'static>,
+        limit: Duration,
+    ) -> Result<Secured, ConnectError> {
+        let work = async move {
+            let socket = TcpStream::from_std(socket).map_err(ConnectError::Tls)?;
+            client_handshake(socket, config, name, limit).await
+        };
+        self.run(work).await.unwrap_or(Err(ConnectError::Closed))
+    }
+
+    /// Dials `addr` without TLS.
+    ///
+    /// # Errors
+    /// [`ConnectError::Connect`], [`ConnectError::Timeout`].
+    pub async fn dial(&self, addr: SocketAddr, limit: Duration) -> Result<std::net::TcpStream, ConnectError> {
+        let work = async move {
+            let socket = dial(addr, limit).await?;
+            socket.into_std().map_err(|error| ConnectError::Connect { addr, error })
+        };
+        self.run(work).await.unwrap_or(Err(ConnectError::Closed))
+    }
+
+    /// Dials `addr` and makes TLS at once.
+    ///
+    /// # Errors
+    /// Any of [`ConnectError`].
+    pub async fn dial_tls(
+        &self,
+        addr: SocketAddr,
+        config: Arc<rustls::ClientConfig>,
+        name: ServerName<'static>,
+        limit: Duration,
+    ) -> Result<Secured, ConnectError> {
+        let work = async move { client_handshake(dial(addr, limit).await?, config, name, limit).await };
+        self.run(work).await.unwrap_or(Err(ConnectError::Closed))
+    }
+}
+
+async fn dial(addr: SocketAddr, limit: Duration) -> Result<TcpStream, ConnectError> {
+    let fault = |error| ConnectError::Connect { addr, error };
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(fault)?;
+    let stream = within(limit, socket.connect(addr)).await?.map_err(fault)?;
+    stream.set_nodelay(true).map_err(fault)?;
+    Ok(stream)
+}
+
+async fn client_handshake(
+    socket: TcpStream,
+    config: Arc<rustls::ClientConfig>,
+    name: ServerName<'static>,
+    limit: Duration,
+) -> Result<Secured, ConnectError> {
+    let stream = within(limit, TlsConnector::from(config).connect(name, socket)).await?.map_err(ConnectError::Tls)?;
+    let (socket, session) = stream.into_inner();
+    secured(socket, session.into())
+}
+
+async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, ConnectError> {
+    tokio::time::timeout(limit, work).await.map_err(|_| ConnectError::Timeout(limit))
+}
+
+fn secured(socket: TcpStream, tls: rustls::Connection) -> Result<Secured, ConnectError> {
+    let chain = tls.peer_certificates().unwrap_or_default().iter().map(|der| der.clone().into_owned()).collect();
+    let version = match tls.protocol_version() {
+        Some(rustls::ProtocolVersion::TLSv1_2) => "1.2",
+        Some(rustls::ProtocolVersion::TLSv1_3) => "1.3",
+        _ => "unknown",
+    };
+    let socket = socket.into_std().map_err(ConnectError::Tls)?;
+    Ok(Secured { socket, tls, chain, version })
+}

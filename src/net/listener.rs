@@ -1,0 +1,215 @@
+//! Listening sockets, and how many connections one address may have.
+
+use super::shard::Shard;
+use crate::sip::locate::Transport;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+
+/// Connections that one address may have open at once.
+const OPEN_PER_ADDRESS: usize = 200;
+/// Connections that one address may open in [`WINDOW`].
+const ATTEMPTS_PER_ADDRESS: u32 = 400;
+const WINDOW: Duration = Duration::from_secs(10);
+/// How long we wait when the system has no more descriptors.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Binds a TCP socket. Both address families are separate sockets unless the address is `[::]`.
+///
+/// # Errors
+/// The port is taken, or the address is not ours.
+pub fn bind_tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(1024)?;
+    Ok(socket.into())
+}
+
+/// Binds a UDP socket.
+///
+/// # Errors
+/// As [`bind_tcp`].
+pub fn bind_udp(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+/// What a listening socket is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// XMPP streams, STARTTLS or TLS from the first octet.
+    Xmpp,
+    /// SIP over TLS or TCP.
+    Sip(Transport),
+}
+
+/// Accepts connections until the daemon drains.
+///
+/// # Errors
+/// The socket can't be used by the runtime.
+pub async fn accept(
+    shard: Rc<Shard>,
+    listener: std::net::TcpListener,
+    service: Service,
+    limit: usize,
+    doorman: Rc<Doorman>,
+) -> io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    let open = Rc::new(());
+    loop {
+        let (socket, address) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors or memory: let some connection end first.
+                tracing::warn!("no connection accepted: {error}");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        };
+        if shard.draining.get() {
+            continue;
+        }
+        if Rc::strong_count(&open) > limit {
+            tracing::warn!(stoxd_event = "connection.refused", %address, "connection_limit of {limit} reached");
+            continue;
+        }
+        let Some(pass) = doorman.admit(address.ip(), shard.clock.now().mono) else {
+            tracing::debug!(stoxd_event = "connection.refused", %address, "too many connections from this address");
+            continue;
+        };
+        let (shard, counted) = (shard.clone(), open.clone());
+        tokio::task::spawn_local(async move {
+            let _held = (pass, counted);
+            serve(shard, socket, address, service).await;
+        });
+    }
+}
+
+async fn serve(shard: Rc<Shard>, socket: TcpStream, address: SocketAddr, service: Service) {
+    if socket.set_nodelay(true).is_err() {
+        return;
+    }
+    match service {
+        Service::Xmpp => super::xmpp_conn::accept(shard, socket, address).await,
+        Service::Sip(transport) => super::sip_conn::accept(shard, socket, address, transport).await,
+    }
+}
+
+/// Runs a UDP socket.
+///
+/// # Errors
+/// The socket can't be used by the runtime.
+pub fn udp(shard: &Rc<Shard>, socket: std::net::UdpSocket) -> io::Result<()> {
+    let conn = super::udp::UdpSocketConn::new(shard.mint_link(), UdpSocket::from_std(socket)?)?;
+    shard.add_udp(&conn);
+    tokio::task::spawn_local(super::udp::run(shard.clone(), conn));
+    Ok(())
+}
+
+/// Counts connections by address: open ones, and attempts in a window.
+#[derive(Default)]
+pub struct Doorman {
+    addresses: RefCell<HashMap<IpAddr, Caller>>,
+}
+
+#[derive(Default)]
+struct Caller {
+    open: usize,
+    attempts: u32,
+    since: crate::now::Mono,
+}
+
+/// An admitted connection; it is counted until this is dropped.
+pub struct Pass {
+    doorman: Rc<Doorman>,
+    address: IpAddr,
+}
+
+impl Doorman {
+    /// May `address` have one more connection?
+    pub fn admit(self: &Rc<Self>, address: IpAddr, now: crate::now::Mono) -> Option<Pass> {
+        let address = prefix(address.to_canonical());
+        let mut addresses = self.addresses.borrow_mut();
+        let caller = addresses.entry(address).or_default();
+        if now.since(caller.since) >= WINDOW {
+            (caller.since, caller.attempts) = (now, 0);
+        }
+        caller.attempts = caller.attempts.saturating_add(1);
+        if caller.open >= OPEN_PER_ADDRESS || caller.attempts > ATTEMPTS_PER_ADDRESS {
+            return None;
+        }
+        caller.open += 1;
+        Some(Pass { doorman: self.clone(), address })
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        let mut addresses = self.doorman.addresses.borrow_mut();
+        if let Some(caller) = addresses.get_mut(&self.address) {
+            caller.open = caller.open.saturating_sub(1);
+        }
+        // Forgetting a caller forgets its attempts too: only when there are many of them.
+        if addresses.len() > 10_000 {
+            addresses.retain(|_, caller| caller.open > 0);
+        }
+    }
+}
+
+/// What counts as one address: of IPv6 its first 64 bits, which one host has to itself.
+fn prefix(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(six) => {
+            let mut segments = six.segments();
+            segments[4..].fill(0);
+            IpAddr::V6(segments.into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::now::Now;
+
+    #[test]
+    fn check_143_one_address_has_a_bounded_number_of_connections() {
+        let doorman = Rc::new(Doorman::default());
+        let (one, other): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
+        let now = Now::at(1).mono;
+        let mut held: Vec<Pass> = (0..OPEN_PER_ADDRESS).map(|_| doorman.admit(one, now).unwrap()).collect();
+        assert!(doorman.admit(one, now).is_none());
+        assert!(doorman.admit(other, now).is_some(), "others are not affected");
+        held.pop();
+        assert!(doorman.admit(one, now).is_some(), "one left, one may come");
+    }
+
+    #[test]
+    fn check_143_attempts_are_bounded_in_time() {
+        let doorman = Rc::new(Doorman::default());
+        let six = |last: u16| IpAddr::from([0x2001, 0xdb8, 0, 1, 0, 0, 0, last]);
+        let tries = |at: u64| {
+            (0..ATTEMPTS_PER_ADDRESS + 10).filter(|n| doorman.admit(six(*n as u16), Now::at(at).mono).is_some()).count()
+        };
+        assert_eq!(tries(100), ATTEMPTS_PER_ADDRESS as usize, "a /64 counts as one");
+        assert_eq!(tries(105), 0);
+        assert_eq!(tries(111), ATTEMPTS_PER_ADDRESS as usize);
+    }
+}

@@ -1,0 +1,28 @@
+//! Sockets, TLS and DNS: the only room that waits, and the only one that reads a clock.
+//!
+//! | file | owns |
+//! |---|---|
+//! | [`clock`] | both clocks |
+//! | [`shard`] | the thread that owns sockets and gateway: performs effects, writes once a turn |
+//! | [`xmpp_conn`], [`sip_conn`], [`udp`] | the driver of one stream, one link, one UDP socket |
+//! | [`wire`] | one TCP connection, plain or TLS: what was written, and what not yet |
+//! | [`listener`] | listening sockets and limits by address |
+//! | [`edge`] | the thread for handshakes, DNS and dialling |
+//! | [`dialer`] | finds servers, has TLS configurations at hand, judges certificates |
+//! | [`tls`], [`pem`] | certificates, handshakes, judgement |
+//! | [`dns`], [`srv`], [`xmpp_locate`] | questions to the DNS, and where a partner's servers are |
+
+pub mod clock;
+pub mod dialer;
+pub mod dns;
+pub mod edge;
+pub mod listener;
+pub mod pem;
+pub mod shard;
+pub mod sip_conn;
+pub mod srv;
+pub mod tls;
+pub mod udp;
+pub mod wire;
+pub mod xmpp_conn;
+pub mod xmpp_locate;

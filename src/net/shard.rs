@@ -1,0 +1,390 @@
+//! A shard: the thread that owns its sockets and its gateway.
+//!
+//! Drivers (`xmpp_conn`, `sip_conn`, `udp`) read a socket until it is dry and hand each item to
+//! [`Shard::handle`], inline: no channel, no wake-up between a read and the write that it causes.
+//! What the gateway wants sent is appended to the connection that it names, and every connection
+//! that was touched is written once, when the tasks that are ready have run ([`Shard::flusher`]).
+//! Streams are written before links: a SIP request is answered 2xx when the kernel has the stanza.
+
+use super::clock::Clock;
+use super::dialer::Dialer;
+use super::sip_conn::LinkConn;
+use super::udp::UdpSocketConn;
+use super::wire::Flushed;
+use super::xmpp_conn::StreamConn;
+use crate::gateway::effect::{Effect, LinkId, PeerId};
+use crate::ids::Owner;
+use crate::gateway::observe::Observation;
+use crate::gateway::{Gateway, Input, Realm};
+use crate::ids::Ids;
+use crate::now::Now;
+use crate::xmpp::{Condition, Outcome, StreamId};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use tokio::sync::Notify;
+
+/// Octets that one read may bring.
+pub const READ_SIZE: usize = 64 * 1024;
+
+/// A shard and all that hangs on it.
+pub struct Shard {
+    /// The clock.
+    pub clock: Clock,
+    /// Makes connections.
+    pub dialer: Dialer,
+    /// Ids of streams that drivers open.
+    pub ids: RefCell<Ids>,
+    gateway: RefCell<Gateway>,
+    realm: RefCell<Rc<Realm>>,
+    streams: RefCell<HashMap<StreamId, Rc<StreamConn>>>,
+    links: RefCell<HashMap<LinkId, Rc<LinkConn>>>,
+    udp: RefCell<BTreeMap<LinkId, Rc<UdpSocketConn>>>,
+    dirty_streams: RefCell<Vec<Rc<StreamConn>>>,
+    dirty_links: RefCell<Vec<Rc<LinkConn>>>,
+    flush: Notify,
+    timer: Notify,
+    observer: Box<dyn Fn(&Observation)>,
+    /// What a read fills before it goes to its connection.
+    pub scratch: RefCell<Box<[u8]>>,
+    /// Set when the daemon drains: no new connections.
+    pub draining: Cell<bool>,
+}
+
+impl Shard {
+    /// A shard around `gateway`.
+    pub fn new(
+        clock: Clock,
+        dialer: Dialer,
+        ids: Ids,
+        gateway: Gateway,
+        observer: Box<dyn Fn(&Observation)>,
+    ) -> Rc<Self> {
+        let realm = RefCell::new(Rc::new(gateway.realm()));
+        Rc::new(Self {
+            clock,
+            dialer,
+            ids: RefCell::new(ids),
+            gateway: RefCell::new(gateway),
+            realm,
+            streams: RefCell::default(),
+            links: RefCell::default(),
+            udp: RefCell::default(),
+            dirty_streams: RefCell::default(),
+            dirty_links: RefCell::default(),
+            flush: Notify::new(),
+            timer: Notify::new(),
+            observer,
+            scratch: RefCell::new(vec![0; READ_SIZE].into_boxed_slice()),
+            draining: Cell::new(false),
+        })
+    }
+
+    /// What streams need to know of the tables, as it is now.
+    pub fn realm(&self) -> Rc<Realm> {
+        self.realm.borrow().clone()
+    }
+
+    /// The gateway, to ask it something. Never hold it over an `.await`.
+    pub fn gateway(&self) -> std::cell::Ref<'_, Gateway> {
+        self.gateway.borrow()
+    }
+
+    /// Changes the gateway's tables and settings, and performs what follows from it.
+    pub fn reload(self: &Rc<Self>, change: impl FnOnce(&mut Gateway, Now)) {
+        let now = self.clock.now();
+        {
+            let mut gateway = self.gateway.borrow_mut();
+            change(&mut gateway, now);
+            *self.realm.borrow_mut() = Rc::new(gateway.realm());
+        }
+        let realm = self.realm();
+        for conn in self.all_streams() {
+            conn.reload(&realm);
+        }
+        self.perform(now);
+    }
+
+    /// A name for a new stream.
+    pub fn mint_stream(&self) -> StreamId {
+        self.gateway.borrow_mut().mint_stream()
+    }
+
+    /// A mint of ids for a task of its own.
+    pub fn seed_ids(&self) -> Ids {
+        Ids::new(self.ids.borrow_mut().octets(), Owner::default())
+    }
+
+    /// A name for a new link.
+    pub fn mint_link(&self) -> LinkId {
+        self.gateway.borrow_mut().mint_link()
+    }
+
+    /// One input: the gateway handles it, and its effects are performed.
+    ///
+    /// False after a panic, as for [`Shard::input`].
+    pub fn handle(self: &Rc<Self>, now: Now, input: Input<'_>) -> bool {
+        let handled = self.input(now, input);
+        self.perform(now);
+        handled
+    }
+
+    /// One input, whose effects wait for [`Shard::perform`]: for input that borrows a machine which
+    /// the effects may touch.
+    ///
+    /// A panic costs the item, not the process: false, and the caller drops the connection that
+    /// brought it.
+    pub fn input(&self, now: Now, input: Input<'_>) -> bool {
+        let mut gateway = self.gateway.borrow_mut();
+        let handled = catch_unwind(AssertUnwindSafe(|| gateway.handle(now, input))).is_ok();
+        if !handled {
+            tracing::error!(stoxd_event = "panic", "an item could not be handled; its connection is closed");
+        }
+        handled
+    }
+
+    /// Performs what the gateway wants done.
+    pub fn perform(self: &Rc<Self>, now: Now) {
+        let (list, octets) = {
+            let mut gateway = self.gateway.borrow_mut();
+            if gateway.effects().is_empty() {
+                self.rearm(&mut gateway);
+                return;
+            }
+            gateway.effects().take()
+        };
+        let mut list = list;
+        for effect in list.drain(..) {
+            self.perform_one(now, effect, &octets);
+        }
+        let mut gateway = self.gateway.borrow_mut();
+        gateway.effects().recycle(list, octets);
+        self.rearm(&mut gateway);
+    }
+
+    fn perform_one(self: &Rc<Self>, now: Now, effect: Effect, octets: &[u8]) {
+        match effect {
+            Effect::XmppSend { stream, octets: range, mark } => {
+                let conn = self.streams.borrow().get(&stream).cloned();
+                if let Some(conn) = conn {
+                    conn.send(now, octets.get(range).unwrap_or_default(), mark);
+                    self.touch_stream(&conn);
+                }
+            }
+            Effect::SipSend { link, to, octets: range } => {
+                let octets = octets.get(range).unwrap_or_default();
+                let conn = self.links.borrow().get(&link).cloned();
+                if let Some(conn) = conn {
+                    if !conn.send(octets) {
+                        conn.kill("the peer does not read");
+                    }
+                    self.touch_link(&conn);
+                } else if let (Some(socket), Some(to)) = (self.udp.borrow().get(&link), to) {
+                    socket.send(octets, to);
+                }
+            }
+            Effect::Observe(observation) => (self.observer)(&observation),
+            Effect::XmppVerify { stream, verify } => {
+                let answer = match self.stream(stream) {
+                    Some(conn) => conn.verify(now, verify),
+                    None => Some(verify.answer(Outcome::Error(Condition::RemoteServerTimeout))),
+                };
+                if let Some(answer) = answer {
+                    let shard = self.clone();
+                    tokio::task::spawn_local(async move { shard.handle(shard.clock.now(), Input::Verified(answer)) });
+                }
+            }
+            Effect::XmppVerified { stream, answer } => {
+                if let Some(conn) = self.stream(stream) {
+                    conn.verified(now, answer);
+                }
+            }
+            Effect::XmppClose { stream, condition } => {
+                if let Some(conn) = self.stream(stream) {
+                    conn.close(now, condition);
+                }
+            }
+            Effect::SipClose { link } => {
+                if let Some(conn) = self.links.borrow().get(&link) {
+                    conn.kill("closed");
+                }
+            }
+            Effect::DialXmpp { stream, pair, purpose, ask, terms, proxy } => {
+                let shard = self.clone();
+                tokio::task::spawn_local(super::xmpp_conn::dial(shard, stream, pair, purpose, ask, terms, proxy));
+            }
+            Effect::Locate { peer } => {
+                tokio::task::spawn_local(super::sip_conn::locate(self.clone(), peer));
+            }
+            Effect::DialSip { link, peer, target } => {
+                tokio::task::spawn_local(super::sip_conn::dial(self.clone(), link, peer, target));
+            }
+        }
+    }
+
+    /// `conn` has something to write: it is written at the end of the turn.
+    pub fn touch_stream(&self, conn: &Rc<StreamConn>) {
+        if !conn.dirty.replace(true) {
+            self.dirty_streams.borrow_mut().push(conn.clone());
+            self.flush.notify_one();
+        }
+    }
+
+    /// Likewise.
+    pub fn touch_link(&self, conn: &Rc<LinkConn>) {
+        if !conn.dirty.replace(true) {
+            self.dirty_links.borrow_mut().push(conn.clone());
+            self.flush.notify_one();
+        }
+    }
+
+    /// Writes what turns have touched, for ever. It runs when the tasks that were ready have run.
+    pub async fn flusher(self: Rc<Self>) {
+        loop {
+            self.flush.notified().await;
+            self.end_turn();
+        }
+    }
+
+    fn end_turn(self: &Rc<Self>) {
+        let now = self.clock.now();
+        loop {
+            let streams = std::mem::take(&mut *self.dirty_streams.borrow_mut());
+            if !streams.is_empty() {
+                for conn in &streams {
+                    conn.dirty.set(false);
+                    self.flush_stream(now, conn);
+                }
+                continue;
+            }
+            let links = std::mem::take(&mut *self.dirty_links.borrow_mut());
+            if links.is_empty() {
+                return;
+            }
+            for conn in &links {
+                conn.dirty.set(false);
+                self.flush_link(conn);
+            }
+        }
+    }
+
+    /// Writes a link.
+    pub fn flush_link(&self, conn: &LinkConn) {
+        match conn.wire.flush() {
+            Ok(Flushed::All(_)) => conn.blocked.set(false),
+            Ok(Flushed::Blocked(_)) => conn.block(),
+            Err(error) => conn.kill(&error.to_string()),
+        }
+    }
+
+    /// Writes a stream, and tells the gateway which stanzas the kernel has.
+    pub fn flush_stream(self: &Rc<Self>, now: Now, conn: &Rc<StreamConn>) {
+        let written = match conn.wire.flush() {
+            Ok(Flushed::All(mark)) => {
+                conn.blocked.set(false);
+                mark
+            }
+            Ok(Flushed::Blocked(mark)) => {
+                conn.block();
+                mark
+            }
+            Err(error) => {
+                conn.kill(&error.to_string());
+                return;
+            }
+        };
+        if conn.reported.replace(written) < written {
+            self.handle(now, Input::Written { stream: conn.id, mark: written });
+        }
+    }
+
+    /// Runs the gateway's timers, for ever.
+    pub async fn timers(self: Rc<Self>) {
+        loop {
+            let deadline = self.gateway.borrow_mut().deadline();
+            match deadline {
+                None => self.timer.notified().await,
+                Some(at) => {
+                    tokio::select! {
+                        () = self.timer.notified() => {}
+                        () = tokio::time::sleep_until(self.clock.instant(at)) => {
+                            self.handle(self.clock.now(), Input::Timeout);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Wakes the timer task if the gateway has an earlier deadline than it sleeps for.
+    fn rearm(&self, gateway: &mut Gateway) {
+        if gateway.deadline_moved() {
+            self.timer.notify_one();
+        }
+    }
+
+    /// Registers a stream.
+    pub fn add_stream(&self, conn: &Rc<StreamConn>) {
+        self.streams.borrow_mut().insert(conn.id, conn.clone());
+    }
+
+    /// Forgets a stream.
+    pub fn remove_stream(&self, stream: StreamId) {
+        self.streams.borrow_mut().remove(&stream);
+    }
+
+    /// Registers a link.
+    pub fn add_link(&self, conn: &Rc<LinkConn>) {
+        self.links.borrow_mut().insert(conn.id, conn.clone());
+    }
+
+    /// Forgets a link.
+    pub fn remove_link(&self, link: LinkId) {
+        self.links.borrow_mut().remove(&link);
+    }
+
+    /// Registers a UDP socket.
+    pub fn add_udp(&self, socket: &Rc<UdpSocketConn>) {
+        self.udp.borrow_mut().insert(socket.id, socket.clone());
+    }
+
+    /// The UDP socket that reaches `addr`: the first of its address family.
+    pub fn udp_for(&self, addr: std::net::SocketAddr) -> Option<LinkId> {
+        self.udp.borrow().iter().find(|(_, s)| s.local.is_ipv4() == addr.is_ipv4()).map(|(id, _)| *id)
+    }
+
+    /// Closes all streams cleanly, and all links.
+    pub fn close_all(self: &Rc<Self>) {
+        let now = self.clock.now();
+        for conn in self.all_streams() {
+            conn.close(now, None);
+        }
+        for conn in self.all_links() {
+            conn.kill("shutting down");
+        }
+    }
+
+    /// All streams, in the order of their names.
+    pub fn all_streams(&self) -> Vec<Rc<StreamConn>> {
+        let mut all: Vec<_> = self.streams.borrow().values().cloned().collect();
+        all.sort_by_key(|conn| conn.id);
+        all
+    }
+
+    /// All links, in the order of their names.
+    pub fn all_links(&self) -> Vec<Rc<LinkConn>> {
+        let mut all: Vec<_> = self.links.borrow().values().cloned().collect();
+        all.sort_by_key(|conn| conn.id);
+        all
+    }
+
+    fn stream(&self, stream: StreamId) -> Option<Rc<StreamConn>> {
+        self.streams.borrow().get(&stream).cloned()
+    }
+
+    /// Streams and links of a peer that are open, for limits.
+    pub fn links_of(&self, peer: PeerId) -> usize {
+        self.links.borrow().values().filter(|conn| conn.peer.get() == Some(peer)).count()
+    }
+}

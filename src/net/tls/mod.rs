@@ -1,0 +1,70 @@
+//! TLS for both sides: our certificates, the handshake, and the judgement of the peer's certificate.
+//!
+//! The handshake proves possession, no more: both verifiers here check the peer's handshake signature
+//! and take any certificate (or none, from a client). What the certificate is worth is judged
+//! afterwards by [`PeerCert`], with the same rules whoever dialled, so that a stream may still fall
+//! back to dialback and a refusal can be explained.
+//!
+//! ```text
+//!  certs   our chains and keys, by id and by domain; reload without a restart
+//!  server  configurations of the listeners      client  configurations for dialling
+//!  verify  the handshake's part of the check    judge   path validation after the handshake
+//!  names   identities in a certificate, XMPP and SIP rules
+//!  peer    what a connection keeps of its peer's certificate
+//! ```
+//!
+//! TLS 1.2 (ECDHE with AEAD, RFC 9325 §4.2) and TLS 1.3 only. Sessions are never resumed: a resumed
+//! handshake does not show a certificate, so its verdict would outlive a change of trust.
+
+pub mod certs;
+pub mod client;
+pub mod judge;
+pub mod names;
+pub mod peer;
+pub mod server;
+mod verify;
+
+#[cfg(test)]
+mod tests;
+
+pub use certs::{CertError, CertSource, CertStore};
+pub use client::{ClientRole, ClientTls};
+pub use judge::{CertFault, Trust, judge};
+pub use names::Leaf;
+pub use peer::PeerCert;
+pub use server::ServerTls;
+
+use rustls::crypto::CryptoProvider;
+use rustls::{SupportedProtocolVersion, version};
+use std::sync::{Arc, LazyLock};
+
+/// The ALPN protocol of a server-to-server stream (XEP-0368 §5).
+pub const ALPN_XMPP_SERVER: &[u8] = b"xmpp-server";
+
+static PROVIDER: LazyLock<Arc<CryptoProvider>> =
+    LazyLock::new(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
+
+/// The one cryptographic provider: aws-lc-rs.
+pub fn provider() -> &'static Arc<CryptoProvider> {
+    &PROVIDER
+}
+
+/// The oldest version that we speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MinVersion {
+    /// TLS 1.2 and 1.3.
+    #[default]
+    Tls12,
+    /// TLS 1.3 only.
+    Tls13,
+}
+
+impl MinVersion {
+    fn versions(self) -> &'static [&'static SupportedProtocolVersion] {
+        static BOTH: [&SupportedProtocolVersion; 2] = [&version::TLS13, &version::TLS12];
+        match self {
+            Self::Tls12 => &BOTH,
+            Self::Tls13 => BOTH.get(..1).unwrap_or_default(),
+        }
+    }
+}

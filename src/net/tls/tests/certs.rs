@@ -1,0 +1,185 @@
+//! Our own certificates: what is refused and why, choice, reload.
+
+use super::*;
+use crate::net::tls::CertError;
+
+fn load_one(source: &CertSource) -> Result<CertStore, CertError> {
+    let settings = CertSettings { sources: vec![source.clone()], assigned: Vec::new() };
+    CertStore::load(settings).map_err(|mut errors| {
+        assert_eq!(errors.len(), 1);
+        errors.remove(0)
+    })
+}
+
+fn shown(client: Arc<ClientConfig>, server: Arc<ServerConfig>) -> Vec<CertificateDer<'static>> {
+    handshake(client, "a.example", server).unwrap().0.peer_certificates().unwrap().to_vec()
+}
+
+#[test]
+fn threat_173_a_reload_gives_new_handshakes_the_new_certificate_and_leaves_live_streams_alone() {
+    use std::io::{Read, Write};
+    let (ca, dir) = (Ca::new("test"), tempfile::tempdir().unwrap());
+    let (old, new) = (ca.issue(&Ask::dns("a.example")), ca.issue(&Ask::dns("a.example")));
+    let source = old.save(dir.path(), "a");
+    let store = Arc::new(load_one(&source).unwrap());
+    let listener = ServerTls::new(Arc::clone(&store), MinVersion::Tls12).unwrap().xmpp(None);
+    let dialler = client_of(Arc::clone(&store));
+    let (mut live, mut live_server) =
+        handshake(Arc::clone(&dialler), "a.example", Arc::clone(&listener)).unwrap();
+    assert_eq!(live.peer_certificates().unwrap(), old.chain);
+
+    new.save(dir.path(), "a");
+    assert_eq!(shown(Arc::clone(&dialler), Arc::clone(&listener)), old.chain, "not before the reload");
+    store.reload().unwrap();
+    let (client, server) = handshake(Arc::clone(&dialler), "a.example", Arc::clone(&listener)).unwrap();
+    assert_eq!(client.peer_certificates().unwrap(), new.chain);
+    assert_eq!(server.peer_certificates().unwrap(), new.chain, "as a client too");
+
+    live.writer().write_all(b"still here").unwrap();
+    let mut wire = Vec::new();
+    live.write_tls(&mut wire).unwrap();
+    feed(&wire, |mut part| live_server.read_tls(&mut part));
+    live_server.process_new_packets().unwrap();
+    let mut text = [0; 10];
+    live_server.reader().read_exact(&mut text).unwrap();
+    assert_eq!(&text, b"still here");
+}
+
+#[test]
+fn threat_173_a_broken_reload_keeps_the_old_certificate() {
+    let (ca, dir) = (Ca::new("test"), tempfile::tempdir().unwrap());
+    let (old, other) = (ca.issue(&Ask::dns("a.example")), ca.issue(&Ask::dns("a.example")));
+    let source = old.save(dir.path(), "a");
+    let store = Arc::new(load_one(&source).unwrap());
+    // Half of a renewal: the new chain with the old key.
+    std::fs::write(&source.chain, pem(&other.chain)).unwrap();
+    let errors = store.reload().unwrap_err();
+    assert!(matches!(errors[..], [CertError::Mismatch { .. }]), "{errors:?}");
+    let listener = ServerTls::new(Arc::clone(&store), MinVersion::Tls12).unwrap().sip();
+    assert_eq!(shown(client_of(no_certificate()), listener), old.chain);
+    std::fs::write(&source.chain, pem(&old.chain)).unwrap();
+    store.reload().unwrap();
+}
+
+#[test]
+fn threat_174_a_key_that_everybody_can_read_is_refused_with_the_command_to_run() {
+    let (ca, dir) = (Ca::new("test"), tempfile::tempdir().unwrap());
+    let source = ca.issue(&Ask::dns("a.example")).save(dir.path(), "a");
+    let mode = |mode| std::fs::set_permissions(&source.key, std::fs::Permissions::from_mode(mode)).unwrap();
+    for open in [0o644, 0o604, 0o606, 0o777, 0o601] {
+        mode(open);
+        let text = load_one(&source).unwrap_err().to_string();
+        assert_eq!(
+            text,
+            format!(
+                "{0}: everybody can read this private key (mode {open:04o}); run: chmod o= {0}",
+                source.key.display()
+            )
+        );
+    }
+    for closed in [0o600, 0o400, 0o640, 0o440] {
+        mode(closed);
+        assert!(load_one(&source).is_ok(), "{closed:o}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_said() {
+    let (ca, dir) = (Ca::new("test"), tempfile::tempdir().unwrap());
+    let middle = ca.intermediate("middle", 2030, None);
+    let issued = middle.issue(&Ask::dns("a.example")).via(&middle);
+    let good = issued.save(dir.path(), "good");
+    let with = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    };
+    let chain = |path| load_one(&CertSource { chain: path, ..good.clone() }).unwrap_err().to_string();
+    let key = |path| load_one(&CertSource { key: path, ..good.clone() }).unwrap_err().to_string();
+    assert!(load_one(&good).is_ok());
+
+    assert!(chain(dir.path().join("gone.pem")).contains("gone.pem: cannot read it: No such file"));
+    assert!(chain(with("empty.pem", "")).contains("empty.pem: no certificate in it"));
+    assert!(chain(with("cut.pem", "-----BEGIN CERTIFICATE-----\nAAAA")).contains("cut.pem: broken PEM"));
+    let junk = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    assert!(chain(with("junk.pem", junk)).contains("certificate 1 is not X.509"));
+    let mut turned = issued.chain.clone();
+    turned.reverse();
+    assert!(
+        chain(with("turned.pem", &pem(&turned))).contains("our own certificate is number 2; put it first")
+    );
+    assert!(chain(with("huge.pem", &" ".repeat(1024 * 1024 + 1))).contains("longer than 1 MiB"));
+
+    assert!(key(with("empty.key", "")).contains("no private key in it"));
+    let locked = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    assert!(key(with("locked.key", locked)).contains("openssl pkey -in"));
+    let odd = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+    assert!(key(with("odd.key", odd)).contains("unusable private key"));
+    let other = KeyPair::generate().unwrap().serialize_pem();
+    assert!(key(with("other.key", &other)).contains("is not that of the certificate in"));
+}
+
+#[test]
+fn all_errors_come_at_once() {
+    let (ca, dir) = (Ca::new("test"), tempfile::tempdir().unwrap());
+    let good = ca.issue(&Ask::dns("a.example")).save(dir.path(), "good");
+    let gone = CertSource { id: "gone".to_owned(), chain: "/nowhere/a".into(), key: "/nowhere/b".into() };
+    let settings = CertSettings {
+        sources: vec![good.clone(), gone, good],
+        assigned: vec![(domain("a.example"), "good".to_owned()), (domain("b.example"), "goood".to_owned())],
+    };
+    let errors = CertStore::load(settings).unwrap_err();
+    assert!(
+        matches!(
+            errors[..],
+            [CertError::Unreadable { .. }, CertError::SameId(_), CertError::UnknownId { .. }]
+        ),
+        "{errors:?}"
+    );
+    assert!(errors[2].to_string().contains("b.example wants certificate \"goood\""));
+}
+
+#[test]
+fn f68_an_assigned_certificate_goes_before_one_that_has_the_name() {
+    let (ca, dir) = (Ca::new("test"), tempfile::tempdir().unwrap());
+    let named =
+        ca.issue(&Ask::san(vec![San::Dns(b"a.example"), San::XmppAddr("b\u{fc}cher.example".as_bytes())]));
+    let multi = ca.issue(&Ask::san(vec![
+        San::Dns(b"*.example"),
+        San::Dns(b"*.multi.example"),
+        San::Dns(b"b.example"),
+    ]));
+    let sources = vec![named.save(dir.path(), "named"), multi.save(dir.path(), "multi")];
+    let assigned = vec![(domain("c.example"), "named".to_owned()), (domain("a.example"), "multi".to_owned())];
+    let store = CertStore::load(CertSettings { sources, assigned }).unwrap();
+    let id = |name: &str| {
+        let found = store.for_name(name)?;
+        Some(if found.cert == named.chain { "named" } else { "multi" })
+    };
+    assert_eq!(id("a.example"), Some("multi"));
+    assert_eq!(id("A.EXAMPLE"), Some("multi"));
+    assert_eq!(id("c.example"), Some("named"));
+    assert_eq!(id("b.example"), Some("multi"));
+    assert_eq!(id("x.multi.example"), Some("multi"));
+    assert_eq!(id("xn--bcher-kva.example"), Some("named"));
+    assert_eq!(id("x.y.multi.example"), None);
+    assert_eq!(id("d.example"), None);
+    assert!(store.by_id("named").is_some() && store.by_id("other").is_none());
+}
+
+#[test]
+fn a_summary_says_what_the_operator_must_know() {
+    let (ca, dir) = (Ca::new("test"), tempfile::tempdir().unwrap());
+    let middle = ca.intermediate("middle", 2027, None);
+    let ask = Ask::san(vec![San::Dns(b"A.example"), San::Uri(b"sip:s.example")]).eku(&[Eku::ServerAuth]);
+    let source = middle.issue(&ask).via(&middle).save(dir.path(), "a");
+    let store = load_one(&source).unwrap();
+    let summary = &store.summaries()[0];
+    assert_eq!(
+        (summary.id.as_str(), &summary.names[..]),
+        ("a", &["a.example".to_owned(), "s.example".to_owned()][..])
+    );
+    assert!(summary.server_auth && !summary.client_auth);
+    assert_eq!(summary.not_after, Wall::from_millis(1_798_761_600_000), "that of the intermediate");
+}

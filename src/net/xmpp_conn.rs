@@ -1,0 +1,490 @@
+//! The driver of one XMPP stream: octets in, machine, octets out; nothing clever.
+//!
+//! One task for each connection, inbound or dialled. It reads, lets the machine say what happened,
+//! hands stanzas to the gateway, and does the TLS handshake when the machine asks for it. Everything
+//! that is decided is decided in `xmpp::Stream` and the gateway.
+
+use super::edge::{ConnectError, Secured};
+use super::shard::Shard;
+use super::tls::PeerCert;
+use super::wire::Wire;
+use super::srv::Mode;
+use crate::gateway::Input;
+use crate::now::Now;
+use crate::addr::Domain;
+use crate::xmpp::{
+    Auth, Condition, DownReason, Outcome, Pair, Purpose, Stream, StreamCondition, StreamEvent, StreamId, Terms, TlsMode,
+    Verify, VerifyAnswer,
+};
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::ready;
+use std::time::Duration;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::sync::Notify;
+
+/// How long one TLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long one TCP connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long we read on after the end, so that the peer can read why.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// One stream's connection.
+pub struct StreamConn {
+    /// The stream's name.
+    pub id: StreamId,
+    /// The far end.
+    pub address: SocketAddr,
+    /// Did we open it?
+    pub initiating: bool,
+    /// The pairs that are up, and how: for `stoxd status`.
+    pub pairs: RefCell<Vec<(Pair, &'static str)>>,
+    /// The TLS version, once there is one.
+    pub tls: Cell<Option<&'static str>>,
+    pub(super) wire: Wire,
+    pub(super) dirty: Cell<bool>,
+    pub(super) blocked: Cell<bool>,
+    pub(super) reported: Cell<u64>,
+    machine: RefCell<Stream>,
+    /// The only pair of an initiating stream.
+    pair: Option<Pair>,
+    mark: Cell<u64>,
+    wake: Notify,
+    dead: RefCell<Option<String>>,
+}
+
+impl StreamConn {
+    fn new(id: StreamId, address: SocketAddr, machine: Stream, pair: Option<Pair>, wire: Wire) -> Rc<Self> {
+        Rc::new(Self {
+            id,
+            address,
+            initiating: pair.is_some(),
+            pairs: RefCell::default(),
+            tls: Cell::new(None),
+            wire,
+            dirty: Cell::new(false),
+            blocked: Cell::new(false),
+            reported: Cell::new(0),
+            machine: RefCell::new(machine),
+            pair,
+            mark: Cell::new(0),
+            wake: Notify::new(),
+            dead: RefCell::new(None),
+        })
+    }
+
+    /// Appends stanzas of the pair that this stream was opened for.
+    pub(super) fn send(&self, now: Now, stanzas: &[u8], mark: u64) {
+        let sent = match &self.pair {
+            Some(Pair { local, remote }) => {
+                self.machine.borrow_mut().write_stanza(now, local.as_str(), remote.as_str(), stanzas).is_ok()
+            }
+            None => false,
+        };
+        if sent {
+            self.mark.set(mark);
+            self.collect();
+        } else {
+            // The stream is ending; the gateway hears it and bounces what was not written.
+            self.wake.notify_one();
+        }
+    }
+
+    /// Puts a question about a dialback key; None if it will be answered, else the answer.
+    pub(super) fn verify(&self, now: Now, verify: Verify) -> Option<VerifyAnswer> {
+        let refused = self.machine.borrow_mut().verify(now, verify).err();
+        self.wake.notify_one();
+        refused.map(|(_, verify)| verify.answer(Outcome::Error(Condition::RemoteServerTimeout)))
+    }
+
+    pub(super) fn verified(&self, now: Now, answer: VerifyAnswer) {
+        self.machine.borrow_mut().handle_verified(now, &answer);
+        self.wake.notify_one();
+    }
+
+    pub(super) fn close(&self, now: Now, condition: Option<StreamCondition>) {
+        self.machine.borrow_mut().close(now, condition.map(Into::into));
+        self.wake.notify_one();
+    }
+
+    /// The tables were loaded anew: a pair that lost its right ends the stream.
+    pub(super) fn reload(&self, realm: &crate::gateway::Realm) {
+        self.machine.borrow_mut().handle_reload(realm);
+        self.wake.notify_one();
+    }
+
+    /// The connection is of no use any more.
+    pub(super) fn kill(&self, why: &str) {
+        self.dead.borrow_mut().get_or_insert_with(|| why.to_owned());
+        self.wake.notify_one();
+    }
+
+    pub(super) fn block(&self) {
+        self.blocked.set(true);
+        self.wake.notify_one();
+    }
+
+    /// Moves what the machine has written to the wire.
+    fn collect(&self) {
+        let mut machine = self.machine.borrow_mut();
+        let output = machine.output();
+        if !output.is_empty() {
+            if !self.wire.queue(output, self.mark.get()) {
+                self.dead.borrow_mut().get_or_insert_with(|| "the peer does not read".to_owned());
+                self.wake.notify_one();
+            }
+            output.clear();
+        }
+    }
+}
+
+/// Takes a connection that somebody opened to our XMPP port.
+pub async fn accept(shard: Rc<Shard>, socket: TcpStream, address: SocketAddr) {
+    let limit = shard.realm().xmpp().inbound_establishment();
+    let mut first = [0];
+    let direct = match tokio::time::timeout(limit, socket.peek(&mut first)).await {
+        Ok(Ok(1)) => first == [TLS_HANDSHAKE],
+        Ok(Ok(_) | Err(_)) | Err(_) => return,
+    };
+    let id = shard.mint_stream();
+    if direct {
+        // XEP-0368: TLS from the first octet, then a stream without STARTTLS.
+        let config = shard.dialer.xmpp_server(None);
+        let Ok(socket) = socket.into_std() else { return };
+        match shard.dialer.edge.accept_tls(socket, config, HANDSHAKE_TIMEOUT).await {
+            Ok(secured) => {
+                let machine = receiving(&shard, id);
+                run_secured(shard, id, address, machine, None, secured).await;
+            }
+            Err(error) => tracing::debug!(stoxd_event = "stream.down", %address, "direct TLS: {error}"),
+        }
+    } else {
+        let machine = receiving(&shard, id);
+        let (read, write) = socket.into_split();
+        let conn = StreamConn::new(id, address, machine, None, Wire::new(write, None));
+        drive(shard, conn, read).await;
+    }
+}
+
+/// The first octet of a TLS record that carries a handshake.
+const TLS_HANDSHAKE: u8 = 0x16;
+
+fn receiving(shard: &Shard, id: StreamId) -> Stream {
+    Stream::receiving(id, shard.realm().xmpp(), shard.clock.now(), &mut shard.ids.borrow_mut())
+}
+
+/// Opens a stream for `pair`: finds the partner's server, connects, and runs it to its end.
+pub async fn dial(
+    shard: Rc<Shard>,
+    id: StreamId,
+    pair: Pair,
+    purpose: Purpose,
+    ask: Option<Verify>,
+    terms: Terms,
+    proxy: Option<(Domain, u16)>,
+) {
+    let failed = |condition: Condition, why: &str| {
+        let now = shard.clock.now();
+        if let Some(verify) = ask.clone() {
+            shard.handle(now, Input::Verified(verify.answer(Outcome::Error(Condition::RemoteServerTimeout))));
+        }
+        shard.handle(now, Input::StreamDown { stream: id, condition, why });
+    };
+    let targets = match shard.dialer.locate_xmpp(&pair.remote, proxy, shard.seed_ids()).await {
+        Ok(targets) => targets,
+        Err(error) => {
+            let condition = error.condition();
+            return failed(condition, &error.to_string());
+        }
+    };
+    let mut last = None;
+    for target in targets {
+        let outcome = match target.mode {
+            Mode::StartTls => match shard.dialer.edge.dial(target.addr, CONNECT_TIMEOUT).await {
+                Ok(socket) => Ok(Ok(socket)),
+                Err(error) => Err(error),
+            },
+            Mode::DirectTls => match shard.dialer.xmpp_client(&pair, true) {
+                Ok((config, name)) => {
+                    shard.dialer.edge.dial_tls(target.addr, config, name, CONNECT_TIMEOUT).await.map(Err)
+                }
+                Err(error) => return failed(Condition::RemoteServerTimeout, &error),
+            },
+        };
+        let open = |mode| {
+            let realm = shard.realm();
+            Stream::initiating(id, realm.xmpp(), pair.clone(), purpose, mode, &terms, shard.clock.now())
+        };
+        let asking = |mut machine: Stream| {
+            if let Some(verify) = ask.clone()
+                && let Err((_, verify)) = machine.verify(shard.clock.now(), verify)
+            {
+                let answer = verify.answer(Outcome::Error(Condition::RemoteServerTimeout));
+                shard.handle(shard.clock.now(), Input::Verified(answer));
+            }
+            machine
+        };
+        match outcome {
+            Ok(Ok(socket)) => {
+                let Ok(socket) = TcpStream::from_std(socket) else { continue };
+                let (read, write) = socket.into_split();
+                let machine = asking(open(TlsMode::StartTls));
+                let conn = StreamConn::new(id, target.addr, machine, Some(pair), Wire::new(write, None));
+                return drive(shard, conn, read).await;
+            }
+            Ok(Err(secured)) => {
+                let machine = asking(open(TlsMode::Direct));
+                return run_secured(shard, id, target.addr, machine, Some(pair), secured).await;
+            }
+            Err(error) => last = Some(format!("{}: {error}", target.host)),
+        }
+    }
+    let why = last.unwrap_or_else(|| "no server to connect to".to_owned());
+    failed(Condition::RemoteServerTimeout, &why);
+}
+
+async fn run_secured(
+    shard: Rc<Shard>,
+    id: StreamId,
+    address: SocketAddr,
+    machine: Stream,
+    pair: Option<Pair>,
+    secured: Secured,
+) {
+    let Ok((read, write)) = halves(secured.socket) else {
+        let why = "the socket is gone";
+        shard.handle(shard.clock.now(), Input::StreamDown { stream: id, condition: Condition::RemoteServerTimeout, why });
+        return;
+    };
+    let conn = StreamConn::new(id, address, machine, pair, Wire::new(write, Some(secured.tls)));
+    let wall = shard.clock.now().wall;
+    let identity = shard.dialer.identity(secured.chain, secured.version, wall).await;
+    begin_tls(&conn, identity, secured.version);
+    drive(shard, conn, read).await;
+}
+
+fn begin_tls(conn: &StreamConn, identity: PeerCert, version: &'static str) {
+    conn.tls.set(Some(version));
+    conn.machine.borrow_mut().handle_tls(Box::new(identity));
+    // The peer's first octets may have come with its last handshake message.
+    let _ = conn.wire.decrypt(&[], &mut |octets| conn.machine.borrow_mut().push(octets));
+}
+
+fn halves(socket: std::net::TcpStream) -> io::Result<(OwnedReadHalf, tokio::net::tcp::OwnedWriteHalf)> {
+    Ok(TcpStream::from_std(socket)?.into_split())
+}
+
+/// What a turn came to.
+enum Next {
+    Wait,
+    StartTls,
+    Down(DownReason),
+}
+
+async fn drive(shard: Rc<Shard>, conn: Rc<StreamConn>, mut read: OwnedReadHalf) {
+    shard.add_stream(&conn);
+    let (condition, why) = loop {
+        match turn(&shard, &conn) {
+            Next::Wait => {}
+            Next::StartTls => match start_tls(&shard, &conn, read).await {
+                Ok(half) => {
+                    read = half;
+                    continue;
+                }
+                Err(error) => break (Condition::RemoteServerTimeout, error.to_string()),
+            },
+            Next::Down(reason) => {
+                conn.wire.close_when_written();
+                shard.flush_stream(shard.clock.now(), &conn);
+                let _ = tokio::time::timeout(LINGER, discard(&shard, &mut read, &conn)).await;
+                break (reason.bounce(), reason.to_string());
+            }
+        }
+        if let Some(why) = conn.dead.borrow_mut().take() {
+            break (Condition::RemoteServerTimeout, why);
+        }
+        if let Err(error) = wait(&shard, &conn, &mut read).await {
+            conn.kill(&error);
+        }
+    };
+    shard.remove_stream(conn.id);
+    if !conn.initiating {
+        tracing::info!(
+            stoxd_event = "stream.down",
+            address = %conn.address,
+            stoxd_partner = conn.pairs.borrow().first().map(|(pair, _)| pair.remote.to_string()).unwrap_or_default(),
+            "inbound stream ended: {why}"
+        );
+    }
+    shard.handle(shard.clock.now(), Input::StreamDown { stream: conn.id, condition, why: &why });
+}
+
+/// Lets the machine say all that there is to say.
+fn turn(shard: &Rc<Shard>, conn: &Rc<StreamConn>) -> Next {
+    let now = shard.clock.now();
+    let realm = shard.realm();
+    let next = loop {
+        let mut machine = conn.machine.borrow_mut();
+        let event = machine.next_event(now, &*realm, &mut shard.ids.borrow_mut());
+        let handled = match event {
+            None => break Next::Wait,
+            Some(StreamEvent::StartTls) => break Next::StartTls,
+            Some(StreamEvent::Down(reason)) => break Next::Down(reason),
+            Some(StreamEvent::Stanza(stanza)) => shard.input(now, Input::Stanza { stream: conn.id, stanza }),
+            Some(StreamEvent::Iq(iq)) => shard.input(now, Input::Iq { stream: conn.id, iq }),
+            Some(StreamEvent::Up { pair, auth }) => {
+                conn.pairs.borrow_mut().push((pair.clone(), auth_name(auth)));
+                if conn.initiating {
+                    shard.input(now, Input::StreamUp { stream: conn.id, auth: auth_name(auth) })
+                } else {
+                    tracing::info!(
+                        stoxd_event = "stream.up",
+                        stoxd_partner = pair.remote.as_str(),
+                        address = %conn.address,
+                        "inbound stream from {} for {}, {}",
+                        pair.remote,
+                        pair.local,
+                        auth_name(auth)
+                    );
+                    true
+                }
+            }
+            Some(StreamEvent::VerifyWanted(verify)) => {
+                shard.input(now, Input::VerifyWanted(verify))
+            }
+            Some(StreamEvent::Verified(answer)) => shard.input(now, Input::Verified(answer)),
+            Some(StreamEvent::PairRefused { .. }) => true,
+        };
+        drop(machine);
+        shard.perform(now);
+        if !handled {
+            conn.kill("an item could not be handled");
+            break Next::Wait;
+        }
+    };
+    conn.collect();
+    shard.touch_stream(conn);
+    next
+}
+
+fn auth_name(auth: Auth) -> &'static str {
+    match auth {
+        Auth::External => "SASL EXTERNAL",
+        Auth::Certificate => "dialback with a valid certificate",
+        Auth::TlsDialback => "dialback over TLS",
+        Auth::TcpDialback => "dialback without TLS",
+    }
+}
+
+/// Writes what is left in the clear, and makes TLS.
+async fn start_tls(
+    shard: &Rc<Shard>,
+    conn: &Rc<StreamConn>,
+    read: OwnedReadHalf,
+) -> Result<OwnedReadHalf, ConnectError> {
+    let lost = || ConnectError::Tls(io::ErrorKind::ConnectionAborted.into());
+    loop {
+        match conn.wire.flush().map_err(ConnectError::Tls)? {
+            super::wire::Flushed::All(_) => break,
+            super::wire::Flushed::Blocked(_) => conn.wire.writable().await.map_err(ConnectError::Tls)?,
+        }
+    }
+    let write = conn.wire.take_half().ok_or_else(lost)?;
+    let socket = read.reunite(write).map_err(|_| lost())?.into_std().map_err(ConnectError::Tls)?;
+    let secured = match &conn.pair {
+        None => {
+            let domain = conn.machine.borrow().local().cloned();
+            let config = shard.dialer.xmpp_server(domain.as_ref());
+            shard.dialer.edge.accept_tls(socket, config, HANDSHAKE_TIMEOUT).await?
+        }
+        Some(pair) => {
+            let (config, name) = shard.dialer.xmpp_client(pair, false).map_err(|error| {
+                ConnectError::Tls(io::Error::new(io::ErrorKind::InvalidInput, error))
+            })?;
+            shard.dialer.edge.connect_tls(socket, config, name, HANDSHAKE_TIMEOUT).await?
+        }
+    };
+    let (read, write) = halves(secured.socket).map_err(ConnectError::Tls)?;
+    conn.wire.replace(write, Some(secured.tls));
+    let identity = shard.dialer.identity(secured.chain, secured.version, shard.clock.now().wall).await;
+    begin_tls(conn, identity, secured.version);
+    Ok(read)
+}
+
+/// Waits for octets, a deadline, or somebody who touched the machine.
+async fn wait(shard: &Rc<Shard>, conn: &Rc<StreamConn>, read: &mut OwnedReadHalf) -> Result<(), String> {
+    let deadline = conn.machine.borrow().deadline().map(|at| shard.clock.instant(at));
+    tokio::select! {
+        biased;
+        () = conn.wake.notified() => {}
+        outcome = fill(shard, read, conn) => match outcome {
+            Ok(0) => conn.machine.borrow_mut().handle_eof(),
+            Ok(n) => {
+                if n == super::shard::READ_SIZE {
+                    // More waits: let the others run first.
+                    tokio::task::yield_now().await;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(error.to_string()),
+            Err(_) => conn.machine.borrow_mut().handle_eof(),
+        },
+        outcome = conn.wire.writable(), if conn.blocked.get() => {
+            outcome.map_err(|error| error.to_string())?;
+            shard.flush_stream(shard.clock.now(), conn);
+        }
+        () = sleep_until(deadline) => conn.machine.borrow_mut().handle_timeout(shard.clock.now()),
+    }
+    Ok(())
+}
+
+/// Sleeps until `deadline`, or for ever.
+pub(super) async fn sleep_until(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Reads once, as much as there is, into the machine. The number of octets; 0 at the end.
+async fn fill(shard: &Rc<Shard>, read: &mut OwnedReadHalf, conn: &StreamConn) -> io::Result<usize> {
+    std::future::poll_fn(|context| {
+        let mut scratch = shard.scratch.borrow_mut();
+        let mut buffer = ReadBuf::new(&mut scratch);
+        ready!(Pin::new(&mut *read).poll_read(context, &mut buffer))?;
+        let octets = buffer.filled();
+        let mut machine = conn.machine.borrow_mut();
+        let taken = conn.wire.decrypt(octets, &mut |plain| machine.push(plain));
+        let count = octets.len();
+        drop(machine);
+        std::task::Poll::Ready(match taken {
+            Ok(()) => Ok(count),
+            Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+        })
+    })
+    .await
+}
+
+/// Reads on and throws away, until the peer closes too.
+async fn discard(shard: &Rc<Shard>, read: &mut OwnedReadHalf, conn: &Rc<StreamConn>) {
+    loop {
+        let outcome = std::future::poll_fn(|context| {
+            let mut scratch = shard.scratch.borrow_mut();
+            let mut buffer = ReadBuf::new(&mut scratch);
+            ready!(Pin::new(&mut *read).poll_read(context, &mut buffer))?;
+            std::task::Poll::Ready(io::Result::Ok(buffer.filled().len()))
+        });
+        tokio::select! {
+            outcome = outcome => if !matches!(outcome, Ok(1..)) { return },
+            outcome = conn.wire.writable(), if conn.blocked.get() => {
+                if outcome.is_err() { return }
+                shard.flush_stream(shard.clock.now(), conn);
+            }
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Who may talk to whom: the external access policy table and the gate that every item passes.
+//!
+//! | file | owns |
+//! |---|---|
+//! | [`rules`] | policies, scopes, user patterns, where a row stands |
+//! | [`partner`] | XMPP federated partners and the negotiation matrix |
+//! | [`table`] | [`Table`]: the rows as look-ups, the verdict |
+//! | [`gate`] | [`Admitted`], [`Refusal`], [`Grant`]: the verdict as a value, minted here alone |
+//! | [`explain`] | the same verdict in steps, for people |
+//! | [`written`] | addresses as people write them |
+//! | [`budget`] | how fast a partner and a sender may go |
+//!
+//! The table judges canonical addresses only, so no spelling of one gets another verdict. It never
+//! answers anybody: what a refused sender is told is one answer for all reasons, given elsewhere.
+
+pub mod budget;
+pub mod explain;
+pub mod gate;
+pub mod partner;
+pub mod rules;
+pub mod table;
+#[cfg(test)]
+mod tests;
+pub mod written;
+
+pub use budget::{Budget, Budgets, OverBudget};
+pub use explain::Explanation;
+pub use gate::{Admitted, Contacts, Denial, Grant, NoContacts, Reason, Refusal};
+pub use partner::{Need, Partner, PartnerKind, Proxy, Strength, Terms};
+pub use rules::{At, Policy, Scope, UserPattern};
+pub use table::{Block, Table, TableBuilder};

@@ -1,0 +1,536 @@
+//! The server transactions of a shard: each request is delivered once, each retransmission gets
+//! the same answer.
+//!
+//! On UDP the final response is kept for 32 s (Timers H, J); on TCP and TLS nothing but a hash of
+//! the request and the status (`replay`). What has no room has a defined answer:
+//!
+//! | full | what happens |
+//! |---|---|
+//! | transactions, in all or of one peer | [`Received::Full`]: answer 503 with Retry-After, keep nothing |
+//! | octets of kept responses | the response is sent but not kept; a retransmission gives [`Answer::Status`], and its user builds the response again |
+//! | remembered answers of one peer | the oldest of that peer is forgotten |
+
+use super::super::merged::MergeIndex;
+use super::cancel::{CancelAnswer, Found};
+use super::deadlines::{Deadlines, Timed};
+use super::print::{Mix, PeerKey, Print, Prints, RequestKey};
+use super::replay::Peers;
+use super::server::{ServerAction, ServerInvite, ServerNonInvite};
+use super::{Kind, Reliability, Step};
+use crate::ids::Owner;
+use crate::now::Mono;
+use slab::Slab;
+use std::collections::HashMap;
+use std::fmt;
+
+/// The methods that a CANCEL is matched against, most likely first.
+const CANCELLABLE: [&str; 12] = [
+    "INVITE",
+    "MESSAGE",
+    "SUBSCRIBE",
+    "NOTIFY",
+    "OPTIONS",
+    "BYE",
+    "INFO",
+    "UPDATE",
+    "PRACK",
+    "REFER",
+    "REGISTER",
+    "PUBLISH",
+];
+
+/// How much a [`ServerTable`] may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerLimits {
+    /// Transactions in all.
+    pub transactions: usize,
+    /// Transactions of one peer.
+    pub transactions_per_peer: usize,
+    /// Octets of kept responses in all.
+    pub octets: usize,
+    /// Remembered answers in all.
+    pub answers: usize,
+    /// Remembered answers of one peer.
+    pub answers_per_peer: usize,
+}
+
+/// Names a server transaction, also after it ended: a stale key matches nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerKey {
+    index: u32,
+    serial: u64,
+}
+
+/// A To tag that follows from the request: equal for each retransmission, even when nothing but
+/// its hash is remembered. 18 characters with the owner in front, as an id has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Tag([u8; 18]);
+
+impl Tag {
+    /// The tag as text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    fn new(owner: Owner, mut bits: u128) -> Self {
+        const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+        let mut tag = [0; 18];
+        let numbers = [usize::from(owner.node % 32), usize::from(owner.shard % 32)];
+        for (place, octet) in tag.iter_mut().enumerate() {
+            let digit = numbers.get(place).copied().unwrap_or((bits & 31) as usize);
+            *octet = ALPHABET[digit];
+            if place >= numbers.len() {
+                bits >>= 5;
+            }
+        }
+        Self(tag)
+    }
+}
+
+impl fmt::Debug for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The answer that a transaction gave already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer<'t> {
+    /// The response as it was sent.
+    Octets(&'t [u8]),
+    /// Its status; build the response again, with the same [`Tag`].
+    Status(u16),
+}
+
+/// What a request is.
+#[derive(Debug)]
+pub enum Received<'t, T> {
+    /// A new request: its transaction is open, its user answers it.
+    New(ServerKey),
+    /// A retransmission that is not answered: the user is still at work, or RFC 6026 absorbs it.
+    Absorbed,
+    /// A retransmission: send this again.
+    Again(Answer<'t>, &'t mut T),
+    /// A retransmission of what was answered on a reliable transport in the last 32 s.
+    Replayed {
+        /// The status it was answered with.
+        status: u16,
+        /// The tag it was answered with.
+        tag: Tag,
+    },
+    /// The same request came by another way (RFC 3261 §8.2.2.2): answer 482, keep nothing.
+    Merged(Tag),
+    /// No room: answer 503 with Retry-After, keep nothing.
+    Full,
+}
+
+/// Whose an ACK is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AckFor {
+    /// It ended the wait of a transaction that answered 300-699, or repeats such an ACK.
+    Transaction,
+    /// It carries the branch of an INVITE that was answered 2xx: its user's (RFC 6026 §7.1).
+    User(ServerKey),
+    /// It matches no transaction: the ACK of a 2xx, which has a branch of its own, or a stray one.
+    /// It goes to the dialog; without one it is dropped, an ACK is never answered.
+    Dialog,
+}
+
+/// Why a response was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The transaction is over.
+    #[error("the server transaction is over")]
+    Gone,
+    /// A second final response, a provisional one after it, or what RFC 4320 forbids.
+    #[error("the server transaction can't send status {0} now")]
+    Status(u16),
+}
+
+#[derive(Debug)]
+enum Machine {
+    Invite(ServerInvite),
+    NonInvite(ServerNonInvite),
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    serial: u64,
+    print: Print,
+    /// The triple, while it is held.
+    triple: Option<u64>,
+    peer: PeerKey,
+    reliability: Reliability,
+    machine: Machine,
+    /// The status of the last response; 0 before the first.
+    status: u16,
+    octets: Option<Box<[u8]>>,
+    armed: Option<Mono>,
+    value: T,
+}
+
+impl<T> Slot<T> {
+    fn is_terminated(&self) -> bool {
+        match &self.machine {
+            Machine::Invite(machine) => machine.is_terminated(),
+            Machine::NonInvite(machine) => machine.is_terminated(),
+        }
+    }
+
+    fn found(&self) -> Found {
+        match &self.machine {
+            Machine::Invite(machine) => Found { kind: Kind::Invite, answered: machine.is_answered() },
+            Machine::NonInvite(machine) => Found { kind: Kind::NonInvite, answered: machine.is_answered() },
+        }
+    }
+
+    /// Whether the octets of a response with `status` would ever be sent again by us: not on a
+    /// reliable transport, and a 2xx to INVITE is repeated by its user.
+    fn repeats(&self, status: u16) -> bool {
+        match (self.reliability, &self.machine) {
+            (Reliability::Reliable, Machine::Invite(_) | Machine::NonInvite(_)) => false,
+            (Reliability::Unreliable, Machine::Invite(_)) => !(200..300).contains(&status),
+            (Reliability::Unreliable, Machine::NonInvite(_)) => true,
+        }
+    }
+}
+
+fn answer_of(status: u16, octets: &Option<Box<[u8]>>) -> Option<Answer<'_>> {
+    match octets {
+        Some(octets) => Some(Answer::Octets(octets)),
+        None => (status != 0).then_some(Answer::Status(status)),
+    }
+}
+
+impl<T> Timed for Slot<T> {
+    fn armed(&mut self) -> &mut Option<Mono> {
+        &mut self.armed
+    }
+
+    fn due(&self) -> Option<Mono> {
+        match &self.machine {
+            Machine::Invite(machine) => machine.deadline(),
+            Machine::NonInvite(machine) => machine.deadline(),
+        }
+    }
+}
+
+/// The server transactions, each with a `T` of its user: what is needed to send a response to it.
+#[derive(Debug)]
+pub struct ServerTable<T> {
+    limits: ServerLimits,
+    owner: Owner,
+    prints: Prints,
+    slots: Slab<Slot<T>>,
+    by_print: HashMap<Print, u32, Mix>,
+    merges: MergeIndex,
+    peers: Peers,
+    deadlines: Deadlines,
+    octets: usize,
+    serial: u64,
+}
+
+impl<T> ServerTable<T> {
+    /// An empty table within `limits`, hashing under `seed`, whose tags name `owner`.
+    pub fn new(limits: ServerLimits, seed: [u8; 32], owner: Owner) -> Self {
+        let limits = ServerLimits { transactions: limits.transactions.min(u32::MAX as usize), ..limits };
+        Self {
+            limits,
+            owner,
+            prints: Prints::new(seed),
+            slots: Slab::new(),
+            by_print: HashMap::default(),
+            merges: MergeIndex::default(),
+            peers: Peers::new(limits.transactions_per_peer, limits.answers_per_peer, limits.answers),
+            deadlines: Deadlines::default(),
+            octets: 0,
+            serial: 0,
+        }
+    }
+
+    /// How many transactions there are.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Octets of responses that are kept.
+    pub fn octets(&self) -> usize {
+        self.octets
+    }
+
+    /// A request came (RFC 3261 §17.2.3, §8.2.2.2). `value` is made for a new one alone. An ACK
+    /// goes to [`Self::on_ack`]; here it is absorbed.
+    pub fn receive(
+        &mut self,
+        now: Mono,
+        key: &RequestKey<'_>,
+        reliability: Reliability,
+        value: impl FnOnce() -> T,
+    ) -> Received<'_, T> {
+        let stem = self.prints.stem(key);
+        let print = stem.print(key.method);
+        if key.method == "ACK" {
+            return Received::Absorbed;
+        }
+        if let Some(&index) = self.by_print.get(&print) {
+            return self.again(index);
+        }
+        if let Some(status) = self.peers.answer(now, print) {
+            return Received::Replayed { status, tag: self.tag_of(print) };
+        }
+        // Merging is about requests outside a dialog, and needs a From tag to tell calls apart.
+        let triple = match (key.to_tag, key.from_tag) {
+            (None, Some(_)) => Some(stem.triple(key.method)),
+            (Some(_), _) | (None, None) => None,
+        };
+        if let Some(triple) = triple
+            && self.merges.is_merged(triple, print)
+        {
+            return Received::Merged(self.tag_of(print));
+        }
+        if self.slots.len() >= self.limits.transactions || !self.peers.open(key.peer) {
+            return Received::Full;
+        }
+        if let Some(triple) = triple {
+            self.merges.hold(triple, print);
+        }
+        let machine = match Kind::of(key.method) {
+            Kind::Invite => Machine::Invite(ServerInvite::new(now, reliability)),
+            Kind::NonInvite => Machine::NonInvite(ServerNonInvite::new(now, reliability)),
+        };
+        self.serial = self.serial.wrapping_add(1);
+        let (serial, peer) = (self.serial, key.peer);
+        let entry = self.slots.vacant_entry();
+        let index = entry.key() as u32;
+        let slot = entry.insert(Slot {
+            serial,
+            print,
+            triple,
+            peer,
+            reliability,
+            machine,
+            status: 0,
+            octets: None,
+            armed: None,
+            value: value(),
+        });
+        self.deadlines.arm(index, slot);
+        self.by_print.insert(print, index);
+        Received::New(ServerKey { index, serial })
+    }
+
+    /// An ACK came.
+    pub fn on_ack(&mut self, now: Mono, key: &RequestKey<'_>) -> AckFor {
+        let print = self.prints.stem(key).print("INVITE");
+        let Some(&index) = self.by_print.get(&print) else {
+            return match self.peers.answer(now, print) {
+                Some(_) => AckFor::Transaction,
+                None => AckFor::Dialog,
+            };
+        };
+        let Some(slot) = self.slots.get_mut(index as usize) else { return AckFor::Dialog };
+        let action = match &mut slot.machine {
+            Machine::Invite(machine) => machine.on_ack(now),
+            Machine::NonInvite(_) => ServerAction::Nothing,
+        };
+        let key = ServerKey { index, serial: slot.serial };
+        match self.settle(now, key, action).map(|step| step.action()) {
+            Some(ServerAction::DeliverAck) => AckFor::User(key),
+            _ => AckFor::Transaction,
+        }
+    }
+
+    /// What a CANCEL does (RFC 3261 §9.2), and to which transaction. The CANCEL has a transaction
+    /// of its own from [`Self::receive`], which is answered with [`CancelAnswer::status`].
+    pub fn cancel(&self, now: Mono, key: &RequestKey<'_>) -> (CancelAnswer, Option<ServerKey>) {
+        let stem = self.prints.stem(key);
+        for method in CANCELLABLE {
+            let print = stem.print(method);
+            if let Some(&index) = self.by_print.get(&print)
+                && let Some(slot) = self.slots.get(index as usize)
+            {
+                let found = ServerKey { index, serial: slot.serial };
+                return (CancelAnswer::to(Some(slot.found())), Some(found));
+            }
+            if self.peers.answer(now, print).is_some() {
+                let found = Found { kind: Kind::of(method), answered: true };
+                return (CancelAnswer::to(Some(found)), None);
+            }
+        }
+        (CancelAnswer::to(None), None)
+    }
+
+    /// The To tag for the responses of `key`.
+    pub fn tag(&self, key: ServerKey) -> Option<Tag> {
+        let slot = self.slots.get(key.index as usize).filter(|slot| slot.serial == key.serial)?;
+        Some(self.tag_of(slot.print))
+    }
+
+    /// What is kept for `key`.
+    pub fn value(&mut self, key: ServerKey) -> Option<&mut T> {
+        let slot = self.slots.get_mut(key.index as usize)?;
+        (slot.serial == key.serial).then_some(&mut slot.value)
+    }
+
+    /// The user answers `key` with a response of `octets`: if it is allowed, send it. On a reliable
+    /// transport a final response ends the transaction, and what was kept comes back.
+    ///
+    /// # Errors
+    /// [`Refused`]: the response must not be sent.
+    pub fn respond(
+        &mut self,
+        now: Mono,
+        key: ServerKey,
+        status: u16,
+        octets: &[u8],
+    ) -> Result<Step<'_, ServerAction, T>, Refused> {
+        let slot = self
+            .slots
+            .get_mut(key.index as usize)
+            .filter(|slot| slot.serial == key.serial)
+            .ok_or(Refused::Gone)?;
+        let action = match &mut slot.machine {
+            Machine::Invite(machine) => machine.on_respond(now, status),
+            Machine::NonInvite(machine) => machine.on_respond(now, status),
+        };
+        if action == ServerAction::Refused {
+            return Err(Refused::Status(status));
+        }
+        slot.status = status;
+        self.octets = self.octets.saturating_sub(slot.octets.take().map_or(0, |kept| kept.len()));
+        if slot.repeats(status) && self.octets.saturating_add(octets.len()) <= self.limits.octets {
+            slot.octets = Some(octets.into());
+            self.octets += octets.len();
+        }
+        if status >= 300
+            && let Some(triple) = slot.triple.take()
+        {
+            self.merges.release(triple, slot.print);
+        }
+        self.settle(now, key, action).ok_or(Refused::Gone)
+    }
+
+    /// The transport could not send the response of `key`: it stays, so that a retransmission is
+    /// not taken for a new request (RFC 6026 §8.8).
+    pub fn on_transport_error(&mut self, key: ServerKey) -> ServerAction {
+        let slot = self.slots.get_mut(key.index as usize).filter(|slot| slot.serial == key.serial);
+        match slot.map(|slot| &mut slot.machine) {
+            Some(Machine::Invite(machine)) => machine.on_transport_error(),
+            Some(Machine::NonInvite(machine)) => machine.on_transport_error(),
+            None => ServerAction::Nothing,
+        }
+    }
+
+    /// When [`Self::on_timer`] is due.
+    pub fn deadline(&mut self) -> Option<Mono> {
+        let due = self.deadlines.next(&mut self.slots).map(|(at, _)| at);
+        super::client::earlier(due, self.peers.deadline())
+    }
+
+    /// Handles what is due at `now`: `act` gets each action that is more than nothing, with what
+    /// to send again for [`ServerAction::Retransmit`].
+    pub fn on_timer(
+        &mut self,
+        now: Mono,
+        act: &mut impl FnMut(ServerKey, Step<'_, ServerAction, T>, Option<Answer<'_>>),
+    ) {
+        self.peers.sweep(now, &mut self.merges);
+        while let Some(index) = self.deadlines.take_due(now, &mut self.slots) {
+            let Some(slot) = self.slots.get_mut(index as usize) else { continue };
+            let key = ServerKey { index, serial: slot.serial };
+            let action = match &mut slot.machine {
+                Machine::Invite(machine) => machine.on_timer(now),
+                Machine::NonInvite(machine) => machine.on_timer(now),
+            };
+            match action {
+                ServerAction::Retransmit => {
+                    self.deadlines.arm(index, slot);
+                    let answer = answer_of(slot.status, &slot.octets);
+                    act(key, Step::Kept(action, &mut slot.value), answer);
+                }
+                ServerAction::SendTrying => {
+                    slot.status = 100;
+                    self.deadlines.arm(index, slot);
+                    act(key, Step::Kept(action, &mut slot.value), None);
+                }
+                ServerAction::Nothing => {
+                    self.settle(now, key, action);
+                }
+                ServerAction::Send
+                | ServerAction::DeliverAck
+                | ServerAction::Refused
+                | ServerAction::Timeout
+                | ServerAction::Expired
+                | ServerAction::TransportFailed
+                | ServerAction::Terminated => {
+                    if let Some(step) = self.settle(now, key, action) {
+                        act(key, step, None);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A request came again for the transaction at `index`.
+    fn again(&mut self, index: u32) -> Received<'_, T> {
+        let Some(slot) = self.slots.get_mut(index as usize) else { return Received::Absorbed };
+        let action = match &mut slot.machine {
+            Machine::Invite(machine) => machine.on_request(),
+            Machine::NonInvite(machine) => machine.on_request(),
+        };
+        match (action, answer_of(slot.status, &slot.octets)) {
+            (ServerAction::Retransmit, Some(answer)) => Received::Again(answer, &mut slot.value),
+            _ => Received::Absorbed,
+        }
+    }
+
+    /// After an input: forgets what ended, remembers its answer on a reliable transport, sets the
+    /// deadline of what goes on.
+    fn settle(
+        &mut self,
+        now: Mono,
+        key: ServerKey,
+        action: ServerAction,
+    ) -> Option<Step<'_, ServerAction, T>> {
+        let index = key.index as usize;
+        if !self.slots.get(index)?.is_terminated() {
+            let slot = self.slots.get_mut(index)?;
+            self.deadlines.arm(key.index, slot);
+            return Some(Step::Kept(action, &mut slot.value));
+        }
+        let slot = self.slots.remove(index);
+        self.by_print.remove(&slot.print);
+        self.octets = self.octets.saturating_sub(slot.octets.as_ref().map_or(0, |kept| kept.len()));
+        match (slot.reliability, slot.status) {
+            (Reliability::Reliable, 200..) => {
+                let Slot { peer, print, status, triple, .. } = slot;
+                self.peers.remember(now, peer, print, status, triple, &mut self.merges);
+            }
+            (Reliability::Reliable | Reliability::Unreliable, _) => {
+                if let Some(triple) = slot.triple {
+                    self.merges.release(triple, slot.print);
+                }
+            }
+        }
+        self.peers.close(slot.peer);
+        Some(Step::Ended(action, slot.value))
+    }
+
+    fn tag_of(&self, print: Print) -> Tag {
+        Tag::new(self.owner, self.prints.tag_bits(print))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,184 @@
+//! What a user agent server checks before a request is anybody's business, in the order of
+//! RFC 3261 §8.2: method, peer, scheme, addresses, required extensions.
+//!
+//! This is the only place in the SIP room where a sender is proven: a request becomes
+//! [`Verified`] when the link that it came on is authenticated for the domain in From (RFC 5922
+//! §7.4). P-Asserted-Identity and its like are not read at all (RFC 3325 §8): From decides.
+
+use super::link::LinkIdentity;
+use super::message::Message;
+use super::method::Method;
+use super::name::Name;
+use crate::addr::map::{self, MapError, MapOptions};
+use crate::addr::uri::Scheme;
+use crate::addr::{Domain, Jid};
+use crate::crossing::{Crosses, Crossing, Direction, Kind, Verified};
+
+/// What we do, as Allow says it.
+pub const ALLOW: &str = "MESSAGE, OPTIONS, CANCEL";
+
+/// A MESSAGE with both addresses mapped.
+#[derive(Debug)]
+pub struct Request<'m> {
+    /// The message.
+    pub message: &'m Message<'m>,
+    /// Who sent it: From.
+    pub sender: Jid,
+    /// Whom it is for: the Request-URI. To is not looked at (RFC 3261 §8.2.2.1).
+    pub target: Jid,
+}
+
+impl Crosses for Request<'_> {
+    fn crossing(&self) -> Crossing<'_> {
+        Crossing { sender: &self.sender, target: &self.target, direction: Direction::SipToXmpp, kind: Kind::Message }
+    }
+}
+
+/// What a request turned out to be.
+#[derive(Debug)]
+pub enum Examined<'m> {
+    /// An instant message whose sender is proven.
+    Message(Verified<Request<'m>>),
+    /// OPTIONS: answered with what we do (RFC 3261 §11).
+    Options,
+}
+
+/// A request that is refused, and with what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reject {
+    /// The status code.
+    pub status: u16,
+    /// For the journal, and as the text of a Warning where there is one.
+    pub why: &'static str,
+    /// Headers that the status code calls for.
+    pub headers: Vec<(Name, String)>,
+}
+
+impl Reject {
+    /// A refusal without further headers.
+    pub fn status(status: u16, why: &'static str) -> Self {
+        Self { status, why, headers: Vec::new() }
+    }
+
+    /// 503 with Retry-After in seconds.
+    pub fn busy(seconds: u32) -> Self {
+        Self { headers: vec![(Name::RetryAfter, seconds.to_string())], ..Self::status(503, "too many requests") }
+    }
+
+    /// The same with one more header.
+    pub fn with(mut self, name: Name, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+}
+
+/// Whom we are, as far as the checks ask.
+#[derive(Clone, Copy, Debug)]
+pub struct Uas<'a> {
+    /// Our host name: in Warning.
+    pub name: &'a str,
+    /// The domains that we serve on the SIP side.
+    pub domains: &'a [Domain],
+    /// How addresses map.
+    pub map: MapOptions<'a>,
+}
+
+impl Uas<'_> {
+    /// Checks a request that is well formed.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn examine<'m>(&self, message: &'m Message<'m>, link: &LinkIdentity) -> Result<Examined<'m>, Reject> {
+        let Some(method) = message.method() else { return Err(Reject::status(400, "no request")) };
+        // RFC 3261 §16.3, §11: only OPTIONS may be answered when no hop is left.
+        if message.max_forwards() == Some(0) && method != Method::Options {
+            return Err(Reject::status(483, "Max-Forwards is 0"));
+        }
+        if link.domains.is_empty() {
+            return Err(Reject::status(403, "the link is not authenticated for any domain"));
+        }
+        match method {
+            Method::Message | Method::Options => {}
+            Method::Cancel | Method::Ack => return Err(Reject::status(481, "no such transaction")),
+            Method::Bye | Method::Info | Method::Notify | Method::Update | Method::Prack
+                if message.to().tag.is_some() =>
+            {
+                return Err(Reject::status(481, "no such dialog"));
+            }
+            Method::Notify => return Err(Reject::status(481, "no such subscription")),
+            Method::Bye
+            | Method::Info
+            | Method::Update
+            | Method::Prack
+            | Method::Invite
+            | Method::Subscribe
+            | Method::Register
+            | Method::Publish
+            | Method::Refer => {
+                return Err(Reject::status(405, "method not supported").with(Name::Allow, ALLOW));
+            }
+            Method::Other(_) => return Err(Reject::status(501, "unknown method").with(Name::Allow, ALLOW)),
+        }
+        let uri = message.target().ok_or_else(|| Reject::status(400, "no Request-URI"))?;
+        match uri.scheme {
+            Scheme::Sip | Scheme::Sips | Scheme::Tel | Scheme::Im | Scheme::Pres => {}
+            Scheme::Other(_) => return Err(Reject::status(416, "unknown scheme in the Request-URI")),
+        }
+        self.check_required(message)?;
+        if method == Method::Options {
+            return Ok(Examined::Options);
+        }
+        if message.to().tag.is_some() {
+            return Err(Reject::status(481, "no such dialog"));
+        }
+        let sender = self.sender(message, link)?;
+        let target = map::jid_from_uri(uri, &self.map).map_err(|error| self.refuse(error, error.status_as_target()))?;
+        if target.local().is_none() {
+            return Err(Reject::status(404, "the Request-URI names no user"));
+        }
+        if self.domains.iter().any(|domain| domain.as_str() == target.domain()) {
+            // What is served on this side is never looked for on the other.
+            return Err(Reject::status(404, "the Request-URI is in a domain of the SIP side"));
+        }
+        Ok(Examined::Message(Verified::prove(Request { message, sender, target })))
+    }
+
+    /// RFC 3261 §8.2.2.3: no extension of ours may be required; Proxy-Require is for proxies.
+    fn check_required(&self, message: &Message<'_>) -> Result<(), Reject> {
+        let mut unsupported = String::new();
+        for token in message.tokens(Name::Require).take(32) {
+            let token = token.map_err(|_| Reject::status(400, "malformed Require"))?;
+            if !unsupported.is_empty() {
+                unsupported.push_str(", ");
+            }
+            unsupported.push_str(token);
+        }
+        if unsupported.is_empty() {
+            return Ok(());
+        }
+        Err(Reject::status(420, "an extension is required").with(Name::Unsupported, unsupported))
+    }
+
+    /// From, mapped, if the link may speak for its domain.
+    fn sender(&self, message: &Message<'_>, link: &LinkIdentity) -> Result<Jid, Reject> {
+        let from = &message.from().address;
+        let sender = map::jid_from_uri(from, &self.map).map_err(|error| self.refuse(error, error.status_as_originator()))?;
+        if !link.domains.iter().any(|domain| domain.as_str() == sender.domain()) {
+            return Err(Reject::status(403, "the link may not speak for the domain in From"));
+        }
+        if sender.local().is_none() {
+            return Err(Reject::status(403, "From names no user"));
+        }
+        // A user's resource is known only from a GRUU, and From is no place for one to be believed.
+        Ok(sender)
+    }
+
+    fn refuse(&self, error: MapError, status: u16) -> Reject {
+        let reject = Reject::status(status, "an address can't be mapped");
+        let mut warning = format!("{} {} ", error.warn_code(), self.name);
+        warning.push('"');
+        warning.extend(error.to_string().chars().filter(|c| !matches!(c, '"' | '\\')));
+        warning.push('"');
+        reject.with(Name::Warning, warning)
+    }
+}
