@@ -362,14 +362,7 @@ impl Gateway {
         }
     }
 
-    fn not_connected(
-        &mut self,
-        now: Now,
-        back: Vec<Outgoing>,
-        condition: Condition,
-        status: u16,
-        why: &str,
-    ) {
+    fn not_connected(&mut self, now: Now, back: Vec<Outgoing>, condition: Condition, status: u16, why: &str) {
         for outgoing in back {
             self.finish(now, outgoing, Err((condition, status, why.to_owned())));
         }

@@ -79,7 +79,7 @@ impl Gateway {
             } else {
                 self.fail(
                     now,
-                    *outgoing,
+                    outgoing,
                     Condition::ResourceConstraint,
                     503,
                     "too many messages wait for this user",
@@ -90,7 +90,7 @@ impl Gateway {
         if self.targets.len() >= self.settings.targets {
             return self.fail(
                 now,
-                *outgoing,
+                outgoing,
                 Condition::ResourceConstraint,
                 503,
                 "too many messages are under way",
@@ -109,7 +109,7 @@ impl Gateway {
             Handed::Full(outgoing) => {
                 self.finish(
                     now,
-                    *outgoing,
+                    outgoing,
                     Err((Condition::ResourceConstraint, 503, "the queue is full".to_owned())),
                 );
             }

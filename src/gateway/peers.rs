@@ -304,8 +304,8 @@ impl Peer {
     fn dial(&mut self, now: Now, id: PeerId, next_link: &mut u32, fx: &mut Effects) -> bool {
         let Some(at) = self.targets.iter().position(|known| known.is_open(now.mono)) else { return false };
         let Some(known) = self.targets.get(at) else { return false };
-        next_link = next_link.wrapping_add(1);
-        let link = LinkId(next_link);
+        *next_link = next_link.wrapping_add(1);
+        let link = LinkId(*next_link);
         self.state = State::Dialing(link, at);
         fx.push(Effect::DialSip { link, peer: id, target: known.target.clone() });
         true

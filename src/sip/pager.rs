@@ -9,6 +9,7 @@ use super::locate::Transport;
 use super::merged::{LoopGuard, Stamp};
 use super::method::Method;
 use super::name::Name;
+use super::value as via;
 use super::write::{Party, Request, Writer};
 use crate::addr::{Jid, map};
 use crate::ids::Ids;
@@ -141,7 +142,11 @@ impl Pager {
         let request = Request {
             method: Method::Message,
             uri: request_uri,
-            transport: sent.transport.as_str(),
+            transport: match sent.transport {
+                Transport::Tls => via::Transport::Tls,
+                Transport::Tcp => via::Transport::Tcp,
+                Transport::Udp => via::Transport::Udp,
+            },
             sent_by: sent.by,
             branch,
             max_forwards: 70,
