@@ -3,6 +3,7 @@
 
 pub mod addr;
 pub mod admin;
+pub mod body;
 pub mod config;
 pub mod crossing;
 pub mod ids;

@@ -330,6 +330,15 @@ mod tests {
     }
 
     #[test]
+    fn characters_that_cost_a_look_along_the_text_are_few() {
+        let jid = |count| Jid::parse(&format!("{}l@example.com", "l·".repeat(count)));
+        assert!(jid(64).is_ok());
+        assert_eq!(jid(65), Err(AddrError::Forbidden(Part::Local)));
+        let digits = Jid::parse(&format!("example.com/{}", "\u{660}".repeat(65)));
+        assert_eq!(digits, Err(AddrError::Forbidden(Part::Resource)));
+    }
+
+    #[test]
     fn parts_join_and_come_apart() {
         let domain = Domain::parse("Example.com").unwrap();
         let jid = Jid::from_parts(Some("JULIET"), &domain, Some("Balcony")).unwrap();

@@ -203,7 +203,11 @@ fn escape_user(raw: &str, text: &mut String) -> Result<(), MapError> {
     if raw.len() > PART_MAX {
         return Err(MapError::Forbidden);
     }
-    text.extend(raw.chars().map(|c| c.to_ascii_lowercase()));
+    let start = text.len();
+    text.push_str(raw);
+    if let Some(user) = text.get_mut(start..) {
+        user.make_ascii_lowercase();
+    }
     Ok(())
 }
 

@@ -11,9 +11,11 @@ use precis_profiles::precis_core::{DerivedPropertyValue, FreeformClass, StringCl
 use precis_profiles::{OpaqueString, UsernameCaseMapped};
 use std::borrow::Cow;
 
-/// Octets before preparation. Mapping full-width letters to ASCII divides by three, and a bound
-/// keeps the context rules, which look along the text for each character, cheap.
+/// Octets before preparation: mapping full-width letters to ASCII divides by three.
 const RAW_MAX: usize = 3 * PART_MAX;
+/// Characters whose rule looks along the whole text (RFC 5892 appendix A): more of them in one part
+/// than any name has would make preparation quadratic.
+const CONTEXT_MAX: usize = 64;
 
 /// May stand in a localpart.
 const LOCAL: u8 = 1;
@@ -128,9 +130,30 @@ fn is_newer(c: char) -> bool {
 fn bounded(text: &str, part: Part) -> Result<(), AddrError> {
     match text.len() {
         0 => Err(AddrError::Empty(part)),
-        1..=RAW_MAX => Ok(()),
+        1..=RAW_MAX => {
+            let context = text.chars().filter(has_context_rule).count();
+            if context > CONTEXT_MAX { Err(AddrError::Forbidden(part)) } else { Ok(()) }
+        }
         _ => Err(AddrError::TooLong(part)),
     }
+}
+
+/// The characters of RFC 5892 appendix A, and U+0387 and U+FF65, which are mapped to two of them.
+fn has_context_rule(c: &char) -> bool {
+    matches!(
+        c,
+        '\u{b7}'
+            | '\u{375}'
+            | '\u{387}'
+            | '\u{5f3}'
+            | '\u{5f4}'
+            | '\u{660}'..='\u{669}'
+            | '\u{6f0}'..='\u{6f9}'
+            | '\u{200c}'
+            | '\u{200d}'
+            | '\u{30fb}'
+            | '\u{ff65}'
+    )
 }
 
 fn fits(text: Cow<'_, str>, part: Part) -> Result<Cow<'_, str>, AddrError> {

@@ -374,7 +374,7 @@ fn percent(text: &str, mask: &[bool]) -> String {
 const USERS: &str = "[a-z0-9\\\\ \"&'/:<>@#%;?=+$,.|{}^`\\[\\]~()!*_\\-25cfßüж日]{1,24}|(\\\\(5c|2[0267f]|3[ace]|40|4)|[ab\\\\5c]){1,6}";
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12_000))]
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
 
     #[test]
     fn a_user_part_comes_back_from_its_jid(
@@ -415,6 +415,10 @@ proptest! {
         let plain = format!("{}@h.example", reference_escape(&user));
         prop_assert_eq!(jid.bare_str(), plain);
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
     fn a_jid_comes_back_from_its_uri(
