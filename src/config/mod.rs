@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`settings`] | what comes out: [`Config`] and its parts, typed |
 //! | `daemon`, `sip` | the sections of `stoxd.toml` |
-//! | `access`, `grants` | `policy.toml` and the grants file, made into a [`Table`](crate::policy::Table) |
+//! | `access`, `partners`, `grants` | `policy.toml` and the grants file, made into a [`Table`](crate::policy::Table) |
 //! | `read`, `value`, `suggest` | reading a table key by key, units, "did you mean" |
 //! | [`problem`] | what is wrong, where, as people read it |
 //! | [`load`] | the only code here that touches files |
@@ -16,6 +16,7 @@ mod access;
 mod daemon;
 mod grants;
 pub mod load;
+mod partners;
 pub mod problem;
 mod read;
 pub mod settings;

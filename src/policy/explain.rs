@@ -4,7 +4,7 @@
 
 use super::gate::{Contacts, Reason};
 use super::rules::{At, Policy, Scope, UserPattern};
-use super::table::{Origin, Table, needs_contact};
+use super::table::{Origin, Shut, Table, needs_contact};
 use crate::addr::{Domain, Jid};
 use crate::crossing::Crossing;
 use std::sync::Arc;
@@ -106,8 +106,8 @@ impl Table {
         let shut = |text: String, at| self.step("partner", text, at, false);
         // The switch is a step of its own: here only the rows count.
         let partner = match self.listed(domain) {
-            Ok((partner, _)) => partner,
-            Err((reason, at)) => {
+            Ok(listing) => listing.partner,
+            Err(Shut { reason, at }) => {
                 let text = match reason {
                     Reason::DomainBlocked => format!("{domain} is blocked"),
                     _ => format!("{domain} is not listed"),
