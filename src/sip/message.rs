@@ -215,7 +215,7 @@ fn parse(octets: &[u8]) -> Result<Message<'_>, Fault> {
         return Err(Fault::Control);
     }
     let start = lex::start_line(first)?;
-    let headers = Headers::parse(lines)?;
+    let headers = Headers::parse(lines, lex::may_have_control(head))?;
 
     let body = match headers.first(Name::ContentLength) {
         Some(header) => {
@@ -305,10 +305,10 @@ struct Headers<'a> {
 const USUAL: usize = 20;
 
 impl<'a> Headers<'a> {
-    fn parse(lines: impl Iterator<Item = &'a str>) -> Result<Self, Fault> {
+    fn parse(lines: impl Iterator<Item = &'a str>, wary: bool) -> Result<Self, Fault> {
         let mut headers = Self { list: Vec::with_capacity(USUAL), first: [0; Name::COUNT] };
         for line in lines {
-            if lex::has_control(line) {
+            if wary && lex::has_control(line) {
                 return Err(Fault::Control);
             }
             let header = lex::header(line)?;
