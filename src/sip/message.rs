@@ -1,9 +1,10 @@
 //! One message: checked for what every message needs, the rest typed on demand, all borrowed.
 //!
 //! [`Message::parse`] checks the start line, every header line and the values of Via, From, To,
-//! Call-ID, CSeq, Max-Forwards, Content-Length and Content-Type. All other headers are parsed where they are
-//! used; a [`Malformed`] one there is a 400 as well. What RFC 3261 asks of a UAS beyond syntax
-//! (§8.2) is the agent's.
+//! Call-ID, CSeq, Max-Forwards, Content-Length and Content-Type. All other headers are parsed where
+//! they are used; a [`Malformed`] one there is a 400 as well, unless the header can be ignored
+//! (Date, and Expires, which then counts as absent: RFC 4475 §3.1.2.4). What RFC 3261 asks of a UAS
+//! beyond syntax (§8.2) is the agent's.
 
 use super::Fault;
 use super::frame::content_length;
