@@ -68,6 +68,15 @@ impl Jid {
         Ok(Self::join(local, Cow::Borrowed(domain.as_str()), resource))
     }
 
+    /// The domainpart of an address, whatever else is wrong with it.
+    ///
+    /// # Errors
+    ///
+    /// It is no domainpart.
+    pub fn domain_of(text: &str) -> Result<Domain, AddrError> {
+        Domain::parse(split(text).1)
+    }
+
     /// The JID of a domain.
     pub fn from_domain(domain: &Domain) -> Self {
         Self::of_canonical(domain.as_str(), None, domain.as_str())

@@ -214,12 +214,17 @@ impl Gateway {
 
     /// A request is refused.
     pub(super) fn reject(&mut self, now: Now, key: ServerKey, reject: &Reject) {
-        self.counts.failed[0] += 1;
         let peer = self.servers.value(key).and_then(|answerable| answerable.peer);
         self.observe_refused(peer, reject.status, reject.why);
         let headers: Vec<(Name, &str)> =
             reject.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        self.respond(now, key, reject.status, &headers);
+        self.turn_down(now, key, reject.status, &headers);
+    }
+
+    /// The same for a refusal that stands in the journal already.
+    pub(super) fn turn_down(&mut self, now: Now, key: ServerKey, status: u16, headers: &[(Name, &str)]) {
+        self.counts.failed[0] += 1;
+        self.respond(now, key, status, headers);
     }
 
     fn observe_refused(&mut self, peer: Option<PeerId>, status: u16, why: &str) {

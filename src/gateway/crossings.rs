@@ -7,14 +7,14 @@
 
 use super::Gateway;
 use super::observe::Observation;
-use super::outgoing::{Origin, Outgoing};
+use super::outgoing::{Origin, Outgoing, TOO_LONG};
 use crate::addr::Jid;
 use crate::body;
 use crate::bridge::errors::{StatusContext, status_of};
 use crate::bridge::to_sip::{self, ToSip};
 use crate::bridge::to_xmpp::{self, FromSip};
 use crate::crossing::{Crosses, Direction, Verified};
-use crate::now::Now;
+use crate::now::{Mono, Now};
 use crate::policy::{Admitted, NoContacts};
 use crate::sip::locate::Transport;
 use crate::sip::message::Message;
@@ -25,7 +25,7 @@ use crate::sip::uas::{Reject, Request};
 use crate::xmpp::error::stanza::{read_error, write_error};
 use crate::xmpp::error::{Condition, StanzaError};
 use crate::xmpp::iq;
-use crate::xmpp::stanza::{Iq, MessageType, PresenceType, Stanza, StanzaKind};
+use crate::xmpp::stanza::{Iq, Misaddressed, MessageType, PresenceType, Stanza, StanzaKind};
 
 impl Gateway {
     /// A message or presence from a partner.
@@ -45,6 +45,7 @@ impl Gateway {
             Err(refusal) => {
                 let stanza = refusal.item;
                 self.observe_denied(&stanza.from, &stanza.to, Direction::XmppToSip, refusal.reason);
+                self.count_returned(&stanza);
                 self.answer_stanza(now, &stanza, &Condition::Forbidden.into());
             }
         }
@@ -67,10 +68,9 @@ impl Gateway {
                 return self.return_stanza(now, &admitted, &error, why);
             }
         };
-        let too_long = "the message is longer than the recipient's network takes";
         if text.body.len() > self.settings.message_size {
-            let error = StanzaError::with_text(Condition::PolicyViolation, too_long);
-            return self.return_stanza(now, &admitted, &error, too_long);
+            let error = StanzaError::with_text(Condition::PolicyViolation, TOO_LONG);
+            return self.return_stanza(now, &admitted, &error, TOO_LONG);
         }
         let Some(peer) = self.settings.peer_of(admitted.to.domain()) else {
             let error = Condition::ItemNotFound.into();
@@ -89,13 +89,13 @@ impl Gateway {
         let sent = self.settings.sent(transport.unwrap_or(Transport::Tls));
         if !pager.fits(self.settings.message_limit(peer, transport), &sent) {
             // RFC 7572 §6: policy-violation of type modify.
-            let error = StanzaError::with_text(Condition::PolicyViolation, too_long);
-            return self.return_stanza(now, &admitted, &error, too_long);
+            let error = StanzaError::with_text(Condition::PolicyViolation, TOO_LONG);
+            return self.return_stanza(now, &admitted, &error, TOO_LONG);
         }
         let stanza = admitted.into_inner();
         let id = stanza.id().map(Box::from);
         let origin = Origin { from: stanza.from, to: stanza.to, id };
-        self.send_message(now, Outgoing::new(peer, pager, Some(origin)));
+        self.send_message(now, Outgoing::new(peer, pager, Some(origin), self.patience(now)));
     }
 
     /// An iq: exactly one result or error, from the address that was asked (RFC 6120 §8.2.3).
@@ -104,6 +104,14 @@ impl Gateway {
         match iq::answer(iq, &self.iq, self.effects.buffer()) {
             iq::Answer::Written => self.send_stanza(now, (iq.to.domain(), iq.from.domain()), start, None),
             iq::Answer::None => {}
+        }
+    }
+
+    /// A stanza with an address that is none: its sender hears so.
+    pub(super) fn on_misaddressed(&mut self, now: Now, stanza: &Misaddressed) {
+        let start = self.effects.mark();
+        if stanza.write_error(self.effects.buffer()) {
+            self.send_stanza(now, (stanza.target.as_str(), stanza.sender.as_str()), start, None);
         }
     }
 
@@ -141,7 +149,12 @@ impl Gateway {
         let text = super::notice::text(&error.from, condition, why);
         let parts = Parts { body: &text, ..Parts::default() };
         let pager = self.build_message(&error.from.to_bare(), &error.to.to_bare(), &parts);
-        self.send_message(now, Outgoing::new(peer, pager, None));
+        self.send_message(now, Outgoing::new(peer, pager, None, self.patience(now)));
+    }
+
+    /// Until when a message that comes now may wait for its turn on the wire.
+    fn patience(&self, now: Now) -> Mono {
+        now.mono + self.settings.pairs.queue_timeout
     }
 
     /// A MESSAGE from one of our users, its sender proven; `key` is to be answered.
@@ -159,7 +172,7 @@ impl Gateway {
             Err(refusal) => {
                 let request = refusal.item;
                 self.observe_denied(&request.sender, &request.target, Direction::SipToXmpp, refusal.reason);
-                self.reject(now, key, &Reject::status(403, "refused by policy"));
+                self.turn_down(now, key, 403, &[]);
             }
         }
     }
@@ -241,7 +254,14 @@ impl Gateway {
             status,
             why: why.to_owned(),
         });
+        self.count_returned(stanza);
         self.answer_stanza(now, stanza, error);
+    }
+
+    fn count_returned(&mut self, stanza: &Stanza<'_>) {
+        if stanza.kind == StanzaKind::Message {
+            self.counts.failed[1] += 1;
+        }
     }
 
     /// Answers a stanza with an error, if it is one that is answered: presence only if it asks for

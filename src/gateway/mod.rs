@@ -43,13 +43,13 @@ use crate::sip::message::Readable;
 use crate::sip::txn::{ClientTable, ServerLimits, ServerTable};
 use crate::xmpp::error::Condition;
 use crate::xmpp::iq::IqContext;
-use crate::xmpp::{self, Iq, Refused, Stanza, StreamId, Terms, Verify, VerifyAnswer};
+use crate::xmpp::{self, Iq, Misaddressed, Refused, Stanza, StreamId, Terms, Verify, VerifyAnswer};
 use answers::Answerable;
 use effect::{Due, Effects, Timer};
 use notice::Notices;
-use outgoing::Outgoing;
+use outgoing::{Outgoing, Undelivered};
 use pairs::{Bounce, Pairs, Partners};
-use peers::Peers;
+use peers::{Freed, Peers, Turn};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -71,6 +71,8 @@ pub enum Input<'a> {
         /// The iq.
         iq: Verified<Iq<'a>>,
     },
+    /// A stanza came with an address that is none; its domains are proven.
+    Misaddressed(Misaddressed),
     /// A stream that we opened is authenticated for its pair.
     StreamUp {
         /// The stream.
@@ -173,7 +175,8 @@ pub struct Gateway {
     pairs: Pairs,
     peers: Peers,
     servers: ServerTable<Answerable>,
-    clients: ClientTable<Outgoing>,
+    /// Each with its message, until that is answered.
+    clients: ClientTable<Option<Outgoing>>,
     /// Messages that wait for each SIP user; an entry means that one is under way.
     targets: HashMap<Box<str>, VecDeque<Outgoing>>,
     queued: usize,
@@ -211,7 +214,7 @@ impl Gateway {
             dialback: secrets.dialback.clone(),
             effects: Effects::default(),
             pairs: Pairs::new(queue.clone()),
-            peers: Peers::new(settings.peers.len(), queue.queue, queue.queue_timeout),
+            peers: Peers::new(settings.peers.len(), queue.queue),
             servers: ServerTable::new(SERVER_LIMITS, secrets.hashes, owner),
             clients: ClientTable::new(CLIENT_LIMIT, guard.clone()),
             targets: HashMap::new(),
@@ -241,7 +244,11 @@ impl Gateway {
         match input {
             Input::Stanza { stanza, .. } => self.on_stanza(now, stanza),
             Input::Iq { iq, .. } => self.on_iq(now, &iq),
-            Input::StreamUp { stream, auth } => self.pairs.on_up(stream, auth, &mut self.effects),
+            Input::Misaddressed(stanza) => self.on_misaddressed(now, &stanza),
+            Input::StreamUp { stream, auth } => {
+                let partners = TablePartners(&self.table);
+                self.pairs.on_up(now, stream, auth, &partners, &mut self.effects, &mut self.due);
+            }
             Input::StreamDown { stream, condition, why } => {
                 let Self { pairs, ids, effects, due, .. } = self;
                 let bounces = pairs.on_down(now, stream, condition, why, ids, effects, due);
@@ -261,14 +268,14 @@ impl Gateway {
             Input::Sip { source, octets } => self.on_sip(now, source, octets),
             Input::SipBroken { source, fault, readable } => self.refuse_malformed(source, fault, readable),
             Input::Located { peer, targets } => {
-                let Self { peers, next_link, ids, effects, due, .. } = self;
-                let back = peers.on_located(now, peer, targets, next_link, ids, effects, due);
-                self.not_connected(now, back, Condition::RemoteServerTimeout, 504, "no SIP server found");
+                let freed = self.with_peers(now, |peers, turn| peers.on_located(turn, peer, targets));
+                let why = "no SIP server found";
+                let failure = Undelivered::together(Condition::RemoteServerNotFound, 404, why);
+                self.on_freed(now, freed, &failure);
             }
             Input::LinkUp { link, peer, way } => {
-                for outgoing in self.peers.on_up(peer, link, way, &mut self.effects) {
-                    self.transmit(now, way, outgoing);
-                }
+                let waited = self.peers.on_up(peer, link, way, &mut self.effects);
+                self.on_way(now, way, waited);
             }
             Input::LinkDown { link, why } => self.on_link_down(now, link, why),
             Input::Timeout => self.on_timeout(now),
@@ -362,22 +369,16 @@ impl Gateway {
         }
     }
 
-    fn not_connected(&mut self, now: Now, back: Vec<Outgoing>, condition: Condition, status: u16, why: &str) {
-        for outgoing in back {
-            self.finish(now, outgoing, Err((condition, status, why.to_owned())));
-        }
+    fn on_link_down(&mut self, now: Now, link: LinkId, why: &str) {
+        let freed = self.with_peers(now, |peers, turn| peers.on_down(turn, link, why));
+        let why = "the SIP server can't be reached";
+        self.on_freed(now, freed, &Undelivered::together(Condition::RemoteServerTimeout, 504, why));
+        self.on_connection_lost(now, link);
     }
 
-    fn on_link_down(&mut self, now: Now, link: LinkId, why: &str) {
+    fn with_peers<T>(&mut self, now: Now, act: impl FnOnce(&mut Peers, &mut Turn<'_>) -> T) -> T {
         let Self { peers, next_link, ids, effects, due, .. } = self;
-        let back = peers.on_down(now, link, why, next_link, ids, effects, due);
-        self.not_connected(now, back, Condition::RemoteServerTimeout, 504, "the SIP server can't be reached");
-        let lost = self.clients.select(|outgoing| outgoing.is_on(link));
-        for key in lost {
-            if let Some(outgoing) = self.clients.forget(key) {
-                self.on_connection_lost(now, outgoing);
-            }
-        }
+        act(peers, &mut Turn { now, next_link, ids, fx: effects, due })
     }
 
     fn on_timeout(&mut self, now: Now) {
@@ -392,10 +393,10 @@ impl Gateway {
                     self.bounce_all(now, bounces, "no stream to the partner in time");
                 }
                 Timer::Peer(peer) => {
-                    let Self { peers, next_link, effects, due, .. } = self;
-                    let back = peers.on_timer(now, peer, next_link, effects, due);
+                    let back = self.with_peers(now, |peers, turn| peers.on_timer(turn, peer));
                     let why = "no connection to the SIP server in time";
-                    self.not_connected(now, back, Condition::RemoteServerTimeout, 504, why);
+                    let failure = Undelivered::together(Condition::RemoteServerTimeout, 504, why);
+                    self.on_freed(now, Freed { again: Vec::new(), back }, &failure);
                 }
             }
             self.deadlines.extend(self.due.drain(..).map(Reverse));

@@ -9,14 +9,16 @@
 use super::Gateway;
 use super::effect::{Effect, PeerId};
 use super::observe::Observation;
-use super::peers::{Handed, Way};
+use super::peers::{Freed, Handed, Turn, Way};
 use crate::addr::Jid;
 use crate::addr::map;
 use crate::bridge::errors::{condition_of, new_address};
 use crate::bridge::to_sip::one_line;
 use crate::crossing::Direction;
-use crate::now::Now;
+use crate::now::{Mono, Now};
 use crate::sip::link::LinkId;
+use crate::sip::locate::failover::Failure;
+use crate::sip::locate::{Target, Transport};
 use crate::sip::message::{Message, Start};
 use crate::sip::name::Name;
 use crate::sip::pager::Pager;
@@ -27,7 +29,9 @@ use crate::xmpp::error::{Condition, StanzaError};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// How often one message is tried at another server of its peer.
+/// What the sender of a message hears that is too long.
+pub(super) const TOO_LONG: &str = "the message is longer than the recipient's network takes";
+/// How often one message is sent, to whatever server.
 const MAX_TRIES: u8 = 3;
 
 /// The stanza that a message came from: what its error needs.
@@ -46,93 +50,183 @@ pub struct Origin {
 pub struct Outgoing {
     /// Whose servers it goes to.
     pub peer: PeerId,
+    /// The servers that it was sent to, or that could not be reached for it.
+    pub tried: Vec<Target>,
+    /// It is not sent after this: with a transaction of 32 s, nobody waits longer than 45 s for an
+    /// answer.
+    pub until: Mono,
     pager: Pager,
     origin: Option<Origin>,
     tries: u8,
     way: Option<Way>,
+    /// A provisional response came: the server has it.
+    heard: bool,
     /// Where the user has moved, as a URI.
     moved_to: Option<String>,
+    /// How the first server failed it, for the sender if no other does better.
+    failure: Option<Undelivered>,
 }
 
-impl Outgoing {
-    /// A message for `peer`; a notice of ours has no origin, and nobody hears of its failure.
-    pub fn new(peer: PeerId, pager: Pager, origin: Option<Origin>) -> Self {
-        Self { peer, pager, origin, tries: 0, way: None, moved_to: None }
+/// Why a message is not delivered.
+#[derive(Clone, Debug)]
+pub struct Undelivered {
+    /// What its sender hears.
+    pub condition: Condition,
+    /// The same in SIP.
+    pub status: u16,
+    /// Why, for a person.
+    pub why: String,
+    /// Does it hold for all that waits behind it too?
+    pub together: bool,
+}
+
+impl Undelivered {
+    /// It concerns one message.
+    pub fn alone(condition: Condition, status: u16, why: impl Into<String>) -> Self {
+        Self { condition, status, why: why.into(), together: false }
+    }
+
+    /// It concerns all that waits for the same user: the server is silent or out of reach.
+    pub fn together(condition: Condition, status: u16, why: impl Into<String>) -> Self {
+        Self { together: true, ..Self::alone(condition, status, why) }
     }
 }
 
 impl Outgoing {
+    /// A message for `peer` that may wait until `until`; a notice of ours has no origin, and nobody
+    /// hears of its failure.
+    pub fn new(peer: PeerId, pager: Pager, origin: Option<Origin>, until: Mono) -> Self {
+        Self {
+            peer,
+            tried: Vec::new(),
+            until,
+            pager,
+            origin,
+            tries: 0,
+            way: None,
+            heard: false,
+            moved_to: None,
+            failure: None,
+        }
+    }
+
     /// Was it sent over `link`?
     pub(super) fn is_on(&self, link: LinkId) -> bool {
         self.way.is_some_and(|way| way.link == link && way.to.is_none())
     }
 }
 
+type Attempt = Result<(), Box<(Outgoing, Undelivered)>>;
+
 impl Gateway {
     /// Sends `outgoing`, now or behind what its target has not answered yet.
     pub(super) fn send_message(&mut self, now: Now, outgoing: Outgoing) {
         let target = outgoing.pager.target();
+        let full = |why: &str| Undelivered::alone(Condition::ResourceConstraint, 503, why);
         if let Some(queue) = self.targets.get_mut(target) {
             if queue.len() < self.settings.target_queue {
                 queue.push_back(outgoing);
                 self.queued += 1;
             } else {
-                self.fail(
-                    now,
-                    outgoing,
-                    Condition::ResourceConstraint,
-                    503,
-                    "too many messages wait for this user",
-                );
+                self.fail(now, outgoing, full("too many messages wait for this user"));
             }
             return;
         }
         if self.targets.len() >= self.settings.targets {
-            return self.fail(
-                now,
-                outgoing,
-                Condition::ResourceConstraint,
-                503,
-                "too many messages are under way",
-            );
+            return self.fail(now, outgoing, full("too many messages are under way"));
         }
         self.targets.insert(target.into(), VecDeque::new());
         self.start(now, outgoing);
     }
 
-    /// Starts the transaction, or waits for a link to start it on.
-    fn start(&mut self, now: Now, outgoing: Outgoing) {
-        let peer = outgoing.peer;
-        match self.peers.hand(now, peer, outgoing, &mut self.next_link, &mut self.effects, &mut self.due) {
-            Handed::Send(way, outgoing) => self.transmit(now, way, outgoing),
-            Handed::Waits => {}
-            Handed::Full(outgoing) => {
-                self.finish(
-                    now,
-                    outgoing,
-                    Err((Condition::ResourceConstraint, 503, "the queue is full".to_owned())),
-                );
+    /// Starts a message, and those behind it as long as each fails at once.
+    pub(super) fn start(&mut self, now: Now, outgoing: Outgoing) {
+        let mut next = Some(outgoing);
+        while let Some(outgoing) = next.take() {
+            if let Err(failed) = self.attempt(now, outgoing) {
+                let (outgoing, failure) = *failed;
+                next = self.settle(now, outgoing, Err(failure));
             }
         }
     }
 
+    /// Starts the transaction, or waits for a link to start it on.
+    fn attempt(&mut self, now: Now, outgoing: Outgoing) -> Attempt {
+        let Self { peers, next_link, ids, effects, due, .. } = self;
+        let turn = &mut Turn { now, next_link, ids, fx: effects, due };
+        let (outgoing, failure) = match peers.hand(turn, outgoing) {
+            Handed::Send(way, outgoing) => return self.transmit(now, way, outgoing),
+            Handed::Waits => return Ok(()),
+            Handed::Full(outgoing) => {
+                (outgoing, Undelivered::alone(Condition::ResourceConstraint, 503, "the queue is full"))
+            }
+            Handed::Late(outgoing) => {
+                let why = "the messages before it took too long";
+                (outgoing, Undelivered::alone(Condition::RemoteServerTimeout, 504, why))
+            }
+            Handed::Spent(outgoing) => {
+                let why = "the SIP server wants to be left alone";
+                (outgoing, Undelivered::alone(Condition::InternalServerError, 503, why))
+            }
+        };
+        Err(Box::new((outgoing, failure)))
+    }
+
+    /// The link that some messages waited for is up.
+    pub(super) fn on_way(&mut self, now: Now, way: Way, waited: Vec<Outgoing>) {
+        for outgoing in waited {
+            if let Err(failed) = self.transmit(now, way, outgoing) {
+                let (outgoing, failure) = *failed;
+                self.finish(now, outgoing, Err(failure));
+            }
+        }
+    }
+
+    /// What messages waited for has come, or will not.
+    pub(super) fn on_freed(&mut self, now: Now, freed: Freed, failure: &Undelivered) {
+        for mut outgoing in freed.again {
+            if !outgoing.tried.is_empty() {
+                outgoing.failure.get_or_insert_with(|| failure.clone());
+            }
+            self.start(now, outgoing);
+        }
+        for outgoing in freed.back {
+            self.finish(now, outgoing, Err(failure.clone()));
+        }
+    }
+
     /// Puts a request on the wire in a new transaction.
-    pub(super) fn transmit(&mut self, now: Now, way: Way, mut outgoing: Outgoing) {
+    fn transmit(&mut self, now: Now, way: Way, mut outgoing: Outgoing) -> Attempt {
+        if way.transport == Transport::Udp {
+            // RFC 3428 §8, RFC 3261 §18.1.1. While there was no link, nobody knew.
+            let limit = self.settings.message_limit(outgoing.peer, Some(way.transport));
+            if !outgoing.pager.fits(limit, &self.settings.sent(way.transport)) {
+                let failure = Undelivered::alone(Condition::PolicyViolation, 513, TOO_LONG);
+                return Err(Box::new((outgoing, failure)));
+            }
+        }
         outgoing.way = Some(way);
         outgoing.tries += 1;
         let reliability = way.transport.reliability();
-        match self.clients.start(now.mono, "MESSAGE", reliability, outgoing, &mut self.ids) {
-            Ok(key) => self.write_request(key),
-            Err(full) => {
-                let why = "too many transactions are open".to_owned();
-                self.finish(now, full.0, Err((Condition::ResourceConstraint, 503, why)));
+        match self.clients.start(now.mono, "MESSAGE", reliability, Some(outgoing), &mut self.ids) {
+            Ok(key) => {
+                self.write_request(key);
+                Ok(())
             }
+            Err(full) => match full.0 {
+                Some(outgoing) => {
+                    let why = "too many transactions are open";
+                    let failure = Undelivered::alone(Condition::ResourceConstraint, 503, why);
+                    Err(Box::new((outgoing, failure)))
+                }
+                None => Ok(()),
+            },
         }
     }
 
     /// Writes the request of `key`, for the first time or again.
     pub(super) fn write_request(&mut self, key: ClientKey) {
-        let Some(outgoing) = self.clients.value(key) else { return };
+        let Some(Some(outgoing)) = self.clients.value(key) else { return };
         let Some(way) = outgoing.way else { return };
         let start = self.effects.mark();
         let sent = self.settings.sent(way.transport);
@@ -145,10 +239,18 @@ impl Gateway {
     pub(super) fn on_response(&mut self, now: Now, message: &Message<'_>) {
         let (Some(status), Some(branch)) = (message.status(), message.via().branch) else { return };
         let cseq = message.cseq();
-        let Some((_, step)) = self.clients.on_response(now.mono, branch, cseq.method.as_str(), status) else {
-            return;
+        let step = self.clients.on_response(now.mono, branch, cseq.method.as_str(), status);
+        let outgoing = match step.map(|(_, step)| step) {
+            Some(Step::Ended(ClientAction::Deliver, outgoing)) => outgoing,
+            // On UDP the transaction goes on for copies of this response, without the message.
+            Some(Step::Kept(ClientAction::Deliver, outgoing)) if status >= 200 => outgoing.take(),
+            Some(Step::Kept(ClientAction::Deliver, Some(outgoing))) => {
+                outgoing.heard = true;
+                None
+            }
+            Some(Step::Kept(..) | Step::Ended(..)) | None => None,
         };
-        if let Step::Ended(ClientAction::Deliver, outgoing) = step {
+        if let Some(outgoing) = outgoing {
             self.on_final(now, outgoing, status, message);
         }
     }
@@ -156,14 +258,19 @@ impl Gateway {
     fn on_final(&mut self, now: Now, mut outgoing: Outgoing, status: u16, message: &Message<'_>) {
         match status {
             200..=299 => self.finish(now, outgoing, Ok(())),
-            401 | 407 if self.answer_challenge(&mut outgoing, status, message) => self.start(now, outgoing),
+            401 | 407 if self.answer_challenge(&mut outgoing, status, message) => {
+                // To the same server.
+                outgoing.tried.pop();
+                outgoing.failure = Some(Undelivered::alone(condition_of(status), status, reason(message)));
+                self.start(now, outgoing);
+            }
             503 => {
                 let wait = message.header(Name::RetryAfter).and_then(retry_after);
-                self.elsewhere(now, outgoing, wait, Condition::InternalServerError, 503, reason(message));
+                let failure = Undelivered::alone(Condition::InternalServerError, 503, reason(message));
+                self.elsewhere(now, outgoing, Failure::of_status(status, wait), failure);
             }
             _ => {
-                let condition = condition_of(status);
-                let why = reason(message).to_owned();
+                let failure = Undelivered::alone(condition_of(status), status, reason(message));
                 let moved = message.contacts().find_map(|contact| match contact {
                     Ok(Contact::Address(address)) => {
                         map::jid_from_uri(&address.address, &map::MapOptions::default()).ok()
@@ -171,7 +278,7 @@ impl Gateway {
                     Ok(Contact::Star) | Err(_) => None,
                 });
                 outgoing.moved_to = new_address(status, moved.as_ref());
-                self.finish(now, outgoing, Err((condition, status, why)));
+                self.finish(now, outgoing, Err(failure));
             }
         }
     }
@@ -182,7 +289,7 @@ impl Gateway {
         let mut over = Vec::new();
         self.clients.on_timer(now.mono, &mut |key, _, step| match step {
             Step::Kept(ClientAction::Retransmit, _) => again.push(key),
-            Step::Ended(ClientAction::Timeout, outgoing) => over.push(outgoing),
+            Step::Ended(ClientAction::Timeout, outgoing) => over.extend(outgoing),
             Step::Kept(..) | Step::Ended(..) => {}
         });
         for key in again {
@@ -190,81 +297,91 @@ impl Gateway {
         }
         for outgoing in over {
             let why = "the SIP server did not answer";
-            self.elsewhere(now, outgoing, None, Condition::RemoteServerTimeout, 504, why);
+            let failure = Undelivered::together(Condition::RemoteServerTimeout, 504, why);
+            let failed = Failure::of_timeout(outgoing.heard);
+            self.elsewhere(now, outgoing, failed, failure);
         }
     }
 
-    /// The connection that carried a request is gone: it is tried elsewhere.
-    pub(super) fn on_connection_lost(&mut self, now: Now, outgoing: Outgoing) {
-        let why = "the connection to the SIP server was lost";
-        self.elsewhere(now, outgoing, None, Condition::RemoteServerTimeout, 504, why);
+    /// The connection that carried requests is gone: they are sent once more.
+    pub(super) fn on_connection_lost(&mut self, now: Now, link: LinkId) {
+        let on_link = |outgoing: &Option<Outgoing>| outgoing.as_ref().is_some_and(|o| o.is_on(link));
+        for key in self.clients.select(on_link) {
+            let Some(Some(mut outgoing)) = self.clients.forget(key) else { continue };
+            // The same server may take a new connection; if it does not, the next one is tried.
+            outgoing.tried.pop();
+            let why = "the connection to the SIP server was lost";
+            let failure = Undelivered::together(Condition::RemoteServerTimeout, 504, why);
+            self.elsewhere(now, outgoing, None, failure);
+        }
     }
 
-    /// RFC 3263 §4.3: a server that failed is left alone, and the request goes to the next one in a
-    /// new transaction, if there is one. Otherwise its sender hears of the failure.
+    /// RFC 3263 §4.3: the request goes to the next server in a new transaction, if there is one.
+    /// Otherwise its sender hears of the failure.
+    ///
+    /// DEVIATES RFC 3263 §4.3: not after Timer F, because its sender has waited 32 s then, and the
+    /// silent server may have delivered it. That server is passed over for what comes next.
     fn elsewhere(
         &mut self,
         now: Now,
-        outgoing: Outgoing,
-        wait: Option<Duration>,
-        condition: Condition,
-        status: u16,
-        why: &str,
+        mut outgoing: Outgoing,
+        failed: Option<Failure>,
+        failure: Undelivered,
     ) {
-        let another = match outgoing.way {
-            Some(way) if outgoing.tries < MAX_TRIES => {
-                self.peers.on_failed(now, outgoing.peer, way, wait, &mut self.effects)
-            }
-            Some(_) | None => false,
-        };
-        if another {
-            self.start(now, outgoing);
-            return;
+        if let (Some(failed), Some(way)) = (failed, outgoing.way) {
+            self.peers.on_failed(now, outgoing.peer, way, failed);
         }
-        if status == 504 {
-            self.fail_queue(now, &outgoing, condition, status, why);
+        if outgoing.tries >= MAX_TRIES || now.mono >= outgoing.until {
+            return self.finish(now, outgoing, Err(failure));
         }
-        self.finish(now, outgoing, Err((condition, status, why.to_owned())));
-    }
-
-    /// All that waits behind `outgoing` fails as it does.
-    fn fail_queue(&mut self, now: Now, outgoing: &Outgoing, condition: Condition, status: u16, why: &str) {
-        let queue = self.targets.get_mut(outgoing.pager.target()).map(std::mem::take).unwrap_or_default();
-        self.queued = self.queued.saturating_sub(queue.len());
-        for waiting in queue {
-            self.fail(now, waiting, condition, status, why);
-        }
+        outgoing.failure.get_or_insert(failure);
+        self.start(now, outgoing);
     }
 
     /// A message is answered: its sender hears of a failure, and the next one for its target starts.
-    pub(super) fn finish(
-        &mut self,
-        now: Now,
-        outgoing: Outgoing,
-        outcome: Result<(), (Condition, u16, String)>,
-    ) {
-        let target = outgoing.pager.target().to_owned();
-        match outcome {
-            Ok(()) => self.delivered(&outgoing),
-            Err((condition, status, why)) => self.fail(now, outgoing, condition, status, &why),
-        }
-        let next = self.targets.get_mut(target.as_str()).and_then(VecDeque::pop_front);
-        match next {
-            Some(next) => {
-                self.queued = self.queued.saturating_sub(1);
-                self.start(now, next);
-            }
-            None => {
-                self.targets.remove(target.as_str());
-            }
+    pub(super) fn finish(&mut self, now: Now, outgoing: Outgoing, outcome: Result<(), Undelivered>) {
+        if let Some(next) = self.settle(now, outgoing, outcome) {
+            self.start(now, next);
         }
     }
 
+    /// The same, but for the start: the next one comes back.
+    fn settle(
+        &mut self,
+        now: Now,
+        mut outgoing: Outgoing,
+        outcome: Result<(), Undelivered>,
+    ) -> Option<Outgoing> {
+        let target: Box<str> = outgoing.pager.target().into();
+        match outcome {
+            Ok(()) => self.delivered(&outgoing),
+            Err(failure) => {
+                let failure = outgoing.failure.take().unwrap_or(failure);
+                let queue = match failure.together {
+                    true => self.targets.get_mut(&target).map(std::mem::take).unwrap_or_default(),
+                    false => VecDeque::new(),
+                };
+                self.queued = self.queued.saturating_sub(queue.len());
+                self.fail(now, outgoing, failure.clone());
+                for waiting in queue {
+                    self.fail(now, waiting, failure.clone());
+                }
+            }
+        }
+        let next = self.targets.get_mut(&target).and_then(VecDeque::pop_front);
+        match next {
+            Some(_) => self.queued = self.queued.saturating_sub(1),
+            None => {
+                self.targets.remove(&target);
+            }
+        }
+        next
+    }
+
     fn delivered(&mut self, outgoing: &Outgoing) {
+        let Some(origin) = &outgoing.origin else { return };
         self.counts.delivered[1] += 1;
-        if self.settings.deliveries
-            && let Some(origin) = &outgoing.origin
-        {
+        if self.settings.deliveries {
             self.effects.observe(Observation::Delivered {
                 trace: outgoing.pager.trace().to_owned(),
                 direction: Direction::XmppToSip,
@@ -275,18 +392,12 @@ impl Gateway {
     }
 
     /// Tells the sender of `outgoing` that it was not delivered: once, with the id of its stanza.
-    pub(super) fn fail(
-        &mut self,
-        now: Now,
-        outgoing: Outgoing,
-        condition: Condition,
-        status: u16,
-        why: &str,
-    ) {
-        self.counts.failed[1] += 1;
+    pub(super) fn fail(&mut self, now: Now, outgoing: Outgoing, failure: Undelivered) {
         let Some(origin) = outgoing.origin else { return };
+        self.counts.failed[1] += 1;
+        let Undelivered { condition, status, why, .. } = failure;
         let mut error = StanzaError::from(condition);
-        let text = one_line(why, 200);
+        let text = one_line(&why, 200);
         error.text = (!text.is_empty()).then(|| text.into());
         error.address = outgoing.moved_to.as_deref().map(Into::into);
         let answered = Answered {
@@ -307,7 +418,7 @@ impl Gateway {
             to: origin.to,
             condition,
             status,
-            why: why.to_owned(),
+            why,
         });
     }
 

@@ -13,8 +13,10 @@
 //! ```
 //!
 //! Reconnecting waits a random time and then exponentially longer (RFC 6120 §3.3), at most a minute.
-//! An item waits `queue_timeout` at most; then it is bounced and gone. A pair keeps the order in
-//! which its stanzas came (RFC 6120 §10.1): they go to one stream, through one queue.
+//! An item waits `queue_timeout` at most; then it is bounced and gone. One that is in a stream's
+//! buffer can't be taken back: when the peer has not read it by then, the stream ends, and what the
+//! kernel does not have bounces. A pair keeps the order in which its stanzas came (RFC 6120 §10.1):
+//! they go to one stream, through one queue.
 
 use super::effect::{Due, Effect, Effects, Timer};
 use super::observe::Observation;
@@ -22,7 +24,7 @@ use crate::addr::Domain;
 use crate::ids::Ids;
 use crate::now::{Mono, Now};
 use crate::sip::txn::ServerKey;
-use crate::xmpp::error::Condition;
+use crate::xmpp::error::{Condition, StreamCondition};
 use crate::xmpp::{Outcome, Pair, Purpose, StreamId, Terms, Verify, VerifyAnswer};
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
@@ -81,8 +83,10 @@ struct Route {
     pair: Pair,
     state: State,
     waiting: VecDeque<Waiting>,
-    /// Written to the stream, not yet known to be in the kernel: (mark, whom to tell).
-    custody: VecDeque<(u64, ServerKey)>,
+    /// Written to the stream, not yet known to be in the kernel.
+    custody: VecDeque<Custody>,
+    /// When the timer for the oldest in custody is due.
+    watched: Option<Mono>,
     mark: u64,
     failures: u32,
 }
@@ -93,6 +97,15 @@ enum State {
     BackOff(Mono),
     Dialing(StreamId),
     Up(StreamId),
+    /// It is being closed by us; what comes now waits for its end and bounces.
+    Closing(StreamId),
+}
+
+struct Custody {
+    mark: u64,
+    /// Whom to tell.
+    answer: ServerKey,
+    until: Mono,
 }
 
 struct Waiting {
@@ -137,11 +150,10 @@ impl Pairs {
     ) -> Result<(), Condition> {
         let key = self.route(local, remote)?;
         let Some(route) = self.pairs.get_mut(key) else { return Err(Condition::InternalServerError) };
+        let until = now.mono + self.settings.queue_timeout;
         if let State::Up(stream) = route.state {
-            route.mark += 1;
-            route.custody.extend(answer.map(|answer| (route.mark, answer)));
-            let octets = fx.since(start);
-            fx.push(Effect::XmppSend { stream, octets, mark: route.mark });
+            route.write(stream, start, answer, until, fx);
+            route.watch(key, due);
             return Ok(());
         }
         if route.waiting.len() >= self.settings.queue {
@@ -150,7 +162,6 @@ impl Pairs {
         }
         let stanza = fx.octets(&fx.since(start)).to_vec();
         fx.rewind(start);
-        let until = now.mono + self.settings.queue_timeout;
         route.waiting.push_back(Waiting { stanza, answer, until });
         if route.waiting.len() == 1 {
             due.push(Due { at: until, what: Timer::Pair(key) });
@@ -163,11 +174,24 @@ impl Pairs {
     }
 
     /// A stream that we opened is authenticated for its pair: what waited goes out, in order.
-    pub fn on_up(&mut self, stream: StreamId, auth: &'static str, fx: &mut Effects) {
-        let Some(route) = self.by_stream.get(&stream).and_then(|key| self.pairs.get_mut(*key)) else {
-            return;
-        };
+    pub fn on_up(
+        &mut self,
+        now: Now,
+        stream: StreamId,
+        auth: &'static str,
+        partners: &dyn Partners,
+        fx: &mut Effects,
+        due: &mut Vec<Due>,
+    ) {
+        let Some(&key) = self.by_stream.get(&stream) else { return };
+        let Some(route) = self.pairs.get_mut(key) else { return };
         if route.state != State::Dialing(stream) {
+            return;
+        }
+        if partners.route(route.pair.local.as_str(), route.pair.remote.as_str()).is_none() {
+            // The table has changed since it was dialled.
+            route.state = State::Closing(stream);
+            fx.push(Effect::XmppClose { stream, condition: None });
             return;
         }
         route.state = State::Up(stream);
@@ -177,14 +201,13 @@ impl Pairs {
             remote: route.pair.remote.to_string(),
             auth,
         });
-        for waiting in route.waiting.drain(..) {
+        let until = now.mono + self.settings.queue_timeout;
+        for waiting in std::mem::take(&mut route.waiting) {
             let start = fx.mark();
             fx.buffer().extend_from_slice(&waiting.stanza);
-            route.mark += 1;
-            route.custody.extend(waiting.answer.map(|answer| (route.mark, answer)));
-            let octets = fx.since(start);
-            fx.push(Effect::XmppSend { stream, octets, mark: route.mark });
+            route.write(stream, start, waiting.answer, until, fx);
         }
+        route.watch(key, due);
     }
 
     /// The kernel has every stanza of `stream` up to `mark`: whom to acknowledge, in order.
@@ -192,10 +215,8 @@ impl Pairs {
         let Some(route) = self.by_stream.get(&stream).and_then(|key| self.pairs.get_mut(*key)) else {
             return;
         };
-        while let Some(&(written, answer)) = route.custody.front()
-            && written <= mark
-        {
-            route.custody.pop_front();
+        while route.custody.front().is_some_and(|custody| custody.mark <= mark) {
+            let Some(Custody { answer, .. }) = route.custody.pop_front() else { break };
             acknowledge(answer);
         }
     }
@@ -218,7 +239,7 @@ impl Pairs {
         let mut bounces: Vec<Bounce> = route
             .custody
             .drain(..)
-            .map(|(_, answer)| Bounce { answer, condition: Condition::RemoteServerTimeout })
+            .map(|Custody { answer, .. }| Bounce { answer, condition: Condition::RemoteServerTimeout })
             .collect();
         bounces.extend(
             route.waiting.drain(..).filter_map(|w| w.answer).map(|answer| Bounce { answer, condition }),
@@ -262,6 +283,18 @@ impl Pairs {
         if let Some(front) = route.waiting.front() {
             due.push(Due { at: front.until, what: Timer::Pair(key) });
         }
+        if route.watched.is_some_and(|at| at <= now.mono) {
+            route.watched = None;
+            match (route.custody.front(), route.state) {
+                (Some(oldest), State::Up(stream)) if oldest.until <= now.mono => {
+                    route.state = State::Closing(stream);
+                    let condition = Some(StreamCondition::ConnectionTimeout);
+                    fx.push(Effect::XmppClose { stream, condition });
+                }
+                (Some(_), State::Up(_)) => route.watch(key, due),
+                (Some(_) | None, _) => {}
+            }
+        }
         let over = matches!(route.state, State::BackOff(until) if until <= now.mono);
         if over {
             route.state = State::Idle;
@@ -284,8 +317,11 @@ impl Pairs {
             if partners.route(route.pair.local.as_str(), route.pair.remote.as_str()).is_some() {
                 continue;
             }
-            if let State::Up(stream) | State::Dialing(stream) = route.state {
-                fx.push(Effect::XmppClose { stream, condition: None });
+            match route.state {
+                State::Up(stream) | State::Dialing(stream) => {
+                    fx.push(Effect::XmppClose { stream, condition: None });
+                }
+                State::Idle | State::BackOff(_) | State::Closing(_) => {}
             }
             bounces.extend(self.bounce_waiting(key, Condition::Forbidden));
         }
@@ -299,7 +335,7 @@ impl Pairs {
         let up = self.by_remote.get(verify.pair.remote.as_str()).and_then(|keys| {
             keys.iter().find_map(|key| match self.pairs.get(*key)?.state {
                 State::Up(stream) => Some(stream),
-                State::Idle | State::BackOff(_) | State::Dialing(_) => None,
+                State::Idle | State::BackOff(_) | State::Dialing(_) | State::Closing(_) => None,
             })
         });
         let route = partners.route(verify.pair.local.as_str(), verify.pair.remote.as_str());
@@ -364,6 +400,7 @@ impl Pairs {
             state: State::Idle,
             waiting: VecDeque::new(),
             custody: VecDeque::new(),
+            watched: None,
             mark: 0,
             failures: 0,
         });
@@ -399,6 +436,32 @@ impl Pairs {
             if keys.is_empty() {
                 self.by_remote.remove(route.pair.remote.as_str());
             }
+        }
+    }
+}
+
+impl Route {
+    /// Writes the stanza that stands in `fx` since `start` to `stream`.
+    fn write(
+        &mut self,
+        stream: StreamId,
+        start: usize,
+        answer: Option<ServerKey>,
+        until: Mono,
+        fx: &mut Effects,
+    ) {
+        self.mark += 1;
+        let mark = self.mark;
+        self.custody.extend(answer.map(|answer| Custody { mark, answer, until }));
+        let octets = fx.since(start);
+        fx.push(Effect::XmppSend { stream, octets, mark });
+    }
+
+    /// Sets the timer for the oldest in custody, unless it runs.
+    fn watch(&mut self, key: usize, due: &mut Vec<Due>) {
+        if let (None, Some(oldest)) = (self.watched, self.custody.front()) {
+            self.watched = Some(oldest.until);
+            due.push(Due { at: oldest.until, what: Timer::Pair(key) });
         }
     }
 }

@@ -1,34 +1,39 @@
-//! The way to SIP peers: one link for each peer, made when it is needed, and the next server when one
-//! fails.
+//! The way to SIP peers: one link for each server of a peer, made when it is needed, and the next
+//! server when one fails.
 //!
-//! Owns: where each peer's servers are (RFC 3263), which of them its link goes to, and which requests
-//! wait for the link. A request is sent to one server at a time; a server that did not answer or said
-//! 503 is left alone for a while (RFC 3263 §4.3).
+//! Owns: where each peer's servers are (RFC 3263), which links to them are up, and which requests
+//! wait for a link. A request goes to one server at a time and to none twice; a server that could not
+//! be reached, kept silent or asked for a pause is passed over for a while (`locate::failover`).
 //!
 //! ```text
-//!        wanted              Located             LinkUp
-//!  Idle ────────▶ Locating ──────────▶ Dialing ─────────▶ Up
-//!   ▲ ▲               │ none              │ LinkDown: next target, else │ LinkDown
-//!   │ └── back-off ◀──┴───────────────────┴─── all that wait bounces ───┤
-//!   └───────────────────────────────────────────────────────────────────┘
+//!          wanted              Located                          a server:
+//!   Idle ─────────▶ Locating ───────────▶ Known                    wanted            LinkUp
+//!    ▲ ▲                │ none              │ no server is left    None ──▶ Dialing ─────────▶ Up
+//!    │ └── back-off ◀───┴───────────────────┘                       ▲          │ LinkDown      │
+//!    │      all that waits comes back                               └──────────┴───────────────┘
+//!    └── after a minute they are looked up again
 //! ```
+//!
+//! A link that is up is used as long as its server is in good standing, whatever its priority: a
+//! transaction stays on one server, and so does a conversation where it can.
 
 use super::effect::{Due, Effect, Effects, LinkId, PeerId, Timer};
 use super::observe::Observation;
 use super::outgoing::Outgoing;
 use crate::ids::Ids;
 use crate::now::{Mono, Now};
+use crate::sip::locate::failover::{Blacklist, Failure, Targets};
 use crate::sip::locate::{Target, Transport};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// How long a target that failed is left alone, if it did not say itself.
-const LEAVE_ALONE: Duration = Duration::from_secs(30);
-/// How long located targets are believed.
+/// How long located servers are believed.
 const FRESH: Duration = Duration::from_secs(60);
-/// The longest back-off between two attempts.
+/// The longest back-off between two attempts, in milliseconds.
 const BACKOFF_LIMIT: u64 = 30_000;
+/// Servers that failed and are remembered, of all peers together.
+const FAILED: usize = 4096;
 
 /// A link that is up: where requests to a peer go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,237 +50,258 @@ pub struct Way {
 pub enum Handed {
     /// Send it this way, now.
     Send(Way, Outgoing),
-    /// It waits for the link.
+    /// It waits for a link.
     Waits,
     /// It can't wait: no room. It comes back.
     Full(Outgoing),
+    /// Its time is over before it was sent.
+    Late(Outgoing),
+    /// No server is left for it: it was with each, or each wants to be left alone.
+    Spent(Outgoing),
+}
+
+/// Requests that waited for something which has come or will not come.
+#[derive(Default)]
+pub struct Freed {
+    /// To be handed over once more: there may be another server.
+    pub again: Vec<Outgoing>,
+    /// There is none.
+    pub back: Vec<Outgoing>,
+}
+
+/// What a call may need of its surroundings.
+pub struct Turn<'t> {
+    /// The time.
+    pub now: Now,
+    /// Names of links.
+    pub next_link: &'t mut u32,
+    /// Chance, for back-offs.
+    pub ids: &'t mut Ids,
+    /// What is to be done.
+    pub fx: &'t mut Effects,
+    /// Deadlines.
+    pub due: &'t mut Vec<Due>,
 }
 
 /// All peers, by their place in the configuration.
 pub struct Peers {
     peers: Vec<Peer>,
+    failed: Blacklist,
     queue: usize,
-    queue_timeout: Duration,
 }
 
 struct Peer {
-    state: State,
-    targets: Vec<Known>,
-    located: Option<Mono>,
-    waiting: VecDeque<(Mono, Outgoing)>,
+    search: Search,
+    servers: Vec<Server>,
+    waiting: VecDeque<Waiting>,
+    /// When the timer for the waiting is due.
+    armed: Option<Mono>,
     failures: u32,
 }
 
-struct Known {
-    target: Target,
-    alone_until: Option<Mono>,
-}
-
-#[derive(Clone, Copy)]
-enum State {
+/// What is known of where a peer's servers are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Search {
     Idle,
     BackOff(Mono),
     Locating,
-    Dialing(LinkId, usize),
-    Up(Way, usize),
+    Known(Mono),
+}
+
+struct Server {
+    target: Target,
+    /// Named by the last look-up; one that is not is kept while its link is.
+    listed: bool,
+    link: Link,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Link {
+    None,
+    Dialing(LinkId),
+    Up(Way),
+}
+
+struct Waiting {
+    outgoing: Outgoing,
+    /// The link that it waits for; None: for servers to be found.
+    link: Option<LinkId>,
+}
+
+enum Choice {
+    Up(Way, Target),
+    Server(usize),
+    Search,
+    None,
 }
 
 impl Peers {
-    /// `count` peers, none connected; at most `queue` requests wait for each, for `queue_timeout`.
-    pub fn new(count: usize, queue: usize, queue_timeout: Duration) -> Self {
+    /// `count` peers, none connected; at most `queue` requests wait for each.
+    pub fn new(count: usize, queue: usize) -> Self {
         let peer = || Peer {
-            state: State::Idle,
-            targets: Vec::new(),
-            located: None,
+            search: Search::Idle,
+            servers: Vec::new(),
             waiting: VecDeque::new(),
+            armed: None,
             failures: 0,
         };
-        Self { peers: std::iter::repeat_with(peer).take(count).collect(), queue, queue_timeout }
+        Self {
+            peers: std::iter::repeat_with(peer).take(count).collect(),
+            failed: Blacklist::new(FAILED),
+            queue,
+        }
     }
 
-    /// Hands a request over: it is to be sent now, or waits, or there is no room.
-    pub fn hand(
-        &mut self,
-        now: Now,
-        id: PeerId,
-        outgoing: Outgoing,
-        next_link: &mut u32,
-        fx: &mut Effects,
-        due: &mut Vec<Due>,
-    ) -> Handed {
-        let Some(peer) = self.peers.get_mut(usize::from(id.0)) else { return Handed::Full(outgoing) };
-        if let State::Up(way, _) = peer.state {
+    /// Hands a request over: it is to be sent now, or waits, or comes back.
+    pub fn hand(&mut self, turn: &mut Turn<'_>, mut outgoing: Outgoing) -> Handed {
+        let id = outgoing.peer;
+        let now = turn.now.mono;
+        let Some(peer) = self.peers.get_mut(usize::from(id.0)) else { return Handed::Spent(outgoing) };
+        if now >= outgoing.until {
+            return Handed::Late(outgoing);
+        }
+        let choice = peer.choose(now, &outgoing, &self.failed);
+        if let Choice::Up(way, target) = choice {
+            outgoing.tried.push(target);
             return Handed::Send(way, outgoing);
+        }
+        if matches!(choice, Choice::None) {
+            return Handed::Spent(outgoing);
         }
         if peer.waiting.len() >= self.queue {
             return Handed::Full(outgoing);
         }
-        let until = now.mono + self.queue_timeout;
-        peer.waiting.push_back((until, outgoing));
-        if peer.waiting.len() == 1 {
-            due.push(Due { at: until, what: Timer::Peer(id) });
-        }
-        if matches!(peer.state, State::Idle) {
-            peer.connect(now, id, next_link, fx);
-        }
+        let link = match choice {
+            Choice::Server(at) => peer.dial(at, id, turn),
+            Choice::Search | Choice::Up(..) | Choice::None => {
+                peer.search(id, turn);
+                None
+            }
+        };
+        let until = outgoing.until;
+        peer.waiting.push_back(Waiting { outgoing, link });
+        peer.arm(until, id, turn);
         Handed::Waits
     }
 
-    /// The servers of a peer are known, best first; or it can't be found, and all that waits for it
+    /// The servers of a peer are known, best first; or it can't be found, and all that waits for that
     /// comes back.
-    #[allow(clippy::too_many_arguments)]
     pub fn on_located(
         &mut self,
-        now: Now,
+        turn: &mut Turn<'_>,
         id: PeerId,
         targets: Result<Vec<Target>, &str>,
-        next_link: &mut u32,
-        ids: &mut Ids,
-        fx: &mut Effects,
-        due: &mut Vec<Due>,
-    ) -> Vec<Outgoing> {
-        let Some(peer) = self.peers.get_mut(usize::from(id.0)) else { return Vec::new() };
-        if !matches!(peer.state, State::Locating) {
-            return Vec::new();
+    ) -> Freed {
+        let Some(peer) = self.peers.get_mut(usize::from(id.0)) else { return Freed::default() };
+        if peer.search != Search::Locating {
+            return Freed::default();
         }
         match targets {
             Ok(targets) if !targets.is_empty() => {
-                let before = std::mem::take(&mut peer.targets);
-                peer.targets = targets
-                    .into_iter()
-                    .map(|target| {
-                        let alone_until =
-                            before.iter().find(|k| k.target == target).and_then(|k| k.alone_until);
-                        Known { target, alone_until }
-                    })
-                    .collect();
-                peer.located = Some(now.mono);
-                peer.dial(now, id, next_link, fx);
-                Vec::new()
+                peer.list(targets);
+                peer.search = Search::Known(turn.now.mono);
+                Freed { again: peer.take_waiting(None), back: Vec::new() }
             }
-            Ok(_) => peer.fail(now, id, "no server found", ids, fx, due),
-            Err(why) => peer.fail(now, id, why, ids, fx, due),
+            Ok(_) => peer.fail(id, "no server found", turn),
+            Err(why) => peer.fail(id, why, turn),
         }
     }
 
     /// A link that we dialled is up: what waited for it goes out, in order.
     pub fn on_up(&mut self, id: PeerId, link: LinkId, way: Way, fx: &mut Effects) -> Vec<Outgoing> {
         let Some(peer) = self.peers.get_mut(usize::from(id.0)) else { return Vec::new() };
-        let State::Dialing(dialled, at) = peer.state else { return Vec::new() };
-        if dialled != link {
-            return Vec::new();
-        }
-        peer.state = State::Up(way, at);
-        peer.failures = 0;
-        let target = peer
-            .targets
-            .get(at)
-            .map(|known| format!("{} {}", known.target.host, known.target.address))
-            .unwrap_or_default();
-        fx.observe(Observation::PeerUp { peer: id, target });
-        peer.waiting.drain(..).map(|(_, outgoing)| outgoing).collect()
-    }
-
-    /// A link is gone or was not made. What waits comes back if there is no other server to try.
-    #[allow(clippy::too_many_arguments)]
-    pub fn on_down(
-        &mut self,
-        now: Now,
-        link: LinkId,
-        why: &str,
-        next_link: &mut u32,
-        ids: &mut Ids,
-        fx: &mut Effects,
-        due: &mut Vec<Due>,
-    ) -> Vec<Outgoing> {
-        let found = self.peers.iter().position(|peer| match peer.state {
-            State::Dialing(dialled, _) => dialled == link,
-            State::Up(way, _) => way.link == link && way.to.is_none(),
-            State::Idle | State::BackOff(_) | State::Locating => false,
-        });
-        let Some((index, peer)) = found.and_then(|index| Some((index, self.peers.get_mut(index)?))) else {
+        let Some(server) = peer.servers.iter_mut().find(|server| server.link == Link::Dialing(link)) else {
             return Vec::new();
         };
-        let id = PeerId(u16::try_from(index).unwrap_or(u16::MAX));
-        match peer.state {
-            State::Dialing(_, at) => {
-                peer.leave_alone(at, now.mono + LEAVE_ALONE);
-                if peer.dial(now, id, next_link, fx) {
-                    Vec::new()
-                } else {
-                    peer.fail(now, id, why, ids, fx, due)
-                }
-            }
-            State::Up(..) => {
-                fx.observe(Observation::PeerDown { peer: id, why: why.to_owned(), bounced: 0 });
-                peer.state = State::Idle;
-                Vec::new()
-            }
-            State::Idle | State::BackOff(_) | State::Locating => Vec::new(),
+        server.link = Link::Up(way);
+        peer.failures = 0;
+        self.failed.on_success(&server.target);
+        let target = server.target.clone();
+        fx.observe(Observation::PeerUp { peer: id, target: format!("{} {}", target.host, target.address) });
+        let mut up = peer.take_waiting(Some(link));
+        for outgoing in &mut up {
+            outgoing.tried.push(target.clone());
         }
+        up
     }
 
-    /// The server that `way` goes to failed a request (503, or no answer): leave it alone until
-    /// `until`. True if there is another one to try now.
-    pub fn on_failed(
-        &mut self,
-        now: Now,
-        id: PeerId,
-        way: Way,
-        wait: Option<Duration>,
-        fx: &mut Effects,
-    ) -> bool {
-        let Some(peer) = self.peers.get_mut(usize::from(id.0)) else { return false };
-        let until = now.mono + wait.unwrap_or(LEAVE_ALONE);
-        if let State::Up(current, at) = peer.state
-            && current == way
-        {
-            peer.leave_alone(at, until);
-            if !peer.targets.iter().any(|known| known.is_open(now.mono)) {
-                return false;
-            }
-            // Requests in flight on the old link end there; new ones take the next server.
-            peer.state = State::Idle;
-            let why = "the server failed a request; trying the next".to_owned();
-            fx.observe(Observation::PeerDown { peer: id, why, bounced: 0 });
-            return true;
+    /// A link is gone or was not made. What waits for it is to be handed over again, or comes back if
+    /// there is no other server to try.
+    pub fn on_down(&mut self, turn: &mut Turn<'_>, link: LinkId, why: &str) -> Freed {
+        let is_on = |server: &Server| match server.link {
+            Link::Dialing(dialled) => dialled == link,
+            Link::Up(way) => way.link == link && way.to.is_none(),
+            Link::None => false,
+        };
+        let found = self.peers.iter_mut().enumerate().find_map(|(at, peer)| {
+            let server = peer.servers.iter().position(is_on)?;
+            Some((PeerId(u16::try_from(at).unwrap_or(u16::MAX)), peer, server))
+        });
+        let Some((id, peer, at)) = found else { return Freed::default() };
+        let Some(server) = peer.servers.get_mut(at) else { return Freed::default() };
+        let was = std::mem::replace(&mut server.link, Link::None);
+        let (target, listed) = (server.target.clone(), server.listed);
+        if !listed {
+            peer.servers.remove(at);
         }
-        // Another request has found out already.
-        peer.targets.iter().any(|known| known.is_open(now.mono))
+        if matches!(was, Link::Up(_)) {
+            // Nothing waits for it, and that it was closed says nothing about the next connection.
+            turn.fx.observe(Observation::PeerDown { peer: id, why: why.to_owned(), bounced: 0 });
+            return Freed::default();
+        }
+        self.failed.on_failure(turn.now.mono, &target, Failure::Transport);
+        let mut waited = peer.take_waiting(Some(link));
+        for outgoing in &mut waited {
+            outgoing.tried.push(target.clone());
+        }
+        let failed = &self.failed;
+        let another = peer.servers.iter().any(|server| match server.link {
+            Link::Dialing(_) | Link::Up(_) => true,
+            Link::None => failed.is_in_good_standing(turn.now.mono, &server.target),
+        });
+        if another {
+            turn.fx.observe(Observation::PeerDown { peer: id, why: why.to_owned(), bounced: 0 });
+            return Freed { again: waited, back: Vec::new() };
+        }
+        peer.waiting.extend(waited.into_iter().map(|outgoing| Waiting { outgoing, link: None }));
+        peer.fail(id, why, turn)
+    }
+
+    /// The server that `way` goes to failed a request.
+    pub fn on_failed(&mut self, now: Now, id: PeerId, way: Way, failure: Failure) {
+        let Some(peer) = self.peers.get(usize::from(id.0)) else { return };
+        if let Some(server) = peer.servers.iter().find(|server| server.link == Link::Up(way)) {
+            self.failed.on_failure(now.mono, &server.target, failure);
+        }
     }
 
     /// A deadline of peer `id`: what waited too long comes back, and a back-off may be over.
-    pub fn on_timer(
-        &mut self,
-        now: Now,
-        id: PeerId,
-        next_link: &mut u32,
-        fx: &mut Effects,
-        due: &mut Vec<Due>,
-    ) -> Vec<Outgoing> {
+    pub fn on_timer(&mut self, turn: &mut Turn<'_>, id: PeerId) -> Vec<Outgoing> {
+        let now = turn.now.mono;
         let Some(peer) = self.peers.get_mut(usize::from(id.0)) else { return Vec::new() };
         let mut back = Vec::new();
-        while peer.waiting.front().is_some_and(|(until, _)| *until <= now.mono) {
-            back.extend(peer.waiting.pop_front().map(|(_, outgoing)| outgoing));
+        if peer.armed.is_some_and(|at| at <= now) {
+            peer.armed = None;
+            let (late, waiting): (VecDeque<_>, _) =
+                std::mem::take(&mut peer.waiting).into_iter().partition(|w| w.outgoing.until <= now);
+            peer.waiting = waiting;
+            back.extend(late.into_iter().map(|waiting| waiting.outgoing));
+            if let Some(next) = peer.waiting.iter().map(|waiting| waiting.outgoing.until).min() {
+                peer.arm(next, id, turn);
+            }
         }
-        if let Some((until, _)) = peer.waiting.front() {
-            due.push(Due { at: *until, what: Timer::Peer(id) });
-        }
-        if matches!(peer.state, State::BackOff(until) if until <= now.mono) {
-            peer.state = State::Idle;
-            if !peer.waiting.is_empty() {
-                peer.connect(now, id, next_link, fx);
+        if matches!(peer.search, Search::BackOff(until) if until <= now) {
+            peer.search = Search::Idle;
+            if peer.waiting.iter().any(|waiting| waiting.link.is_none()) {
+                peer.search(id, turn);
             }
         }
         back
     }
 
-    /// The transport of a peer's link, if it is up.
+    /// The transport of a peer's link, if one is up.
     pub fn transport(&self, id: PeerId) -> Option<Transport> {
-        match self.peers.get(usize::from(id.0))?.state {
-            State::Up(way, _) => Some(way.transport),
-            State::Idle | State::BackOff(_) | State::Locating | State::Dialing(..) => None,
-        }
+        self.peers.get(usize::from(id.0))?.ways().next().map(|(way, _)| way.transport)
     }
 
     /// Requests that wait for links.
@@ -284,59 +310,110 @@ impl Peers {
     }
 }
 
-impl Known {
-    fn is_open(&self, now: Mono) -> bool {
-        self.alone_until.is_none_or(|until| until <= now)
-    }
-}
-
 impl Peer {
-    fn connect(&mut self, now: Now, id: PeerId, next_link: &mut u32, fx: &mut Effects) {
-        let fresh = self.located.is_some_and(|at| now.mono.since(at) < FRESH);
-        if fresh && self.dial(now, id, next_link, fx) {
-            return;
+    /// Links that are up, the best server's first.
+    fn ways(&self) -> impl Iterator<Item = (Way, &Target)> {
+        self.servers.iter().filter_map(|server| match server.link {
+            Link::Up(way) => Some((way, &server.target)),
+            Link::None | Link::Dialing(_) => None,
+        })
+    }
+
+    /// The server for a request.
+    fn choose(&self, now: Mono, outgoing: &Outgoing, failed: &Blacklist) -> Choice {
+        let untried = |target: &Target| {
+            !outgoing.tried.iter().any(|t| (t.address, t.transport) == (target.address, target.transport))
+        };
+        let up = |is_good: &dyn Fn(&Target) -> bool| {
+            let mut ways = self.ways().filter(|(_, target)| untried(target) && is_good(target));
+            ways.next().map(|(way, target)| Choice::Up(way, target.clone()))
+        };
+        if let Some(up) = up(&|target| failed.is_in_good_standing(now, target)) {
+            return up;
         }
-        self.state = State::Locating;
-        fx.push(Effect::Locate { peer: id });
-    }
-
-    /// Dials the best target that is not left alone; false if there is none.
-    fn dial(&mut self, now: Now, id: PeerId, next_link: &mut u32, fx: &mut Effects) -> bool {
-        let Some(at) = self.targets.iter().position(|known| known.is_open(now.mono)) else { return false };
-        let Some(known) = self.targets.get(at) else { return false };
-        *next_link = next_link.wrapping_add(1);
-        let link = LinkId(*next_link);
-        self.state = State::Dialing(link, at);
-        fx.push(Effect::DialSip { link, peer: id, target: known.target.clone() });
-        true
-    }
-
-    fn leave_alone(&mut self, at: usize, until: Mono) {
-        if let Some(known) = self.targets.get_mut(at) {
-            known.alone_until = Some(until);
+        match self.search {
+            Search::Known(at) if now.since(at) < FRESH => {}
+            Search::Idle | Search::Locating | Search::Known(_) => return Choice::Search,
+            Search::BackOff(_) => {
+                return up(&|target| !failed.wants_a_pause(now, target)).unwrap_or(Choice::Search);
+            }
+        }
+        let left: Vec<Target> =
+            self.servers.iter().map(|server| &server.target).filter(|t| untried(t)).cloned().collect();
+        let Some(best) = Targets::new(left, outgoing.until).next(now, failed) else { return Choice::None };
+        match self.servers.iter().position(|server| server.target == best) {
+            Some(at) => match self.servers.get(at).map(|server| server.link) {
+                Some(Link::Up(way)) => Choice::Up(way, best),
+                Some(Link::None | Link::Dialing(_)) | None => Choice::Server(at),
+            },
+            None => Choice::None,
         }
     }
 
-    /// Nothing more to try: back off, and give back all that waits.
-    fn fail(
-        &mut self,
-        now: Now,
-        id: PeerId,
-        why: &str,
-        ids: &mut Ids,
-        fx: &mut Effects,
-        due: &mut Vec<Due>,
-    ) -> Vec<Outgoing> {
+    /// Takes over what was looked up. A link that is up stays.
+    fn list(&mut self, targets: Vec<Target>) {
+        let mut before = std::mem::take(&mut self.servers);
+        for target in targets {
+            let known = before.iter().position(|server| server.target == target);
+            let link = known.map_or(Link::None, |at| before.remove(at).link);
+            self.servers.push(Server { target, listed: true, link });
+        }
+        let kept = before.into_iter().filter(|server| server.link != Link::None);
+        self.servers.extend(kept.map(|server| Server { listed: false, ..server }));
+    }
+
+    fn search(&mut self, id: PeerId, turn: &mut Turn<'_>) {
+        match self.search {
+            Search::Idle | Search::Known(_) => {
+                self.search = Search::Locating;
+                turn.fx.push(Effect::Locate { peer: id });
+            }
+            Search::BackOff(_) | Search::Locating => {}
+        }
+    }
+
+    /// The link to server `at`, dialled unless it is already.
+    fn dial(&mut self, at: usize, id: PeerId, turn: &mut Turn<'_>) -> Option<LinkId> {
+        let server = self.servers.get_mut(at)?;
+        match server.link {
+            Link::Dialing(link) => Some(link),
+            Link::Up(way) => Some(way.link),
+            Link::None => {
+                *turn.next_link = turn.next_link.wrapping_add(1);
+                let link = LinkId(*turn.next_link);
+                server.link = Link::Dialing(link);
+                turn.fx.push(Effect::DialSip { link, peer: id, target: server.target.clone() });
+                Some(link)
+            }
+        }
+    }
+
+    fn arm(&mut self, until: Mono, id: PeerId, turn: &mut Turn<'_>) {
+        if self.armed.is_none_or(|at| until < at) {
+            self.armed = Some(until);
+            turn.due.push(Due { at: until, what: Timer::Peer(id) });
+        }
+    }
+
+    /// What waits for `link`, in order.
+    fn take_waiting(&mut self, link: Option<LinkId>) -> Vec<Outgoing> {
+        let (taken, left): (VecDeque<_>, _) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|waiting| waiting.link == link);
+        self.waiting = left;
+        taken.into_iter().map(|waiting| waiting.outgoing).collect()
+    }
+
+    /// Nothing more to try: back off, and give back all that waits for a server.
+    fn fail(&mut self, id: PeerId, why: &str, turn: &mut Turn<'_>) -> Freed {
         self.failures = self.failures.saturating_add(1);
         let bound = 500_u64.saturating_mul(1 << self.failures.saturating_sub(1).min(6)).min(BACKOFF_LIMIT);
-        let at = now.mono + Duration::from_millis(bound / 4 + ids.below(bound - bound / 4 + 1));
-        self.state = State::BackOff(at);
-        // After a back-off every server deserves another try, and perhaps DNS says something else.
-        self.targets.clear();
-        self.located = None;
-        due.push(Due { at, what: Timer::Peer(id) });
-        let back: Vec<Outgoing> = self.waiting.drain(..).map(|(_, outgoing)| outgoing).collect();
-        fx.observe(Observation::PeerDown { peer: id, why: why.to_owned(), bounced: back.len() });
-        back
+        let at = turn.now.mono + Duration::from_millis(bound / 4 + turn.ids.below(bound - bound / 4 + 1));
+        self.search = Search::BackOff(at);
+        turn.due.push(Due { at, what: Timer::Peer(id) });
+        // Perhaps DNS says something else after the back-off.
+        self.servers.retain(|server| server.link != Link::None);
+        let back = self.take_waiting(None);
+        turn.fx.observe(Observation::PeerDown { peer: id, why: why.to_owned(), bounced: back.len() });
+        Freed { again: Vec::new(), back }
     }
 }

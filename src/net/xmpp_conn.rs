@@ -341,6 +341,7 @@ fn turn(shard: &Rc<Shard>, conn: &Rc<StreamConn>) -> Next {
             Some(StreamEvent::Down(reason)) => break Next::Down(reason),
             Some(StreamEvent::Stanza(stanza)) => shard.input(now, Input::Stanza { stream: conn.id, stanza }),
             Some(StreamEvent::Iq(iq)) => shard.input(now, Input::Iq { stream: conn.id, iq }),
+            Some(StreamEvent::Misaddressed(stanza)) => shard.input(now, Input::Misaddressed(stanza)),
             Some(StreamEvent::Up { pair, auth }) => {
                 conn.pairs.borrow_mut().push((pair.clone(), auth_name(auth)));
                 if conn.initiating {

@@ -30,7 +30,7 @@ pub mod terms;
 pub use dialback::{Outcome, Verify, VerifyAnswer};
 pub use error::{Condition, ErrorType, StanzaError, StreamCondition, StreamError};
 pub use settings::Settings;
-pub use stanza::{Iq, Stanza, StanzaKind};
+pub use stanza::{Iq, Misaddressed, Stanza, StanzaKind};
 pub use stream::{DownReason, Purpose, SendError, Stream, StreamEvent, TlsMode};
 pub use terms::{Auth, CertFault, CertVerdict, Need, Pair, PeerIdentity, Realm, Refused, Terms};
 

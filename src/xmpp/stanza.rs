@@ -1,14 +1,15 @@
 //! Stanzas: first-level elements of the content namespace, with both addresses read.
 //!
 //! Message and presence can cross and are [`Stanza`]; an iq can't, and is an [`Iq`]. On a stream
-//! between servers both addresses are required, and a malformed one is as bad as a missing one
-//! (RFC 6120 §8.1.1.2, §8.1.2.2).
+//! between servers both addresses are required, and one without a domain is as bad as a missing one
+//! (RFC 6120 §8.1.1.2, §8.1.2.2). A localpart or resourcepart that is none costs its stanza alone, a
+//! [`Misaddressed`] (RFC 6120 §8.3.3.8).
 
-use crate::addr::Jid;
+use crate::addr::{AddrError, Domain, Jid, Part};
 use crate::crossing::{Crosses, Crossing, Direction, Kind};
 use crate::xml::{self, Element};
-use crate::xmpp::error::StreamCondition;
-use crate::xmpp::error::stanza::Answered;
+use crate::xmpp::error::{Condition, StreamCondition};
+use crate::xmpp::error::stanza::{Answered, StanzaError, write_error};
 
 /// What kind of stanza crosses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,6 +52,43 @@ pub struct Iq<'a> {
     pub to: Jid,
     /// The whole of it.
     pub element: Element<'a>,
+}
+
+/// A stanza between good domains, one of whose addresses has a localpart or resourcepart that is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misaddressed {
+    /// The domain that it came from.
+    pub sender: Domain,
+    /// The domain that it is for.
+    pub target: Domain,
+    /// `message`, `presence` or `iq`.
+    name: &'static str,
+    /// Who sent it, if that address is good.
+    from: Option<Jid>,
+    id: Option<Box<str>>,
+    type_: Option<Box<str>>,
+}
+
+impl Misaddressed {
+    /// Appends the error that tells its sender (RFC 6120 §8.3.3.8), from our domain, because the
+    /// address that was asked is none. False if nobody can be told or nobody waits for an answer.
+    pub fn write_error(&self, out: &mut Vec<u8>) -> bool {
+        let type_ = self.type_.as_deref();
+        let waits = match self.name {
+            "message" => type_ != Some("headline"),
+            "presence" => type_ == Some("subscribe"),
+            _ => true,
+        };
+        let Some(from) = self.from.as_ref().filter(|_| waits) else { return false };
+        let answered = Answered {
+            element: self.name,
+            from: from.as_str(),
+            to: self.target.as_str(),
+            id: self.id.as_deref(),
+            type_,
+        };
+        write_error(out, &answered, &StanzaError::from(Condition::JidMalformed))
+    }
 }
 
 /// The `type` of a message (RFC 6121 §5.2.2).
@@ -173,6 +211,7 @@ fn answered<'s>(name: &'static str, from: &'s Jid, to: &'s Jid, element: &'s Ele
 pub(super) enum Typed<'a> {
     Stanza(Stanza<'a>),
     Iq(Iq<'a>),
+    Misaddressed(Misaddressed),
 }
 
 impl Typed<'_> {
@@ -181,6 +220,7 @@ impl Typed<'_> {
         match self {
             Self::Stanza(stanza) => (stanza.from.domain(), stanza.to.domain()),
             Self::Iq(iq) => (iq.from.domain(), iq.to.domain()),
+            Self::Misaddressed(stanza) => (stanza.sender.as_str(), stanza.target.as_str()),
         }
     }
 }
@@ -199,7 +239,7 @@ pub(super) fn looks_like_stanza(text: &str) -> bool {
 ///
 /// # Errors
 /// The stream error for an element that is no stanza of the content namespace, or whose addresses
-/// are missing or malformed.
+/// are missing or have no domain.
 pub(super) fn read(element: Element<'_>) -> Result<Typed<'_>, StreamCondition> {
     if element.ns() != xml::ns::SERVER {
         return Err(match element.ns() {
@@ -211,20 +251,62 @@ pub(super) fn read(element: Element<'_>) -> Result<Typed<'_>, StreamCondition> {
     if !element.prefix().is_empty() {
         return Err(StreamCondition::BadNamespacePrefix);
     }
-    let kind = match element.name() {
-        "message" => Some(StanzaKind::Message),
-        "presence" => Some(StanzaKind::Presence),
-        "iq" => None,
+    let (name, kind) = match element.name() {
+        "message" => ("message", Some(StanzaKind::Message)),
+        "presence" => ("presence", Some(StanzaKind::Presence)),
+        "iq" => ("iq", None),
         _ => return Err(StreamCondition::UnsupportedStanzaType),
     };
-    let address = |name| {
-        element.attr(name).and_then(|text| Jid::parse(text).ok()).ok_or(StreamCondition::ImproperAddressing)
-    };
-    let (from, to) = (address("from")?, address("to")?);
-    Ok(match kind {
-        Some(kind) => Typed::Stanza(Stanza { kind, from, to, element }),
-        None => Typed::Iq(Iq { from, to, element }),
+    let (from, to) = (address(&element, "from")?, address(&element, "to")?);
+    Ok(match (from, to, kind) {
+        (Address::Good(from), Address::Good(to), Some(kind)) => {
+            Typed::Stanza(Stanza { kind, from, to, element })
+        }
+        (Address::Good(from), Address::Good(to), None) => Typed::Iq(Iq { from, to, element }),
+        (from, to, _) => Typed::Misaddressed(Misaddressed {
+            sender: from.domain(),
+            target: to.domain(),
+            name,
+            from: from.good(),
+            id: element.attr("id").map(Box::from),
+            type_: element.attr("type").map(Box::from),
+        }),
     })
+}
+
+/// An address whose domain is one.
+enum Address {
+    Good(Jid),
+    Bad(Domain),
+}
+
+impl Address {
+    fn domain(&self) -> Domain {
+        match self {
+            Self::Good(jid) => jid.to_domain(),
+            Self::Bad(domain) => domain.clone(),
+        }
+    }
+
+    fn good(self) -> Option<Jid> {
+        match self {
+            Self::Good(jid) => Some(jid),
+            Self::Bad(_) => None,
+        }
+    }
+}
+
+fn address(element: &Element<'_>, name: &str) -> Result<Address, StreamCondition> {
+    let text = element.attr(name).ok_or(StreamCondition::ImproperAddressing)?;
+    match Jid::parse(text) {
+        Ok(jid) => Ok(Address::Good(jid)),
+        Err(AddrError::Empty(part) | AddrError::TooLong(part) | AddrError::Forbidden(part)) => match part {
+            Part::Domain => Err(StreamCondition::ImproperAddressing),
+            Part::Local | Part::Resource => {
+                Jid::domain_of(text).map(Address::Bad).map_err(|_| StreamCondition::ImproperAddressing)
+            }
+        },
+    }
 }
 
 #[cfg(test)]
@@ -240,7 +322,7 @@ mod tests {
     fn stanza(text: &str) -> Stanza<'_> {
         match typed(text) {
             Ok(Typed::Stanza(stanza)) => stanza,
-            Ok(Typed::Iq(_)) | Err(_) => panic!("no stanza: {text}"),
+            Ok(Typed::Iq(_) | Typed::Misaddressed(_)) | Err(_) => panic!("no stanza: {text}"),
         }
     }
 
@@ -257,6 +339,42 @@ mod tests {
             );
         }
         assert!(matches!(typed("<iq from='x.example' to='y.example'/>"), Ok(Typed::Iq(_))));
+    }
+
+    #[test]
+    fn threat_063_a_bad_localpart_or_resourcepart_is_told_to_its_sender() {
+        let read = |text| match typed(text) {
+            Ok(Typed::Misaddressed(stanza)) => stanza,
+            Ok(Typed::Stanza(_) | Typed::Iq(_)) | Err(_) => panic!("not misaddressed: {text}"),
+        };
+        let answer = |text| {
+            let mut out = Vec::new();
+            read(text).write_error(&mut out).then(|| String::from_utf8(out).unwrap())
+        };
+        let to = "@sip.example";
+        assert_eq!(
+            answer("<message from='a@x.example/r' to='b c@sip.example' id='1' type='chat'/>").unwrap(),
+            "<message from='sip.example' to='a@x.example/r' id='1' type='error'><error type='modify'>\
+             <jid-malformed xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>"
+        );
+        for (name, type_, is_answered) in [
+            ("message", "", true),
+            ("message", "type='error'", false),
+            ("message", "type='headline'", false),
+            ("presence", "", false),
+            ("presence", "type='subscribe'", true),
+            ("iq", "type='get'", true),
+            ("iq", "type='set'", true),
+            ("iq", "type='result'", false),
+            ("iq", "type='error'", false),
+        ] {
+            let text = format!("<{name} from='a@x.example' to='{to}' id='1' {type_}/>");
+            assert_eq!(answer(&text).is_some(), is_answered, "{text}");
+            let text = format!("<{name} from='a b@x.example' to='b@sip.example' id='1' {type_}/>");
+            assert_eq!(answer(&text), None, "nobody to tell: {text}");
+        }
+        let both = read("<message from='@X.example' to='b@sip.example/'/>");
+        assert_eq!((both.sender.as_str(), both.target.as_str()), ("x.example", "sip.example"));
     }
 
     #[test]

@@ -90,6 +90,16 @@ impl Blacklist {
         self.bans.remove(&(target.address, target.transport));
     }
 
+    /// Whether nothing speaks against `target` at `now`.
+    pub fn is_in_good_standing(&self, now: Mono, target: &Target) -> bool {
+        self.ban(now, target).is_none()
+    }
+
+    /// Whether `target` asked not to be sent to at `now`.
+    pub fn wants_a_pause(&self, now: Mono, target: &Target) -> bool {
+        matches!(self.ban(now, target), Some(Ban::Asked(_)))
+    }
+
     fn ban(&self, now: Mono, target: &Target) -> Option<Ban> {
         self.bans.get(&(target.address, target.transport)).copied().filter(|ban| ban.until() > now)
     }

@@ -4,7 +4,7 @@ use crate::crossing::Verified;
 use crate::xmpp::dialback::{Outcome, Verify, VerifyAnswer};
 use crate::xmpp::error::{Condition, StreamCondition, StreamError};
 use crate::xmpp::sasl::SaslCondition;
-use crate::xmpp::stanza::{Iq, Stanza};
+use crate::xmpp::stanza::{Iq, Misaddressed, Stanza};
 use crate::xmpp::terms::{Auth, CertFault, Pair, Refused};
 use thiserror::Error;
 
@@ -25,6 +25,9 @@ pub enum StreamEvent<'s> {
     Stanza(Verified<Stanza<'s>>),
     /// An iq, proven likewise. It is answered on a stream in the other direction.
     Iq(Verified<Iq<'s>>),
+    /// A stanza between proven domains with an address that is none otherwise. The stream goes on; the
+    /// sender is told on a stream in the other direction.
+    Misaddressed(Misaddressed),
     /// Receiving: a key was offered. Find the authoritative server of `pair.remote`, ask it over a
     /// stream of its own (never this one), and call `handle_verified`.
     VerifyWanted(Verify),

@@ -221,6 +221,7 @@ impl Stream {
                 self.core.times.used = now.mono;
                 Some(StreamEvent::Iq(Verified::prove(iq)))
             }
+            Ok(Typed::Misaddressed(stanza)) => Some(StreamEvent::Misaddressed(stanza)),
             Err(error) => {
                 self.core.fail(error);
                 self.core.events.pop_front()

@@ -121,6 +121,7 @@ pub(super) fn line(event: &StreamEvent<'_>) -> String {
             format!("{:?} {} > {}", crossing.kind, crossing.sender.as_str(), crossing.target.as_str())
         }
         StreamEvent::Iq(iq) => format!("Iq {} > {}", iq.from.as_str(), iq.to.as_str()),
+        StreamEvent::Misaddressed(stanza) => format!("misaddressed {} > {}", stanza.sender, stanza.target),
         StreamEvent::VerifyWanted(verify) => format!("wanted {} {}", between(&verify.pair), verify.key),
         StreamEvent::Verified(answer) => {
             format!("verified {} {} {:?}", between(&answer.pair), answer.id, answer.outcome)

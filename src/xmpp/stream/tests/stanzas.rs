@@ -9,7 +9,10 @@ fn check_123_addresses_are_there_well_formed_proven_and_ours() {
         (Some("a@xmpp.example"), None, "improper-addressing"),
         (None, None, "improper-addressing"),
         (Some(""), Some("b@sip.example"), "improper-addressing"),
-        (Some("a@xmpp.example"), Some("@sip.example"), "improper-addressing"),
+        (Some("a@xmpp.example"), Some("a@"), "improper-addressing"),
+        (Some("a b@"), Some("b@sip.example"), "improper-addressing"),
+        (Some("a b@second.example"), Some("b@sip.example"), "invalid-from"),
+        (Some("a@xmpp.example"), Some("b c@voice.example"), "host-unknown"),
         (Some("a@b@xmpp.example"), Some("b@sip.example"), "improper-addressing"),
         (Some("a@second.example"), Some("b@sip.example"), "invalid-from"),
         (Some("a@xmpp.example"), Some("b@voice.example"), "host-unknown"),
@@ -75,22 +78,27 @@ fn check_139_threat_062_nothing_is_relayed() {
 }
 
 #[test]
-fn threat_063_malformed_addresses_end_the_stream_and_nothing_more() {
-    let long = format!("{}@xmpp.example", "a".repeat(2000));
-    for from in [
-        "@xmpp.example",
-        "a@",
-        "a@b@c",
-        "\u{ad}@xmpp.example",
-        "a@xmpp.example/",
-        &long,
-        "a b@xmpp.example",
-        "a@xmpp..example",
-    ] {
+fn threat_063_an_address_without_a_domain_ends_the_stream() {
+    for from in ["", "a@", "a@b@c", "/r", "a@xmpp..example", "a b@xmpp..example", "xmpp.example/@/\u{7}"] {
         let mut one = One::up(usual());
         let events = one.feed(&format!("<message from='{from}' to='b@sip.example'/>"));
         assert!(events.starts_with("down: stream error sent: "), "{from}: {events}");
-        assert_error(&one.out(), "improper-addressing");
+    }
+}
+
+#[test]
+fn threat_063_a_bad_localpart_or_resourcepart_costs_its_stanza_alone() {
+    let long = format!("{}@xmpp.example", "a".repeat(2000));
+    for from in ["@xmpp.example", "\u{ad}@xmpp.example", "a@xmpp.example/", &long, "a b@xmpp.example"] {
+        for name in ["message", "presence", "iq"] {
+            let mut one = One::up(usual());
+            let bad = format!("<{name} from='{from}' to='b@sip.example'/>");
+            assert_eq!(one.feed(&bad), "misaddressed xmpp.example > sip.example", "{bad}");
+            let bad = format!("<{name} from='a@xmpp.example' to='@sip.example'/>");
+            assert_eq!(one.feed(&bad), "misaddressed xmpp.example > sip.example", "{bad}");
+            assert_eq!(one.out(), "");
+            assert_eq!(one.feed(MESSAGE), "Message juliet@xmpp.example/balcony > romeo@sip.example");
+        }
     }
 }
 
