@@ -93,6 +93,11 @@ impl Peers {
         Self { peers: std::iter::repeat_with(peer).take(count).collect(), queue, queue_timeout }
     }
 
+    /// Other limits, for what comes from now on.
+    pub fn set_limits(&mut self, queue: usize, queue_timeout: Duration) {
+        (self.queue, self.queue_timeout) = (queue, queue_timeout);
+    }
+
     /// Hands a request over: it is to be sent now, or waits, or there is no room.
     pub fn hand(
         &mut self,
