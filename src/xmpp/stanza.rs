@@ -8,8 +8,8 @@
 use crate::addr::{AddrError, Domain, Jid, Part};
 use crate::crossing::{Crosses, Crossing, Direction, Kind};
 use crate::xml::{self, Element};
-use crate::xmpp::error::{Condition, StreamCondition};
 use crate::xmpp::error::stanza::{Answered, StanzaError, write_error};
+use crate::xmpp::error::{Condition, StreamCondition};
 
 /// What kind of stanza crosses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
