@@ -25,6 +25,8 @@ mod outgoing;
 pub mod pairs;
 mod peers;
 pub mod settings;
+#[cfg(test)]
+mod tests;
 mod threads;
 
 pub use peers::Way;

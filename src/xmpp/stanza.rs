@@ -343,11 +343,13 @@ mod tests {
 
     #[test]
     fn threat_063_a_bad_localpart_or_resourcepart_is_told_to_its_sender() {
-        let read = |text| match typed(text) {
-            Ok(Typed::Misaddressed(stanza)) => stanza,
-            Ok(Typed::Stanza(_) | Typed::Iq(_)) | Err(_) => panic!("not misaddressed: {text}"),
-        };
-        let answer = |text| {
+        fn read(text: &str) -> Misaddressed {
+            match typed(text) {
+                Ok(Typed::Misaddressed(stanza)) => stanza,
+                Ok(Typed::Stanza(_) | Typed::Iq(_)) | Err(_) => panic!("not misaddressed: {text}"),
+            }
+        }
+        let answer = |text: &str| {
             let mut out = Vec::new();
             read(text).write_error(&mut out).then(|| String::from_utf8(out).unwrap())
         };
