@@ -18,7 +18,6 @@ use quick_xml::errors::{Error, SyntaxError};
 use quick_xml::escape::{EscapeError, ParseCharRefError, resolve_xml_entity};
 use quick_xml::events::attributes::{Attribute, Attributes};
 use quick_xml::events::{BytesRef, BytesStart, Event};
-use quick_xml::name::QName;
 use quick_xml::reader::Reader;
 use std::borrow::Cow;
 use std::num::IntErrorKind;
