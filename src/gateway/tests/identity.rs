@@ -246,7 +246,8 @@ fn threat_078_stray_responses_are_dropped() {
     let sent = world.one_sip();
     world.seen.clear();
     let good = super::texts::response(&sent, 200, "");
-    let branch = sent.header("Via").unwrap().split("branch=").nth(1).unwrap().split(';').next().unwrap().to_owned();
+    let branch =
+        sent.header("Via").unwrap().split("branch=").nth(1).unwrap().split(';').next().unwrap().to_owned();
     for bad in [
         good.replace(&branch, "z9hG4bKnobody"),
         good.replace(&branch, &format!("{}0", &branch[..branch.len() - 1])),
