@@ -6,8 +6,10 @@ use crate::gateway::Settings;
 use crate::policy::Table;
 use crate::sip::locate::{Target, Transport};
 use crate::xmpp::Condition;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 pub(super) const DAEMON: &str = r#"
 [gateway]
@@ -85,6 +87,8 @@ pub(super) struct Net {
     pub(super) located: Option<Result<Vec<Target>, &'static str>>,
     /// The kernel takes every stanza at once.
     pub(super) written: bool,
+    /// A stream that the gateway closes is down at once.
+    pub(super) closes: bool,
     /// Every MESSAGE to the peer gets this status at once.
     pub(super) status: Option<u16>,
 }
@@ -99,6 +103,7 @@ impl Net {
             dead: Vec::new(),
             located: Some(Ok(vec![target(1)])),
             written: true,
+            closes: false,
             status: None,
         }
     }
@@ -143,12 +148,18 @@ impl Files for Memory<'_> {
     }
 }
 
-/// Settings and table of these two files.
-pub(super) fn configured(daemon: &str, policy: &str) -> (Settings, Table) {
-    let files = Memory(daemon, policy);
-    let path = Path::new("/etc/stoxd/stoxd.toml");
-    match config::parse(path, &files, &Surroundings::default(), config::Purpose::Run) {
-        Ok(config) => (setup::gateway(&config, true).unwrap(), config.table),
-        Err(problems) => panic!("{}", problems[0]),
-    }
+/// Settings and table of these two files. They are read once: many worlds have the same.
+pub(super) fn configured(daemon: &str, policy: &str) -> (Settings, Arc<Table>) {
+    type Known = BTreeMap<(String, String), (Settings, Arc<Table>)>;
+    static KNOWN: Mutex<Known> = Mutex::new(Known::new());
+    let mut known = KNOWN.lock().unwrap();
+    let read = || {
+        let files = Memory(daemon, policy);
+        let path = Path::new("/etc/stoxd/stoxd.toml");
+        match config::parse(path, &files, &Surroundings::default(), config::Purpose::Run) {
+            Ok(config) => (setup::gateway(&config, true).unwrap(), Arc::new(config.table)),
+            Err(problems) => panic!("{}", problems[0]),
+        }
+    };
+    known.entry((daemon.to_owned(), policy.to_owned())).or_insert_with(read).clone()
 }

@@ -127,7 +127,7 @@ impl World {
             dialback: b"dialback secret".as_slice().into(),
         };
         let domains: Arc<[_]> = settings.domain_names.clone().into();
-        let gateway = Gateway::new(Arc::new(settings), Arc::new(table), &secrets);
+        let gateway = Gateway::new(Arc::new(settings), table, &secrets);
         let identity = LinkIdentity { peer: Some(PeerId(0)), domains };
         let source = Source { link: PEER_LINK, transport: Transport::Tls, address: address(200), identity };
         Self {
@@ -157,8 +157,13 @@ impl World {
     /// The policy file is another from now on.
     pub(super) fn reload(&mut self, policy: &str) {
         let (_, table) = configured(DAEMON, policy);
-        self.gateway.reload(self.now, Arc::new(table));
+        self.gateway.reload(self.now, table);
         self.realm = self.gateway.realm();
+        let realm = &self.realm;
+        self.inbound.retain(|_, stream| {
+            stream.handle_reload(realm);
+            stream.phase() == crate::xmpp::stream::table::Phase::Up
+        });
         self.perform();
     }
 
@@ -231,7 +236,12 @@ impl World {
             }
             Effect::XmppVerify { stream, verify } => Seen::Dialback(format!("{stream:?} {verify:?}")),
             Effect::XmppVerified { stream, answer } => Seen::Dialback(format!("{stream:?} {answer:?}")),
-            Effect::XmppClose { stream, .. } => Seen::CloseXmpp(stream),
+            Effect::XmppClose { stream, .. } => {
+                if self.net.closes {
+                    self.follow.push_back(Follow::StreamDown(stream, Condition::RemoteServerTimeout));
+                }
+                Seen::CloseXmpp(stream)
+            }
             Effect::Locate { peer } => {
                 if let Some(located) = self.net.located.clone() {
                     self.follow.push_back(Follow::Located(peer, located));
@@ -292,6 +302,12 @@ impl World {
             self.inbound.remove(remote);
         }
         self.perform();
+    }
+
+    /// May the server of `remote` open a stream?
+    pub(super) fn partner_is_listed(&self, remote: &str) -> bool {
+        use crate::xmpp::Realm;
+        self.realm.terms(None, remote).is_ok()
     }
 
     /// A stanza from capulet.example.
