@@ -1,5 +1,6 @@
 //! `[[partner]]` and `[[blocked]]`.
 
+use super::daemon::ONE_STREAM;
 use super::read::{At, Section};
 use super::{fqdn, host_name};
 use crate::addr::{Domain, Jid};
@@ -22,6 +23,9 @@ pub(super) fn partners(root: &mut Section<'_>, builder: &mut TableBuilder, ours:
         let kind = section.choice("type", &kinds).map_or(PartnerKind::default(), |(kind, _)| kind);
         let terms = terms(&mut section);
         let limit = section.number("connection_limit", 1..=1_000_000);
+        if limit == Some(1) {
+            section.warn(&section.span_of("connection_limit"), "one stream for this partner", ONE_STREAM);
+        }
         let keepalive = section.flag("keepalive", true);
         let proxy = section.parsed("proxy_fqdn", |text| Domain::parse(text).map_err(|e| e.to_string()));
         let port = section.number("proxy_port", 1..=65535);

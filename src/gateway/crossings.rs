@@ -25,7 +25,7 @@ use crate::sip::uas::{Reject, Request};
 use crate::xmpp::error::stanza::{read_error, write_error};
 use crate::xmpp::error::{Condition, StanzaError};
 use crate::xmpp::iq;
-use crate::xmpp::stanza::{Iq, Misaddressed, MessageType, PresenceType, Stanza, StanzaKind};
+use crate::xmpp::stanza::{Iq, MessageType, Misaddressed, PresenceType, Stanza, StanzaKind};
 
 impl Gateway {
     /// A message or presence from a partner.

@@ -321,13 +321,7 @@ impl Gateway {
     ///
     /// DEVIATES RFC 3263 §4.3: not after Timer F, because its sender has waited 32 s then, and the
     /// silent server may have delivered it. That server is passed over for what comes next.
-    fn elsewhere(
-        &mut self,
-        now: Now,
-        mut outgoing: Outgoing,
-        failed: Option<Failure>,
-        failure: Undelivered,
-    ) {
+    fn elsewhere(&mut self, now: Now, mut outgoing: Outgoing, failed: Option<Failure>, failure: Undelivered) {
         if let (Some(failed), Some(way)) = (failed, outgoing.way) {
             self.peers.on_failed(now, outgoing.peer, way, failed);
         }

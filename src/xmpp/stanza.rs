@@ -8,8 +8,8 @@
 use crate::addr::{AddrError, Domain, Jid, Part};
 use crate::crossing::{Crosses, Crossing, Direction, Kind};
 use crate::xml::{self, Element};
-use crate::xmpp::error::{Condition, StreamCondition};
 use crate::xmpp::error::stanza::{Answered, StanzaError, write_error};
+use crate::xmpp::error::{Condition, StreamCondition};
 
 /// What kind of stanza crosses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -343,11 +343,13 @@ mod tests {
 
     #[test]
     fn threat_063_a_bad_localpart_or_resourcepart_is_told_to_its_sender() {
-        let read = |text| match typed(text) {
-            Ok(Typed::Misaddressed(stanza)) => stanza,
-            Ok(Typed::Stanza(_) | Typed::Iq(_)) | Err(_) => panic!("not misaddressed: {text}"),
-        };
-        let answer = |text| {
+        fn read(text: &str) -> Misaddressed {
+            match typed(text) {
+                Ok(Typed::Misaddressed(stanza)) => stanza,
+                Ok(Typed::Stanza(_) | Typed::Iq(_)) | Err(_) => panic!("not misaddressed: {text}"),
+            }
+        }
+        let answer = |text: &str| {
             let mut out = Vec::new();
             read(text).write_error(&mut out).then(|| String::from_utf8(out).unwrap())
         };

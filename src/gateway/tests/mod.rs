@@ -1,0 +1,20 @@
+//! The gateway in virtual time, without sockets: stanzas and requests in, octets out.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod bounds;
+mod chaos;
+mod custody;
+mod failover;
+mod hostile;
+mod identity;
+mod net;
+mod policy;
+mod texts;
+mod to_sip;
+mod to_xmpp;
+mod transcripts;
+mod world;
+
+pub(super) const ALICE: &str = "alice@contoso.example";
+pub(super) const BOB: &str = "bob@contoso.example";
+pub(super) const ROMEO: &str = "romeo@capulet.example";
