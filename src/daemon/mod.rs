@@ -154,12 +154,11 @@ fn start(path: &Path, config: Config) -> Result<(), StartError> {
             || secrets::seed().map_err(|error| StartError::System { what: "no random numbers", error });
         let secrets = Secrets { ids: seed()?, hashes: seed()?, loops: seed()?, dialback };
         let mint = ids::Ids::new(seed()?, ids::Owner::default());
-        let names: Vec<String> = settings.peers.iter().map(|peer| peer.name.clone()).collect();
+        let names = journal::Names::of(&settings);
         let fixed = Fixed::of(&config);
         let limits = setup::limits(&config);
         let gateway = Gateway::new(Arc::new(settings), Arc::new(config.table), &secrets);
-        let name_of = move |at: usize| names.get(at).cloned().unwrap_or_default();
-        let observer = Box::new(move |observation: &_| journal::write(observation, &name_of));
+        let observer = Box::new(move |observation: &_| journal::write(observation, &names));
         let shard = Shard::new(Clock::start(), dialer, mint, gateway, observer);
         let daemon = Rc::new(Daemon {
             path: path.to_owned(),
