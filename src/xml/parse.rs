@@ -73,15 +73,13 @@ enum Kind {
     Document,
 }
 
-/// An element whose end is still to come, and with it its children and its source.
+/// An element whose end is still to come, and with it its source.
 struct Unclosed<'a> {
     element: Element<'a>,
     /// Where its `<` stands.
     from: usize,
     /// How many bindings were in force outside of it.
     outer: usize,
-    /// Where its children start in [`Parser::nodes`].
-    children: usize,
 }
 
 struct Parser<'a, 's> {
@@ -93,9 +91,8 @@ struct Parser<'a, 's> {
     makeup: Makeup,
     stack: Vec<Unclosed<'a>>,
     bindings: Vec<(&'a str, Ns<'a>)>,
-    /// Children of all unclosed elements, the innermost last: each gets a vector of the right size.
-    nodes: Vec<Node<'a>>,
-    count: usize,
+    root: Option<Element<'a>>,
+    nodes: usize,
 }
 
 impl<'a, 's> Parser<'a, 's> {
@@ -119,8 +116,8 @@ impl<'a, 's> Parser<'a, 's> {
             makeup,
             stack: Vec::new(),
             bindings: Vec::new(),
-            nodes: Vec::with_capacity(8),
-            count: 0,
+            root: None,
+            nodes: 0,
         })
     }
 
@@ -140,7 +137,7 @@ impl<'a, 's> Parser<'a, 's> {
             let event = self.next(from)?;
             let outside = self.stack.is_empty();
             match event {
-                Event::Start(_) | Event::Empty(_) if outside && !self.nodes.is_empty() => {
+                Event::Start(_) | Event::Empty(_) if outside && self.root.is_some() => {
                     return Err(XmlError::Trailing);
                 }
                 Event::Start(tag) => {
@@ -171,22 +168,18 @@ impl<'a, 's> Parser<'a, 's> {
                     self.push_text(if self.makeup.cr { text.xml10_content() } else { text.into_inner() })?;
                 }
                 Event::GeneralRef(name) => self.push_text(reference(&name)?)?,
-                Event::Eof if outside => break,
+                Event::Eof if outside => return self.root.ok_or(XmlError::Truncated),
                 Event::Eof => return Err(XmlError::Truncated),
                 Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::DocType(_) => {
                     self.aside(&event, from)?;
                 }
             }
         }
-        match self.nodes.pop() {
-            Some(Node::Element(root)) => Ok(root),
-            Some(Node::Text(_)) | None => Err(XmlError::Truncated),
-        }
     }
 
     /// Something other than an element stands beside the root element.
     fn misplaced(&self) -> XmlError {
-        if self.nodes.is_empty() { XmlError::Truncated } else { XmlError::Trailing }
+        if self.root.is_none() { XmlError::Truncated } else { XmlError::Trailing }
     }
 
     /// Whether what is no content may stand at `from`.
@@ -209,26 +202,28 @@ impl<'a, 's> Parser<'a, 's> {
     }
 
     fn counted(&mut self) -> Result<(), XmlError> {
-        self.count += 1;
-        if self.count > self.limits.nodes { Err(XmlError::TooManyNodes) } else { Ok(()) }
+        self.nodes += 1;
+        if self.nodes > self.limits.nodes { Err(XmlError::TooManyNodes) } else { Ok(()) }
     }
 
     /// Ends an element, the reader being behind it.
     fn close(&mut self, unclosed: Unclosed<'a>) {
-        let Unclosed { mut element, from, outer, children } = unclosed;
+        let Unclosed { mut element, from, outer } = unclosed;
         element.raw = self.text.get(from..self.position()).unwrap_or_default();
-        element.children = self.nodes.drain(children..).collect();
         self.bindings.truncate(outer);
-        self.nodes.push(Node::Element(element));
+        match self.stack.last_mut() {
+            Some(parent) => parent.element.children.push(Node::Element(element)),
+            None => self.root = Some(element),
+        }
     }
 
     fn push_text(&mut self, text: Cow<'a, str>) -> Result<(), XmlError> {
         if text.is_empty() {
             return Ok(());
         }
-        let first = self.stack.last().map_or(0, |parent| parent.children);
         let position = self.position();
-        if let Some(Node::Text(before)) = self.nodes.get_mut(first..).and_then(<[Node<'a>]>::last_mut) {
+        let Some(parent) = self.stack.last_mut() else { return Err(self.misplaced()) };
+        if let Some(Node::Text(before)) = parent.element.children.last_mut() {
             if let Cow::Borrowed(start) = *before {
                 // Room for the rest of it, most likely.
                 let rest = self.text.as_bytes().get(position..).unwrap_or_default();
@@ -240,9 +235,8 @@ impl<'a, 's> Parser<'a, 's> {
             before.to_mut().push_str(&text);
             return Ok(());
         }
-        self.counted()?;
-        self.nodes.push(Node::Text(text));
-        Ok(())
+        parent.element.children.push(Node::Text(text));
+        self.counted()
     }
 
     /// Reads the start tag at `from`. Its declarations stay in `self.bindings`.
@@ -251,7 +245,7 @@ impl<'a, 's> Parser<'a, 's> {
         if self.stack.len() >= self.limits.depth {
             return Err(XmlError::TooDeep);
         }
-        let (outer, children) = (self.bindings.len(), self.nodes.len());
+        let outer = self.bindings.len();
         // What the event lends for its own life, the text has for longer.
         let inner = self.text.get(from + 1..from + 1 + tag.len()).unwrap_or_default();
         let full = inner.get(..tag.name().0.len()).unwrap_or_default();
@@ -265,7 +259,7 @@ impl<'a, 's> Parser<'a, 's> {
         }
         let ns = self.resolve(prefix)?;
         let element = Element { prefix, name, ns, attrs, children: Vec::new(), raw: "" };
-        Ok(Unclosed { element, from, outer, children })
+        Ok(Unclosed { element, from, outer })
     }
 
     /// Reads the attributes in `tag` behind its name into `attrs`, with their prefixes where their
@@ -392,7 +386,7 @@ impl<'a, 's> Parser<'a, 's> {
             [b'<', b'!', b'-', b'-', ..] => XmlError::Comment,
             [b'<', b'!', ..] => XmlError::Doctype,
             [b'<', b'?', ..] => XmlError::Instruction,
-            [b'<', ..] if outside && !self.nodes.is_empty() => XmlError::Trailing,
+            [b'<', ..] if outside && self.root.is_some() => XmlError::Trailing,
             [b'<', b'/', ..] => XmlError::Tag,
             [b'<', ..] => match error {
                 Error::Syntax(
@@ -410,10 +404,10 @@ impl<'a, 's> Parser<'a, 's> {
 /// Splits a QName (Namespaces in XML 1.0 §4) into prefix ("" if none) and local name; `None` if
 /// `name` is none.
 fn qname(name: &str) -> Option<(&str, &str)> {
-    match name.split_once(':') {
-        None => is_ncname(name).then_some(("", name)),
-        Some((prefix, local)) => (is_ncname(prefix) && is_ncname(local)).then_some((prefix, local)),
+    if is_ncname(name) {
+        return Some(("", name));
     }
+    name.split_once(':').filter(|(prefix, local)| is_ncname(prefix) && is_ncname(local))
 }
 
 /// Where `part` stands in the text that it was cut from.
