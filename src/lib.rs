@@ -1,4 +1,74 @@
 //! stoxd: a federation gateway between XMPP and SIP.
+//!
+//! It ends XMPP server-to-server streams on one side and SIP federation links on the other, and carries
+//! instant messages between them, person to person. Every item that crosses is judged by the loaded
+//! external-access policy table.
+//!
+//! ```text
+//!    XMPP servers                                            SIP servers
+//!         │ TLS                                                   │ TLS, TCP, UDP
+//!  ┌──────┴──────────────────────── net ─────────────────────────┴──────┐
+//!  │ one driver for each socket: octets in → machine → octets out       │
+//!  │ xmpp::Stream (no I/O)                           sip::link (no I/O) │
+//!  └──────┬─────────────────────────────────────────────────────┬───────┘
+//!         │ Verified<Stanza>                                    │ messages
+//!  ┌──────▼───────────────────── gateway ───────────────────────▼───────┐
+//!  │ a plain struct: handle(now, input) → effects; no await, clock, lock│
+//!  │ transactions, Uas ── Verified<Request>                             │
+//!  │                 ┌────────── policy::gate ────────┐                 │
+//!  │                 │  Verified in, Admitted out     │─ refused ▶ sender│
+//!  │                 └────────────────┬───────────────┘                 │
+//!  │                bridge: pure translators, the error table           │
+//!  └────────────────────────────────────────────────────────────────────┘
+//!       daemon: start, signals, drain     config: TOML     admin: verbs
+//! ```
+//!
+//! # Where to look
+//!
+//! | room | owns |
+//! |---|---|
+//! | [`addr`] | domains, JIDs, SIP URIs, and the mapping between them (RFC 7247 §6) |
+//! | [`xml`] | framing of streams, reading of stanzas, writing |
+//! | [`now`], [`ids`] | time as a value; seeded identifiers that name their owner |
+//! | [`crossing`] | what policy may know of an item, and the proof of its sender |
+//! | [`body`] | SIP bodies as text: charsets, HTML, multipart, CPIM |
+//! | [`policy`] | sites, policies, grants, partners; the gate; budgets |
+//! | [`xmpp`] | streams and their negotiation, stanzas, errors, iq answers |
+//! | [`sip`] | wire layer, transactions, dialogs, locating, digest, the UAS's checks |
+//! | [`bridge`] | translators, and the one error table between both sides |
+//! | [`gateway`] | what crosses, what is answered, what waits: routes, queues, deadlines |
+//! | [`config`] | TOML → checked settings, every mistake with its place |
+//! | [`net`] | sockets, TLS, DNS, the only clock |
+//! | [`admin`] | verbs, their output, the control socket |
+//! | [`daemon`] | start order, signals, systemd, journal, drain |
+//!
+//! # Laws
+//!
+//! 1. Machines take `(now, input)` and return effects; only `net` performs them. The same inputs give
+//!    the same octets, so a test needs no socket and no sleep.
+//! 2. A verdict is a value. [`policy::Admitted`] has one mint, in `policy::gate`, and the bridge's two
+//!    entrances (`gateway::crossings`) take nothing else. [`crossing::Verified`] has two: the stream and
+//!    the UAS.
+//! 3. Never take custody. A SIP MESSAGE gets its 202 when the kernel has the whole stanza on an
+//!    authenticated stream; what can't be delivered comes back to its sender as an error, once.
+//! 4. What must outlive the process is written before it is said. Nothing does yet but the dialback
+//!    secret.
+//! 5. Everything is bounded and has a deadline.
+//!
+//! `tests/architecture.rs` reads the sources and holds the walls between the rooms.
+//!
+//! # The way of a message, XMPP to SIP
+//!
+//! `net::xmpp_conn` reads and decrypts → [`xmpp::Stream`] cuts and types the stanza, and proves its
+//! sender's domain → `gateway::crossings` asks the gate → [`bridge::to_sip`] says which text crosses →
+//! `gateway::outgoing` waits for the target's turn, starts the transaction and writes the request →
+//! the final response ends it, or an error goes back with the stanza's own id.
+//!
+//! # And back
+//!
+//! `net::sip_conn` → [`sip::frame`], [`sip::message`] → `gateway::answers` finds the transaction →
+//! [`sip::uas`] checks and proves the sender → the gate → [`body`] and [`bridge::to_xmpp`] make the
+//! stanza → `gateway::pairs` puts it on the stream, or waits for one → when it is written, 202.
 #![forbid(unsafe_code)]
 
 pub mod addr;

@@ -141,8 +141,8 @@ fn say(text: &str, code: u8) -> u8 {
 fn ask(daemon: &Daemon, question: Question, json: bool) -> u8 {
     let socket = match &daemon.socket {
         Some(socket) => socket.clone(),
-        None => match config::check(&daemon.file.config) {
-            Ok(config) => config.admin_socket,
+        None => match config::admin_socket(&daemon.file.config) {
+            Ok(socket) => socket,
             Err(problems) => {
                 eprint!("{}", check::problems(&problems));
                 return exit::CONFIG;

@@ -89,7 +89,12 @@ pub struct LinkStatus {
 /// Nobody is there, or what came back is no answer.
 pub fn ask(socket: &Path, question: Question) -> io::Result<Answer> {
     let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let patience = match question {
+        Question::Status => Duration::from_secs(10),
+        // A million grants take a while.
+        Question::Reload => Duration::from_secs(120),
+    };
+    stream.set_read_timeout(Some(patience))?;
     let mut line = serde_json::to_vec(&question)?;
     line.push(b'\n');
     stream.write_all(&line)?;
@@ -135,7 +140,10 @@ pub fn render(status: &Status) -> String {
         status.delivered[0], status.failed[0], status.delivered[1], status.failed[1], status.waiting
     ));
     if let Some(reload) = &status.last_reload {
-        text.push_str(&format!("RELOAD\n  {reload}\n"));
+        text.push_str("RELOAD\n");
+        for line in reload.lines() {
+            text.push_str(&format!("  {line}\n"));
+        }
     }
     text
 }

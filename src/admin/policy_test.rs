@@ -45,13 +45,13 @@ pub fn policy_test(loaded: &Result<Config, Vec<Problem>>, question: &Question<'_
     let contacts = |_: &Jid, _: &Jid| question.added;
     let explanation = config.table.explain(&pair.crossing(), &contacts);
     let text = match question.json {
-        true => to_json(&pair, &explanation),
-        false => to_text(&pair, &explanation),
+        true => to_json(&pair, config, &explanation),
+        false => to_text(&pair, config, &explanation),
     };
     (text, if explanation.denied.is_some() { exit::PROBLEMS } else { exit::DONE })
 }
 
-fn to_text(pair: &Pair, explanation: &Explanation) -> String {
+fn to_text(pair: &Pair, config: &Config, explanation: &Explanation) -> String {
     let verdict = if explanation.denied.is_some() { "DENY" } else { "ALLOW" };
     let mut out = format!("{verdict:<6}{} → {}\n", pair.shown_from(), pair.shown_to());
     let with_row = explanation.steps.iter().filter(|step| !step.at.is_empty());
@@ -72,15 +72,16 @@ fn to_text(pair: &Pair, explanation: &Explanation) -> String {
     if let Some(reason) = explanation.denied {
         let _ = writeln!(out, " the sender would see: {}", sender_sees(pair.direction, reason).0);
     }
-    let actions: Vec<String> = explanation.remedies.iter().map(action).collect();
-    for (index, action) in actions.iter().enumerate() {
+    for (index, action) in actions(config, explanation).iter().enumerate() {
         let lead = if index == 0 { "to allow:" } else { "     and:" };
-        let _ = writeln!(out, " {lead} {action}");
+        for (line, text) in action.iter().enumerate() {
+            let _ = writeln!(out, " {:9} {text}", if line == 0 { lead } else { "" });
+        }
     }
     out
 }
 
-fn to_json(pair: &Pair, explanation: &Explanation) -> String {
+fn to_json(pair: &Pair, config: &Config, explanation: &Explanation) -> String {
     let steps: Vec<Value> = explanation
         .steps
         .iter()
@@ -104,7 +105,7 @@ fn to_json(pair: &Pair, explanation: &Explanation) -> String {
         "policy": explanation.policy,
         "steps": steps,
         "sender_sees": explanation.denied.map(|reason| sender_sees(pair.direction, reason).1),
-        "to_allow": explanation.remedies.iter().map(action).collect::<Vec<_>>(),
+        "to_allow": actions(config, explanation).iter().map(|lines| lines.join("\n")).collect::<Vec<_>>(),
     });
     format!("{answer:#}\n")
 }
@@ -124,30 +125,78 @@ fn sender_sees(direction: Direction, reason: Reason) -> (&'static str, Value) {
     }
 }
 
-/// A remedy as a command, or as a sentence where there is no command.
-fn action(remedy: &Remedy) -> String {
+/// What is to be written, and where: a line each.
+fn action(remedy: &Remedy, config: &Config, explanation: &Explanation) -> Vec<String> {
+    let file = &config.table.files().policy;
+    let mut lines = Vec::new();
+    let mut say = |line: String| lines.push(line);
     match remedy {
-        Remedy::EnableFederation => "stoxd federation enable".into(),
-        Remedy::AddPartner(domain) => format!("stoxd partner new {domain}"),
-        Remedy::Unblock(at) => format!("remove the [[blocked]] entry at {at}"),
-        Remedy::Grant(policy, user) => {
-            format!("stoxd policy grant {} --to {}", word(policy), word(&shown(user, true)))
+        Remedy::EnableFederation => match explanation.steps.first().filter(|step| !step.at.is_empty()) {
+            Some(switch) => say(format!("write enabled = true at {}", switch.at)),
+            None => {
+                say(format!("add to {file}"));
+                say("[federation]".into());
+                say("enabled = true".into());
+            }
+        },
+        Remedy::AddPartner(domain) => {
+            say(format!("add to {file}"));
+            say("[[partner]]".into());
+            say(format!("domain = {}", toml(domain.as_str())));
         }
-        Remedy::NewPolicy(user) => format!(
-            "stoxd policy new NAME --federation on --xmpp on; stoxd policy grant NAME --to {}",
-            word(&shown(user, true))
-        ),
+        Remedy::Unblock(at) => say(format!("remove the [[blocked]] entry at {at}")),
+        Remedy::Grant { policy, user, instead } => {
+            let name = policy.clone().unwrap_or_else(|| new_name(config));
+            if policy.is_none() {
+                say(format!("add to {file}"));
+                say("[[policy]]".into());
+                say("scope = \"user\"".into());
+                say(format!("name = {}", toml(&name)));
+                say("federation = true".into());
+                say("xmpp = true".into());
+            } else if instead.is_empty() {
+                say(format!("add to {file}"));
+            }
+            if instead.is_empty() {
+                say("[[grant]]".into());
+                say(format!("user = {}", toml(&shown(user, true))));
+                say(format!("policy = {}", toml(&name)));
+            } else {
+                say(format!("grant {} in place of what stands at {instead}", toml(&name)));
+            }
+        }
         Remedy::AddContact(user, contact) => {
-            format!("{} adds {} as a contact", shown(user, true), shown(contact, false))
+            say(format!("{} adds {} as a contact", shown(user, true), shown(contact, false)));
         }
     }
+    lines
 }
 
-/// `text` as one word of a shell.
-fn word(text: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "@%+=:,./-_".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        return text.to_owned();
+/// Everything that would have to be done, the reload included; empty if the verdict is yes.
+fn actions(config: &Config, explanation: &Explanation) -> Vec<Vec<String>> {
+    let edits = |remedy: &&Remedy| !matches!(remedy, Remedy::AddContact(..));
+    let mut all: Vec<Vec<String>> =
+        explanation.remedies.iter().map(|remedy| action(remedy, config, explanation)).collect();
+    if explanation.remedies.iter().any(|remedy| edits(&remedy)) {
+        all.push(vec!["stoxd reload".into()]);
     }
-    format!("'{}'", text.replace('\'', "'\\''"))
+    all
+}
+
+/// A name that no policy has.
+fn new_name(config: &Config) -> String {
+    let taken = |name: &str| config.table.policies().iter().any(|policy| policy.name == name);
+    let mut name = "XMPP users".to_owned();
+    for number in 2.. {
+        if !taken(&name) {
+            break;
+        }
+        name = format!("XMPP users {number}");
+    }
+    name
+}
+
+/// `text` as a string of TOML: the escapes of JSON are among those of TOML.
+fn toml(text: &str) -> String {
+    Value::from(text).to_string()
 }

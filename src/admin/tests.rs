@@ -100,10 +100,62 @@ DENY  sip:bob@contoso.example → xmpp:romeo@fabrikam.example
  3 policy      no grant; site Redmond (matched *@contoso.example) policy.toml:6
  4 verdict     federation=yes  xmpp=no  ← this decided
  the sender would see: SIP 403 (an XMPP sender: forbidden)
- to allow: stoxd policy grant Sales --to sip:bob@contoso.example
+ to allow: add to policy.toml
+           [[grant]]
+           user = \"sip:bob@contoso.example\"
+           policy = \"Sales\"
+      and: stoxd reload
 "
     );
     assert_eq!(code, 3);
+}
+
+#[test]
+fn what_to_write_is_what_lets_it_through() {
+    // A grant by name is replaced, not joined by a second one, and a policy that is missing is written.
+    let (from, to) = ("sip:alice@contoso.example", "xmpp:romeo@fabrikam.example");
+    let weak = POLICY.replace("xmpp = true\n", "").replace("\"allow\"", "\"deny\"");
+    let ask_usual = ask;
+    let ask =
+        |policy: &str| policy_test(&loaded(policy), &Question { from, to, added: false, json: false }).0;
+    assert!(
+        ask(&weak).ends_with(
+            "\
+ to allow: add to policy.toml
+           [[policy]]
+           scope = \"user\"
+           name = \"XMPP users\"
+           federation = true
+           xmpp = true
+           grant \"XMPP users\" in place of what stands at policy.toml:14
+      and: stoxd reload
+"
+        ),
+        "{}",
+        ask(&weak)
+    );
+    let second = format!(
+        "{weak}[[policy]]\nscope = \"user\"\nname = \"XMPP users\"\nfederation = true\nxmpp = true\n"
+    );
+    let text = ask(&second);
+    assert!(
+        text.contains(" to allow: grant \"XMPP users\" in place of what stands at policy.toml:14\n"),
+        "{text}"
+    );
+    let mended =
+        second.replace("policy = \"Sales\"", "policy = \"XMPP users\"").replace("\"deny\"", "\"allow\"");
+    assert!(ask(&mended).starts_with("ALLOW "), "{}", ask(&mended));
+    // What is printed to be added is added as it is printed.
+    let (text, _) = ask_usual("sip:bob@contoso.example", to);
+    let lines = text
+        .lines()
+        .skip_while(|line| !line.contains("add to"))
+        .skip(1)
+        .take_while(|line| !line.contains("and:"));
+    let added: String = lines.map(|line| format!("{line}\n")).collect();
+    let question = Question { from: "sip:bob@contoso.example", to, added: false, json: false };
+    let (text, code) = policy_test(&loaded(&format!("{POLICY}{added}")), &question);
+    assert!(text.starts_with("ALLOW ") && code == 0, "{text}");
 }
 
 #[test]
@@ -167,10 +219,16 @@ DENY  xmpp:a@x.evil.example → sip:bob@contoso.example
  3 policy      no grant; site Redmond (matched *@contoso.example) policy.toml:6
  4 verdict     federation=yes  xmpp=no  ← shut as well
  the sender would see: its server's stream ends with policy-violation (a SIP sender: 403)
- to allow: stoxd federation enable
+ to allow: write enabled = true at policy.toml:2
       and: remove the [[blocked]] entry at policy.toml:26
-      and: stoxd partner new x.evil.example
-      and: stoxd policy grant Sales --to sip:bob@contoso.example
+      and: add to policy.toml
+           [[partner]]
+           domain = \"x.evil.example\"
+      and: add to policy.toml
+           [[grant]]
+           user = \"sip:bob@contoso.example\"
+           policy = \"Sales\"
+      and: stoxd reload
 "
     );
     let (text, _) = ask("sip:alice@contoso.example", "xmpp:mallory@fabrikam.example");
@@ -180,7 +238,8 @@ DENY  xmpp:a@x.evil.example → sip:bob@contoso.example
     );
     let (text, _) = ask("sip:alice@contoso.example", "xmpp:a@other.example");
     assert!(text.contains(" 2 partner     other.example is not listed  ← this decided"), "{text}");
-    assert!(text.ends_with(" to allow: stoxd partner new other.example\n"), "{text}");
+    let remedy = " to allow: add to policy.toml\n           [[partner]]\n           domain = \"other.example\"\n      and: stoxd reload\n";
+    assert!(text.ends_with(remedy), "{text}");
 }
 
 #[test]
@@ -222,7 +281,8 @@ fn verdicts_are_there_for_programs_too() {
     assert_eq!(value["steps"][3]["decided"], true);
     assert_eq!(value["steps"][0]["at"], "policy.toml:2");
     assert_eq!(value["sender_sees"]["sip"], 403);
-    assert_eq!(value["to_allow"][0], "stoxd policy grant Sales --to sip:bob@contoso.example");
+    let remedy = "add to policy.toml\n[[grant]]\nuser = \"sip:bob@contoso.example\"\npolicy = \"Sales\"";
+    assert_eq!(value["to_allow"], serde_json::json!([remedy, "stoxd reload"]));
     assert_eq!(code, 3);
 }
 

@@ -3,7 +3,7 @@
 use super::problem::Source;
 use super::read::{At, Section};
 use super::settings::{
-    Certificate, Crl, Dns, Gateway, Limits, Log, LogLevel, LogTarget, Tls, TlsVersion, Trust, Xmpp,
+    Certificate, Dns, Gateway, Limits, Log, LogLevel, LogTarget, Tls, TlsVersion, Trust, Xmpp,
 };
 use super::value::{self, Located};
 use super::{NOT_BUILT, Surroundings, host_name};
@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
+/// What a limit of one stream comes to (RFC 6120 §4.5, as it is between servers).
+pub(super) const ONE_STREAM: &str = "a stream carries messages one way: the other way would have none";
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What a file that the configuration names must be.
@@ -71,14 +73,16 @@ pub(super) fn gateway(root: &mut Section<'_>, surroundings: &Surroundings) -> Op
     let folder = section.source.folder.clone();
     let state = section.parsed("state_dir", |text| plain_path(text, &folder));
     let policy = section.parsed("policy", |text| plain_path(text, &folder));
-    let shards = section.number("shards", 0..=32).unwrap_or(1);
+    if section.number("shards", 0..=32).is_some_and(|shards| shards != 1) {
+        let message = format!("more than one shard is {NOT_BUILT}");
+        section.error(&section.span_of("shards"), message, "use 1, or leave it out");
+    }
     section.done();
     let default_state = || surroundings.state.clone().unwrap_or_else(|| PathBuf::from("/var/lib/stoxd"));
     Some(Gateway {
         name: name?.0,
         state_dir: state.map_or_else(default_state, |(path, _)| path),
         policy: policy.map_or_else(|| folder.join("policy.toml"), |(path, _)| path),
-        shards: usize::try_from(shards).unwrap_or(1),
     })
 }
 
@@ -105,7 +109,9 @@ pub(super) fn tls(root: &mut Section<'_>, context: &Context<'_>) -> (Tls, Vec<At
     };
     let versions = [("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
     let min_version = section.choice("min_version", &versions).map_or(TlsVersion::Tls12, |(v, _)| v);
-    let crl = section.choice("crl", &[("off", Crl::Off), ("soft", Crl::Soft), ("hard", Crl::Hard)]);
+    if let Some((true, span)) = section.choice("crl", &[("off", false), ("soft", true), ("hard", true)]) {
+        section.error(&span, format!("asking revocation lists is {NOT_BUILT}"), "use \"off\"");
+    }
     let mut ids: Vec<At<String>> = Vec::new();
     let mut certificates = Vec::new();
     let tables = section.sections("certificate", "[[tls.certificate]]");
@@ -134,7 +140,7 @@ pub(super) fn tls(root: &mut Section<'_>, context: &Context<'_>) -> (Tls, Vec<At
         section.done();
     }
     section.done();
-    (Tls { trust, min_version, crl: crl.map_or(Crl::Soft, |(crl, _)| crl), certificates }, ids)
+    (Tls { trust, min_version, certificates }, ids)
 }
 
 /// `[dns]`.
@@ -175,6 +181,10 @@ pub(super) fn xmpp(root: &mut Section<'_>, context: &Context<'_>) -> Xmpp {
         ),
         dialback_secret: context.file(&mut section, "dialback_secret", Content::Secret),
     };
+    if of_partner == 1 {
+        let span = section.span_of("partner_connection_limit");
+        section.warn(&span, "one stream for each partner", ONE_STREAM);
+    }
     if of_partner > connections && section.has("partner_connection_limit") {
         let span = section.span_of("partner_connection_limit");
         let label = format!("the whole gateway has {connections}");
@@ -228,19 +238,12 @@ pub(super) fn log(root: &mut Section<'_>) -> Log {
     ];
     let target = section.choice("target", &targets).map_or(LogTarget::Auto, |(target, _)| target);
     let level = section.choice("level", &levels).map_or(LogLevel::Info, |(level, _)| level);
-    let message_bodies = section.flag("message_bodies", false);
+    if section.flag("message_bodies", false) {
+        let message = format!("texts of messages in the log are {NOT_BUILT}");
+        section.error(&section.span_of("message_bodies"), message, "leave it off");
+    }
     section.done();
-    Log { target, level, message_bodies }
-}
-
-/// `[metrics]`: the listener, unless it is off.
-pub(super) fn metrics(root: &mut Section<'_>) -> Option<SocketAddr> {
-    let mut section = root.section("metrics", "[metrics]");
-    let optional = |text: &str| if text.is_empty() { Ok(None) } else { socket_address(text).map(Some) };
-    let default = "127.0.0.1:9464".parse().ok();
-    let listen = section.parsed("listen", optional).map_or(default, |(listen, _)| listen);
-    section.done();
-    listen
+    Log { target, level }
 }
 
 /// `[admin]`: the socket.
@@ -258,8 +261,15 @@ pub(super) fn admin(root: &mut Section<'_>, surroundings: &Surroundings) -> Path
     socket.map_or_else(|| run().join("admin.sock"), |(path, _)| path)
 }
 
-/// `[msrp]` and `[storage]`: only what means "none of it" is taken.
+/// `[metrics]`, `[msrp]` and `[storage]`: only what means "none of it" is taken.
 pub(super) fn not_built(root: &mut Section<'_>) {
+    let mut metrics = root.section("metrics", "[metrics]");
+    if let Some((text, span)) = metrics.text("listen")
+        && !text.is_empty()
+    {
+        metrics.error(&span, format!("metrics are {NOT_BUILT}"), "leave it empty");
+    }
+    metrics.done();
     let mut msrp = root.section("msrp", "[msrp]");
     if let Some(listen) = msrp.list("listen", socket_address)
         && !listen.is_empty()

@@ -6,8 +6,8 @@
 use super::access::{Defined, undefined};
 use super::problem::{Place, Problem, Report, Severity, quoted};
 use crate::addr::Domain;
-use crate::policy::table::{GrantError, MAX_GLOBS, PolicyId};
-use crate::policy::{At, TableBuilder, UserPattern};
+use crate::policy::table::PolicyId;
+use crate::policy::{At, GrantError, MAX_GLOBS, TableBuilder, UserPattern};
 
 /// Adds every grant in `text`, which is the file called `name`, to `builder`.
 pub(super) fn read(

@@ -1,6 +1,6 @@
 //! Reads the files of the configuration. The only code of this room that does.
 
-use super::{Config, FileFault, Files, Problem, Purpose, Surroundings, parse};
+use super::{Config, FileFault, Files, Problem, Purpose, Surroundings, parse, socket_of};
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
@@ -20,6 +20,14 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
 /// As [`load`].
 pub fn check(path: &Path) -> Result<Config, Vec<Problem>> {
     parse(path, &Disk, &Surroundings::of_process(), Purpose::Check)
+}
+
+/// The control socket of the configuration at `path`, whatever is wrong with the rest of it.
+///
+/// # Errors
+/// The file can't be read.
+pub fn admin_socket(path: &Path) -> Result<PathBuf, Vec<Problem>> {
+    socket_of(path, &Disk, &Surroundings::of_process())
 }
 
 impl Surroundings {

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`settings`] | what comes out: [`Config`] and its parts, typed |
 //! | `daemon`, `sip` | the sections of `stoxd.toml` |
-//! | `access`, `grants` | `policy.toml` and the grants file, made into a [`Table`](crate::policy::Table) |
+//! | `access`, `partners`, `grants` | `policy.toml` and the grants file, made into a [`Table`](crate::policy::Table) |
 //! | `read`, `value`, `suggest` | reading a table key by key, units, "did you mean" |
 //! | [`problem`] | what is wrong, where, as people read it |
 //! | [`load`] | the only code here that touches files |
@@ -16,6 +16,7 @@ mod access;
 mod daemon;
 mod grants;
 pub mod load;
+mod partners;
 pub mod problem;
 mod read;
 pub mod settings;
@@ -25,7 +26,7 @@ mod suggest;
 mod tests;
 mod value;
 
-pub use load::{check, load};
+pub use load::{admin_socket, check, load};
 pub use problem::{Problem, Severity};
 pub use settings::Config;
 
@@ -137,7 +138,6 @@ pub fn parse(
     let sip = sip::sip(&mut root, &context, &mut served, certificates.len());
     let limits = daemon::limits(&mut root);
     let log = daemon::log(&mut root);
-    let metrics = daemon::metrics(&mut root);
     let admin_socket = daemon::admin(&mut root, surroundings);
     daemon::not_built(&mut root);
     root.done();
@@ -170,13 +170,38 @@ pub fn parse(
             sip,
             limits,
             log,
-            metrics,
             admin_socket,
             table: loaded.table,
             policy_tests: loaded.tests,
             warnings: problems,
         }),
         _ => Err(problems),
+    }
+}
+
+/// The control socket that the daemon file at `path` names, whatever is wrong with the rest: what runs
+/// can be asked while its files are being edited.
+///
+/// # Errors
+/// The file can't be read.
+pub fn socket_of(
+    path: &Path,
+    files: &dyn Files,
+    surroundings: &Surroundings,
+) -> Result<PathBuf, Vec<Problem>> {
+    let report = Report::default();
+    let name = problem::shown_name(path);
+    match files.read(path, MAX_DAEMON) {
+        Ok(text) => {
+            let source = Source::new(path, text);
+            let document = read::document(&source, &report);
+            let mut root = Section::root(&source, &report, document.get_ref());
+            Ok(daemon::admin(&mut root, surroundings))
+        }
+        Err(fault) => {
+            report.file_error(&name, format!("can't read {}", path.display()), fault.to_string());
+            Err(report.into_problems(&[&name]))
+        }
     }
 }
 

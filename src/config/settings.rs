@@ -28,8 +28,6 @@ pub struct Config {
     pub limits: Limits,
     /// `[log]`.
     pub log: Log,
-    /// `[metrics] listen`; `None` is off.
-    pub metrics: Option<SocketAddr>,
     /// `[admin] socket`.
     pub admin_socket: PathBuf,
     /// The policy file as a table, generation 0.
@@ -49,8 +47,6 @@ pub struct Gateway {
     pub state_dir: PathBuf,
     /// The policy file.
     pub policy: PathBuf,
-    /// Threads that own sockets; 0 means one for each core.
-    pub shards: usize,
 }
 
 /// A SIP domain that we serve towards XMPP partners.
@@ -86,17 +82,6 @@ pub enum TlsVersion {
     Tls13,
 }
 
-/// What a certificate revocation list does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Crl {
-    /// Not asked.
-    Off,
-    /// A revoked certificate is refused; a list that can't be had is not.
-    Soft,
-    /// No list, no trust.
-    Hard,
-}
-
 /// `[tls]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
@@ -104,8 +89,6 @@ pub struct Tls {
     pub trust: Trust,
     /// `min_version`.
     pub min_version: TlsVersion,
-    /// `crl`.
-    pub crl: Crl,
     /// `[[tls.certificate]]`.
     pub certificates: Vec<Certificate>,
 }
@@ -176,8 +159,6 @@ pub struct SipListen {
 pub struct Sip {
     /// Where peers reach us.
     pub listen: Vec<SipListen>,
-    /// How long our presence subscriptions ask for.
-    pub subscription_refresh_interval: Duration,
     /// `[[sip.peer]]`.
     pub peers: Vec<Peer>,
 }
@@ -189,24 +170,6 @@ pub enum Srv {
     Sip,
     /// `_sipfederationtls._tcp`.
     Federation,
-}
-
-/// How messages go to a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Im {
-    /// MESSAGE first, sessions where the peer wants them.
-    Auto,
-    /// MESSAGE only (RFC 3428).
-    Pager,
-}
-
-/// How what we send is marked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verification {
-    /// Our senders are always verified.
-    AlwaysVerifiable,
-    /// Delivered only to users who have the sender as a contact.
-    AlwaysUnverifiable,
 }
 
 /// `[[sip.peer]]`: a SIP server that serves our domains.
@@ -224,14 +187,8 @@ pub struct Peer {
     pub identity: Vec<Domain>,
     /// Networks that are trusted without a certificate on UDP and TCP links.
     pub addresses: Vec<IpNet>,
-    /// How messages go there.
-    pub im: Im,
     /// The largest out-of-dialog MESSAGE in octets; `None`: by the transport.
     pub message_limit: Option<usize>,
-    /// How what we send there is marked.
-    pub verification: Verification,
-    /// Whether its traffic is counted apart.
-    pub monitor: bool,
     /// The account that we answer challenges with.
     pub digest: Option<Digest>,
 }
@@ -310,8 +267,6 @@ pub struct Log {
     pub target: LogTarget,
     /// How much.
     pub level: LogLevel,
-    /// Whether texts of messages are logged.
-    pub message_bodies: bool,
 }
 
 impl Config {

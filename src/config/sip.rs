@@ -3,13 +3,12 @@
 use super::daemon::{Content, Context, each_once, name, socket_address};
 use super::problem::quoted;
 use super::read::{At, Section};
-use super::settings::{Digest, Im, Peer, Route, Served, Sip, SipListen, Srv, Transport, Verification};
+use super::settings::{Digest, Peer, Route, Served, Sip, SipListen, Srv, Transport};
 use super::{NOT_BUILT, fqdn, host_name, suggest, value};
 use crate::addr::Domain;
 use crate::addr::uri::{Scheme, Uri};
 use ipnet::IpNet;
 use std::ops::Range;
-use std::time::Duration;
 
 const TRANSPORTS: [(&str, Transport); 3] =
     [("tls", Transport::Tls), ("tcp", Transport::Tcp), ("udp", Transport::Udp)];
@@ -73,12 +72,10 @@ pub(super) fn sip(
 ) -> Sip {
     let mut section = root.section("sip", "[sip]");
     let listen = listeners(&mut section);
-    let week = Duration::from_secs(7 * 24 * 3600);
-    let subscription_refresh_interval = section.duration(
-        "subscription_refresh_interval",
-        Duration::from_secs(1)..=week,
-        Duration::from_secs(28800),
-    );
+    if section.text("subscription_refresh_interval").is_some() {
+        let message = format!("presence is {NOT_BUILT}");
+        section.error(&section.span_of("subscription_refresh_interval"), message, "leave it out");
+    }
     let tls_listener = listen.iter().find(|(listen, _)| listen.transport == Transport::Tls);
     if let Some((_, span)) = tls_listener
         && certificates == 0
@@ -121,7 +118,6 @@ pub(super) fn sip(
     section.done();
     Sip {
         listen: listen.into_iter().map(|(listen, _)| listen).collect(),
-        subscription_refresh_interval,
         peers: peers.into_iter().map(|read| read.peer).collect(),
     }
 }
@@ -177,7 +173,7 @@ fn peer(section: &mut Section<'_>, context: &Context<'_>, listen: &[At<SipListen
         let label = "only udp and tcp links are trusted by address, and there is no such listener";
         section.warn(&section.span_of("addresses"), "\"addresses\" have no effect", label);
     }
-    let im = im(section);
+    im(section);
     let limit = |text: &str| match text {
         "auto" => Ok(None),
         _ => value::size(text).map(Some),
@@ -188,8 +184,11 @@ fn peer(section: &mut Section<'_>, context: &Context<'_>, listen: &[At<SipListen
     } else {
         section.size("message_limit", 200..=16 << 20)
     };
-    let verification = verification(section);
-    let monitor = section.flag("monitor", false);
+    verification(section);
+    if section.flag("monitor", false) {
+        let message = format!("counting a peer's traffic apart is {NOT_BUILT}");
+        section.error(&section.span_of("monitor"), message, "leave it out");
+    }
     let digest = digest(section, context);
     let (name, _) = peer_name?;
     let names = |list: &[At<Domain>]| list.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
@@ -200,44 +199,31 @@ fn peer(section: &mut Section<'_>, context: &Context<'_>, listen: &[At<SipListen
         route: route.map(|(route, _)| route),
         srv: srv.map_or(Srv::Sip, |(srv, _)| srv),
         addresses: addresses.into_iter().map(|(network, _)| network).collect(),
-        im,
         message_limit,
-        verification,
-        monitor,
         digest,
     };
     Some(Read { peer, domains })
 }
 
-fn im(section: &mut Section<'_>) -> Im {
-    let built = |im| Some(im);
-    let choices =
-        [("auto", built(Im::Auto)), ("pager", built(Im::Pager)), ("ms-session", None), ("msrp", None)];
-    match section.choice("im", &choices) {
-        Some((Some(im), _)) => im,
-        None => Im::Auto,
-        Some((None, span)) => {
-            section.error(&span, format!("sessions are {NOT_BUILT}"), "use \"auto\" or \"pager\"");
-            Im::Auto
-        }
+/// How messages go to a peer: as MESSAGE (RFC 3428), until there are sessions for "auto" to try.
+fn im(section: &mut Section<'_>) {
+    let choices = [("auto", true), ("pager", true), ("ms-session", false), ("msrp", false)];
+    if let Some((false, span)) = section.choice("im", &choices) {
+        section.error(&span, format!("sessions are {NOT_BUILT}"), "use \"auto\" or \"pager\"");
     }
 }
 
-fn verification(section: &mut Section<'_>) -> Verification {
+/// How what we send is marked: as verified, without a word about it.
+fn verification(section: &mut Section<'_>) {
+    let not_built = format!("\"always-unverifiable\" is {NOT_BUILT}");
+    let not_public = "\"use-source-verification\" can't be had: its header is not public";
     let choices = [
-        ("always-verifiable", Some(Verification::AlwaysVerifiable)),
-        ("always-unverifiable", Some(Verification::AlwaysUnverifiable)),
-        ("use-source-verification", None),
+        ("always-verifiable", None),
+        ("always-unverifiable", Some(not_built.as_str())),
+        ("use-source-verification", Some(not_public)),
     ];
-    match section.choice("verification", &choices) {
-        Some((Some(verification), _)) => verification,
-        None => Verification::AlwaysVerifiable,
-        Some((None, span)) => {
-            let label = "use \"always-verifiable\", there and here";
-            let message = "\"use-source-verification\" can't be had: its header is not public";
-            section.error(&span, message, label);
-            Verification::AlwaysVerifiable
-        }
+    if let Some((Some(message), span)) = section.choice("verification", &choices) {
+        section.error(&span, message, "use \"always-verifiable\"");
     }
 }
 

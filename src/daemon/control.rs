@@ -4,8 +4,8 @@ use super::Daemon;
 use crate::admin::control::{Answer, LinkStatus, Question, Status, StreamStatus};
 use crate::net::dialer::shown;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -13,26 +13,66 @@ use tokio::net::{UnixListener, UnixStream};
 
 /// Octets of a question.
 const QUESTION: u64 = 4096;
-/// How long somebody may take to ask.
+/// How long somebody may take to ask, and to take the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Makes the socket: only its owner may open it. A socket that nobody answers on is replaced.
-///
-/// # Errors
-/// Another daemon answers there, or the directory is not ours to write.
-pub fn listen(path: &Path) -> io::Result<UnixListener> {
-    if path.exists() {
-        if std::os::unix::net::UnixStream::connect(path).is_ok() {
-            return Err(io::Error::new(io::ErrorKind::AddrInUse, "another stoxd answers there"));
+/// The control socket, which is gone when this is dropped.
+pub struct Control {
+    listener: std::os::unix::net::UnixListener,
+    path: PathBuf,
+}
+
+impl Control {
+    /// Makes the socket: only its owner may open it. A socket that nobody answers on is replaced.
+    ///
+    /// # Errors
+    /// Another daemon answers there, something else is there, or the directory is not ours to write.
+    pub fn listen(path: &Path) -> io::Result<Self> {
+        if let Ok(there) = std::fs::symlink_metadata(path) {
+            if !there.file_type().is_socket() {
+                return Err(io::Error::new(
+                    io::ErrorKind::AlreadyExists,
+                    "there is a file that is no socket",
+                ));
+            }
+            if std::os::unix::net::UnixStream::connect(path).is_ok() {
+                return Err(io::Error::new(io::ErrorKind::AddrInUse, "another stoxd answers there"));
+            }
+            std::fs::remove_file(path)?;
         }
-        std::fs::remove_file(path)?;
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory)?;
+        }
+        let listener = std::os::unix::net::UnixListener::bind(path)?;
+        let control = Self { listener, path: path.to_owned() };
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+        control.listener.set_nonblocking(true)?;
+        Ok(control)
     }
-    if let Some(directory) = path.parent() {
-        std::fs::create_dir_all(directory)?;
+
+    /// The same socket for the runtime.
+    ///
+    /// # Errors
+    /// The runtime does not take it.
+    pub fn listener(&self) -> io::Result<UnixListener> {
+        UnixListener::from_std(self.listener.try_clone()?)
     }
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// What to do about `error`.
+pub fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "\n  stop it first, or give this one another [admin] socket",
+        io::ErrorKind::AlreadyExists => "\n  remove it, or give another [admin] socket",
+        io::ErrorKind::PermissionDenied => "\n  the directory of [admin] socket must be ours to write",
+        _ => "",
+    }
 }
 
 /// Answers questions, one a connection, for ever.
@@ -41,30 +81,29 @@ pub async fn serve(listener: UnixListener, daemon: Rc<Daemon>) {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let daemon = daemon.clone();
-                tokio::task::spawn_local(async move {
-                    let _ = tokio::time::timeout(PATIENCE, answer(stream, &daemon)).await;
-                });
+                tokio::task::spawn_local(async move { answer(stream, &daemon).await });
             }
             Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
         }
     }
 }
 
-async fn answer(stream: UnixStream, daemon: &Daemon) -> io::Result<()> {
+async fn answer(stream: UnixStream, daemon: &Rc<Daemon>) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
-    (&mut stream).take(QUESTION).read_line(&mut line).await?;
+    let mut asked = (&mut stream).take(QUESTION);
+    tokio::time::timeout(PATIENCE, asked.read_line(&mut line)).await??;
     let answer = match serde_json::from_str(&line) {
         Ok(Question::Status) => Answer::Status(daemon.status()),
-        Ok(Question::Reload) => match daemon.reload() {
+        Ok(Question::Reload) => match daemon.reload().await {
             Ok(said) => Answer::Done(said),
-            Err(why) => Answer::Failed(why),
+            Err(why) => Answer::Failed(format!("reload refused, nothing was changed\n{why}")),
         },
         Err(error) => Answer::Failed(format!("not a question: {error}")),
     };
     let mut line = serde_json::to_vec(&answer)?;
     line.push(b'\n');
-    stream.get_mut().write_all(&line).await
+    tokio::time::timeout(PATIENCE, stream.get_mut().write_all(&line)).await?
 }
 
 impl Daemon {

@@ -5,9 +5,11 @@
 //! delivered is `debug`: a journal datagram costs more than a crossing. Addresses are masked at
 //! `info`; bodies and secrets are in no event.
 
-use crate::addr::Masked;
+use crate::addr::{Domain, Jid, Masked};
 use crate::crossing::Direction;
+use crate::gateway::Settings;
 use crate::gateway::observe::Observation;
+use crate::sip::link::PeerId;
 use std::io::IsTerminal;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -62,39 +64,84 @@ fn way(direction: Direction) -> &'static str {
     }
 }
 
-/// Writes one observation. `peer_name` gives a peer's name by its place.
-pub fn write(observation: &Observation, peer_name: &dyn Fn(usize) -> String) {
+/// What peers are called, for people.
+pub struct Names {
+    peers: Vec<String>,
+    domains: Vec<(Domain, PeerId)>,
+}
+
+impl Names {
+    /// The names in `settings`.
+    pub fn of(settings: &Settings) -> Self {
+        let peers = settings.peers.iter().map(|peer| peer.name.clone()).collect();
+        Self { peers, domains: settings.domains.clone() }
+    }
+
+    fn peer(&self, peer: PeerId) -> &str {
+        self.peers.get(usize::from(peer.0)).map_or("", String::as_str)
+    }
+
+    /// The two ends of a crossing: the partner's domain, and the peer that serves our user's.
+    fn ends<'a>(&'a self, direction: Direction, from: &'a Jid, to: &'a Jid) -> (&'a str, &'a str) {
+        let (ours, partner) = match direction {
+            Direction::XmppToSip => (to.domain(), from.domain()),
+            Direction::SipToXmpp => (from.domain(), to.domain()),
+        };
+        let peer = self.domains.iter().find(|(domain, _)| domain.as_str() == ours);
+        (partner, peer.map_or("", |(_, peer)| self.peer(*peer)))
+    }
+}
+
+/// Writes one observation.
+pub fn write(observation: &Observation, names: &Names) {
     match observation {
-        Observation::Delivered { trace, direction, from, to } => tracing::debug!(
-            stoxd_event = "message.delivered",
-            stoxd_trace = trace.as_str(),
-            stoxd_from = %from,
-            stoxd_to = %to,
-            "message delivered, {}",
-            way(*direction)
-        ),
-        Observation::Failed { trace, direction, from, to, condition, status, why } => tracing::info!(
-            stoxd_event = "message.failed",
-            stoxd_trace = trace.as_str(),
-            stoxd_from = %Masked(from.as_str()),
-            stoxd_to = %Masked(to.as_str()),
-            stoxd_sip_code = status,
-            stoxd_xmpp_error = condition.name(),
-            "message not delivered, {}: {}",
-            way(*direction),
-            Clean(why)
-        ),
-        Observation::Denied { trace, direction, from, to, reason } => tracing::info!(
-            stoxd_event = "policy.deny",
-            stoxd_trace = trace.as_str(),
-            stoxd_from = %Masked(from.as_str()),
-            stoxd_to = %Masked(to.as_str()),
-            "refused by policy, {}: {reason}",
-            way(*direction)
-        ),
+        Observation::Delivered { trace, direction, from, to } => {
+            let (partner, peer) = names.ends(*direction, from, to);
+            tracing::debug!(
+                stoxd_event = "message.delivered",
+                stoxd_trace = trace.as_str(),
+                stoxd_from = %from,
+                stoxd_to = %to,
+                stoxd_partner = partner,
+                stoxd_peer = peer,
+                "message delivered, {}",
+                way(*direction)
+            );
+        }
+        Observation::Failed { trace, direction, from, to, condition, status, why } => {
+            let (partner, peer) = names.ends(*direction, from, to);
+            tracing::info!(
+                stoxd_event = "message.failed",
+                stoxd_trace = trace.as_str(),
+                stoxd_from = %Masked(from.as_str()),
+                stoxd_to = %Masked(to.as_str()),
+                stoxd_partner = partner,
+                stoxd_peer = peer,
+                stoxd_sip_code = status,
+                stoxd_xmpp_error = condition.name(),
+                "message not delivered, {}: {}",
+                way(*direction),
+                Clean(why)
+            );
+        }
+        Observation::Denied { trace, direction, from, to, reason, policy } => {
+            let (partner, peer) = names.ends(*direction, from, to);
+            let policy = policy.as_ref().map(ToString::to_string);
+            tracing::info!(
+                stoxd_event = "policy.deny",
+                stoxd_trace = trace.as_str(),
+                stoxd_from = %Masked(from.as_str()),
+                stoxd_to = %Masked(to.as_str()),
+                stoxd_partner = partner,
+                stoxd_peer = peer,
+                stoxd_policy = policy,
+                "refused by policy, {}: {reason}",
+                way(*direction)
+            );
+        }
         Observation::Refused { peer, status, why } => tracing::info!(
             stoxd_event = "message.failed",
-            stoxd_peer = peer.map(|peer| peer_name(peer.0.into())).unwrap_or_default(),
+            stoxd_peer = peer.map(|peer| names.peer(peer)).unwrap_or_default(),
             stoxd_sip_code = status,
             "SIP request refused: {}",
             Clean(why)
@@ -123,13 +170,13 @@ pub fn write(observation: &Observation, peer_name: &dyn Fn(usize) -> String) {
         }
         Observation::PeerUp { peer, target } => tracing::info!(
             stoxd_event = "link.up",
-            stoxd_peer = peer_name(peer.0.into()),
+            stoxd_peer = names.peer(*peer),
             "link up: {}",
             Clean(target)
         ),
         Observation::PeerDown { peer, why, bounced } => tracing::warn!(
             stoxd_event = "link.down",
-            stoxd_peer = peer_name(peer.0.into()),
+            stoxd_peer = names.peer(*peer),
             bounced,
             "link down: {}",
             Clean(why)

@@ -5,22 +5,25 @@
 //! | [`setup`] | from the checked configuration to what each room is told |
 //! | [`journal`] | where events go, and how observations are written |
 //! | [`secrets`] | the dialback secret, and seeds |
+//! | `reload` | what is made ready before it is used, at the start and at a reload |
 //! | `control` | the control socket's answers |
 //!
 //! ```text
 //!  configuration → journal → certificates, secrets → sockets bound → ready
 //!     SIGHUP: read again, test, swap; a mistake changes nothing
-//!     SIGTERM: no new work, wait for what is open (5 s at most), close streams, exit 0
+//!     SIGTERM: no new work, wait for what is open, close streams, exit 0; 5 s at most, at once when
+//!              told again
 //! ```
 
 mod control;
 pub mod journal;
+mod reload;
 pub mod secrets;
 pub mod setup;
 
 use crate::admin::{check, exit};
-use crate::config::settings::{Config, LogLevel, LogTarget, Transport, Trust};
-use crate::config::{self};
+use crate::config;
+use crate::config::settings::{Config, LogLevel, LogTarget, Transport};
 use crate::gateway::{Gateway, Secrets};
 use crate::net::clock::Clock;
 use crate::net::dialer::Dialer;
@@ -30,7 +33,9 @@ use crate::net::listener::{self, Doorman, Service};
 use crate::net::shard::Shard;
 use crate::net::tls::{self, CertStore};
 use crate::{ids, sip};
+use reload::{Fixed, Ready};
 use sd_notify::NotifyState;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -40,7 +45,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
 /// How long the drain waits for what is open.
-const DRAIN: Duration = Duration::from_secs(5);
+const DRAIN: Duration = Duration::from_secs(4);
+/// How long peers then have to close their side of a stream.
+const CLOSING: Duration = Duration::from_secs(1);
 
 /// Why the daemon does not start.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +58,9 @@ enum StartError {
     /// A socket.
     #[error("can't listen on {what} {address}: {error}{hint}")]
     Listen { what: &'static str, address: SocketAddr, error: std::io::Error, hint: &'static str },
+    /// The control socket.
+    #[error("can't make the control socket {}: {error}{}", .path.display(), control::hint(.error))]
+    Control { path: PathBuf, error: std::io::Error },
     /// Something that the system should have given.
     #[error("{what}: {error}")]
     System { what: &'static str, error: std::io::Error },
@@ -75,7 +85,9 @@ pub fn run(path: &Path) -> u8 {
             tracing::error!("{error}");
             match error {
                 StartError::Config(_) => exit::CONFIG,
-                StartError::Listen { .. } | StartError::System { .. } => exit::FAILED,
+                StartError::Listen { .. } | StartError::Control { .. } | StartError::System { .. } => {
+                    exit::FAILED
+                }
             }
         }
     }
@@ -94,19 +106,19 @@ struct Daemon {
     shard: Rc<Shard>,
     store: Arc<CertStore>,
     listening: Vec<String>,
-    last_reload: std::cell::RefCell<Option<String>>,
+    fixed: Fixed,
+    generation: Cell<u64>,
+    reloading: tokio::sync::Mutex<()>,
+    last_reload: RefCell<Option<String>>,
 }
 
 fn start(path: &Path, config: Config) -> Result<(), StartError> {
     let _ = tls::provider().as_ref().clone().install_default();
-    let store = CertStore::load(setup::certificates(&config)).map_err(|errors| {
-        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        StartError::Config(lines.join("\n"))
-    })?;
-    let store = Arc::new(store);
-    let trust = Arc::new(trust(&config)?);
+    let Ready { config, certificates, trust, settings } = Ready::new(config).map_err(StartError::Config)?;
+    let (store, trust) = (Arc::new(certificates), Arc::new(trust));
     let dialback = secrets::dialback(&config).map_err(StartError::Config)?;
-    let settings = setup::gateway(&config, journal::wants_deliveries()).map_err(StartError::Config)?;
+    let control = control::Control::listen(&config.admin_socket)
+        .map_err(|error| StartError::Control { path: config.admin_socket.clone(), error })?;
     let sockets = bind(&config)?;
 
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -142,43 +154,42 @@ fn start(path: &Path, config: Config) -> Result<(), StartError> {
             || secrets::seed().map_err(|error| StartError::System { what: "no random numbers", error });
         let secrets = Secrets { ids: seed()?, hashes: seed()?, loops: seed()?, dialback };
         let mint = ids::Ids::new(seed()?, ids::Owner::default());
-        let names: Vec<String> = settings.peers.iter().map(|peer| peer.name.clone()).collect();
+        let names = journal::Names::of(&settings);
+        let fixed = Fixed::of(&config);
+        let limits = setup::limits(&config);
         let gateway = Gateway::new(Arc::new(settings), Arc::new(config.table), &secrets);
-        let name_of = move |at: usize| names.get(at).cloned().unwrap_or_default();
-        let observer = Box::new(move |observation: &_| journal::write(observation, &name_of));
+        let observer = Box::new(move |observation: &_| journal::write(observation, &names));
         let shard = Shard::new(Clock::start(), dialer, mint, gateway, observer);
         let daemon = Rc::new(Daemon {
             path: path.to_owned(),
             shard,
             store,
             listening: sockets.names.clone(),
-            last_reload: std::cell::RefCell::new(None),
+            fixed,
+            generation: Cell::new(0),
+            reloading: tokio::sync::Mutex::default(),
+            last_reload: RefCell::default(),
         });
-        serve(daemon, sockets, config.xmpp.connection_limit, &config.admin_socket).await
+        daemon.shard.limits.set(limits);
+        serve(daemon, sockets, control).await
     })
 }
 
-async fn serve(
-    daemon: Rc<Daemon>,
-    sockets: Sockets,
-    limit: usize,
-    control_socket: &Path,
-) -> Result<(), StartError> {
+async fn serve(daemon: Rc<Daemon>, sockets: Sockets, control: control::Control) -> Result<(), StartError> {
     let shard = daemon.shard.clone();
     tokio::task::spawn_local(shard.clone().flusher());
     tokio::task::spawn_local(shard.clone().timers());
     let fault = |error| StartError::System { what: "a listening socket", error };
     let doorman = Rc::new(Doorman::default());
     for (socket, service) in sockets.tcp {
-        tokio::task::spawn_local(listener::accept(shard.clone(), socket, service, limit, doorman.clone()));
+        tokio::task::spawn_local(listener::accept(shard.clone(), socket, service, doorman.clone()));
     }
     for socket in sockets.udp {
         listener::udp(&shard, socket).map_err(fault)?;
     }
-    let control = control::listen(control_socket).map_err(|error| {
-        StartError::Config(format!("can't make the control socket {}: {error}", control_socket.display()))
-    })?;
-    tokio::task::spawn_local(control::serve(control, daemon.clone()));
+    let listener =
+        control.listener().map_err(|error| StartError::System { what: "no control socket", error })?;
+    tokio::task::spawn_local(control::serve(listener, daemon.clone()));
     watchdog();
     let signals = |kind| signal(kind).map_err(|error| StartError::System { what: "no signals", error });
     let mut hangup = signals(SignalKind::hangup())?;
@@ -194,23 +205,21 @@ async fn serve(
     loop {
         tokio::select! {
             _ = hangup.recv() => {
-                let _ = sd_notify::notify(&[NotifyState::Reloading, monotonic()]);
-                let _ = daemon.reload();
-                let _ = sd_notify::notify(&[NotifyState::Ready]);
+                let daemon = daemon.clone();
+                tokio::task::spawn_local(async move { daemon.reload().await });
             }
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
     }
     let _ = sd_notify::notify(&[NotifyState::Stopping, NotifyState::Status("draining")]);
-    drain(&shard).await;
-    let _ = std::fs::remove_file(control_socket);
+    tokio::select! {
+        () = drain(&shard) => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
     tracing::info!(stoxd_event = "stopped", "stopped");
     Ok(())
-}
-
-fn monotonic() -> NotifyState<'static> {
-    NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Status("reloading"))
 }
 
 /// Tells systemd that we are alive, from the thread that does the work.
@@ -243,58 +252,7 @@ async fn drain(shard: &Rc<Shard>) {
             tokio::time::sleep(tick).await;
         }
     };
-    let _ = tokio::time::timeout(DRAIN, closed).await;
-}
-
-impl Daemon {
-    /// Reads both files and the certificates again. A mistake changes nothing.
-    fn reload(&self) -> Result<String, String> {
-        let outcome = self.try_reload();
-        match &outcome {
-            Ok(said) => tracing::info!(stoxd_event = "config.reload", "{said}"),
-            Err(why) => tracing::error!(stoxd_event = "config.reject", "nothing was changed: {why}"),
-        }
-        let said = match &outcome {
-            Ok(said) => said.clone(),
-            Err(why) => format!("refused: {why}"),
-        };
-        *self.last_reload.borrow_mut() = Some(said);
-        outcome
-    }
-
-    fn try_reload(&self) -> Result<String, String> {
-        let config = config::load(&self.path).map_err(|problems| check::problems(&problems))?;
-        let trust = trust(&config).map_err(|error| error.to_string())?;
-        let settings = setup::gateway(&config, journal::wants_deliveries())?;
-        self.store
-            .replace(setup::certificates(&config))
-            .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
-        let shard = &self.shard;
-        let needs_restart = shard.gateway().settings().peers.len() != settings.peers.len();
-        let grants = config.table.grant_count();
-        shard.dialer.set_trust(Arc::new(trust));
-        shard.dialer.set_peers(setup::peers(&config));
-        let table = Arc::new(config.table);
-        shard.reload(|gateway, now| {
-            if !needs_restart {
-                gateway.set_settings(Arc::new(settings));
-            }
-            gateway.reload(now, table);
-        });
-        let mut said = format!("policy and certificates loaded, {grants} grants");
-        if needs_restart {
-            said.push_str("; the list of SIP peers has changed: restart to use it");
-        }
-        Ok(said)
-    }
-}
-
-fn trust(config: &Config) -> Result<tls::Trust, StartError> {
-    match &config.tls.trust {
-        Trust::System => tls::Trust::system(),
-        Trust::Bundle(path) => tls::Trust::bundle(path),
-    }
-    .map_err(|error| StartError::Config(format!("[tls] trust: {error}")))
+    let _ = tokio::time::timeout(CLOSING, closed).await;
 }
 
 fn bind(config: &Config) -> Result<Sockets, StartError> {

@@ -1,10 +1,11 @@
 //! From the checked configuration to what each room is told.
 
 use crate::addr::Domain;
-use crate::config::settings::{Config, Im, Peer, Srv, TlsVersion, Transport as Wanted};
+use crate::config::settings::{Config, Peer, Srv, TlsVersion, Transport as Wanted};
 use crate::gateway::pairs::PairSettings;
 use crate::gateway::{PeerSettings, SentBy, Settings};
 use crate::net::dialer::PeerNet;
+use crate::net::shard::Limits;
 use crate::net::tls::MinVersion;
 use crate::net::tls::certs::{CertSettings, CertSource};
 use crate::sip::digest::Credentials;
@@ -94,10 +95,6 @@ pub fn peers(config: &Config) -> Vec<PeerNet> {
 
 /// None for a peer without domains, which the configuration refuses.
 fn peer(peer: &Peer) -> Option<PeerNet> {
-    // Pager mode either way, until there are sessions.
-    match peer.im {
-        Im::Auto | Im::Pager => {}
-    }
     let domains: Arc<[Domain]> = peer.domains.clone().into();
     let identity = if peer.identity.is_empty() { peer.domains.clone() } else { peer.identity.clone() };
     let (host, port, transport) = match &peer.route {
@@ -177,6 +174,15 @@ pub fn certificates(config: &Config) -> CertSettings {
         .filter_map(|served| Some((served.name.clone(), served.certificate.clone()?)))
         .collect();
     CertSettings { sources, assigned }
+}
+
+/// How many connections there may be.
+pub fn limits(config: &Config) -> Limits {
+    Limits {
+        xmpp: config.xmpp.connection_limit,
+        of_partner: config.xmpp.partner_connection_limit,
+        ..Limits::default()
+    }
 }
 
 /// The oldest TLS version.

@@ -15,7 +15,7 @@ use crate::bridge::to_sip::{self, ToSip};
 use crate::bridge::to_xmpp::{self, FromSip};
 use crate::crossing::{Crosses, Direction, Verified};
 use crate::now::{Mono, Now};
-use crate::policy::{Admitted, NoContacts};
+use crate::policy::{Admitted, NoContacts, Policy, Reason};
 use crate::sip::locate::Transport;
 use crate::sip::message::Message;
 use crate::sip::name::Name;
@@ -26,6 +26,7 @@ use crate::xmpp::error::stanza::{read_error, write_error};
 use crate::xmpp::error::{Condition, StanzaError};
 use crate::xmpp::iq;
 use crate::xmpp::stanza::{Iq, MessageType, Misaddressed, PresenceType, Stanza, StanzaKind};
+use std::sync::Arc;
 
 impl Gateway {
     /// A message or presence from a partner.
@@ -44,7 +45,13 @@ impl Gateway {
             Ok(admitted) => self.bridge_to_sip(now, admitted),
             Err(refusal) => {
                 let stanza = refusal.item;
-                self.observe_denied(&stanza.from, &stanza.to, Direction::XmppToSip, refusal.reason);
+                self.observe_denied(
+                    &stanza.from,
+                    &stanza.to,
+                    Direction::XmppToSip,
+                    refusal.reason,
+                    refusal.policy,
+                );
                 self.count_returned(&stanza);
                 self.answer_stanza(now, &stanza, &Condition::Forbidden.into());
             }
@@ -171,7 +178,13 @@ impl Gateway {
             Ok(admitted) => self.bridge_to_xmpp(now, key, admitted),
             Err(refusal) => {
                 let request = refusal.item;
-                self.observe_denied(&request.sender, &request.target, Direction::SipToXmpp, refusal.reason);
+                self.observe_denied(
+                    &request.sender,
+                    &request.target,
+                    Direction::SipToXmpp,
+                    refusal.reason,
+                    refusal.policy,
+                );
                 self.turn_down(now, key, 403, &[]);
             }
         }
@@ -291,10 +304,17 @@ impl Gateway {
         Pager::build(from, to, parts, self.next_cseq, &self.guard, &mut self.ids)
     }
 
-    fn observe_denied(&mut self, from: &Jid, to: &Jid, direction: Direction, reason: crate::policy::Reason) {
+    fn observe_denied(
+        &mut self,
+        from: &Jid,
+        to: &Jid,
+        direction: Direction,
+        reason: Reason,
+        policy: Option<Arc<Policy>>,
+    ) {
         let trace = self.ids.mint().to_string();
         let (from, to) = (from.clone(), to.clone());
-        self.effects.observe(Observation::Denied { trace, direction, from, to, reason });
+        self.effects.observe(Observation::Denied { trace, direction, from, to, reason, policy });
     }
 }
 

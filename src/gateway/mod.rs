@@ -354,6 +354,8 @@ impl Gateway {
     /// The settings were loaded anew. The number of peers stays.
     pub fn set_settings(&mut self, settings: Arc<Settings>) {
         self.budgets.set_rates(settings.partner_rate, settings.user_rate);
+        self.pairs.set_limits(settings.pairs.clone());
+        self.peers.set_limit(settings.pairs.queue);
         self.settings = settings;
     }
 
@@ -424,6 +426,15 @@ impl Realm {
     /// Streams that may be open with the partner of `domain`, if its entry says.
     pub fn connection_limit(&self, domain: &str) -> Option<u32> {
         self.table.partner(domain)?.connection_limit
+    }
+
+    /// Do the two domains belong to one partner?
+    pub fn same_partner(&self, one: &str, other: &str) -> bool {
+        one == other
+            || match (self.table.partner(one), self.table.partner(other)) {
+                (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+                (_, None) | (None, _) => false,
+            }
     }
 }
 

@@ -5,8 +5,9 @@
 use super::effect::PeerId;
 use crate::addr::Jid;
 use crate::crossing::Direction;
-use crate::policy::Reason;
+use crate::policy::{Policy, Reason};
 use crate::xmpp::error::Condition;
+use std::sync::Arc;
 
 /// One observation.
 #[derive(Debug)]
@@ -51,6 +52,8 @@ pub enum Observation {
         to: Jid,
         /// What decided.
         reason: Reason,
+        /// Our user's policy, if it came to that.
+        policy: Option<Arc<Policy>>,
     },
     /// A SIP request was refused before it was anybody's message.
     Refused {

@@ -127,6 +127,11 @@ impl Pairs {
         }
     }
 
+    /// Other limits, for what comes from now on.
+    pub fn set_limits(&mut self, settings: PairSettings) {
+        self.settings = settings;
+    }
+
     /// A name for a new stream, whoever opens it.
     pub fn mint_stream(&mut self) -> StreamId {
         self.next_stream = self.next_stream.wrapping_add(1);

@@ -152,6 +152,11 @@ impl Peers {
         }
     }
 
+    /// Another limit, for what comes from now on.
+    pub fn set_limit(&mut self, queue: usize) {
+        self.queue = queue;
+    }
+
     /// Hands a request over: it is to be sent now, or waits, or comes back.
     pub fn hand(&mut self, turn: &mut Turn<'_>, mut outgoing: Outgoing) -> Handed {
         let id = outgoing.peer;

@@ -83,9 +83,19 @@ impl Dialer {
         self.trust.store(trust);
     }
 
-    /// Other peers, for connections from now on.
-    pub fn set_peers(&self, peers: Vec<PeerNet>) {
+    /// Other peers, for connections from now on; those whose old connections prove nothing any more.
+    pub fn set_peers(&self, peers: Vec<PeerNet>) -> Vec<PeerId> {
+        let before = self.peers.load_full();
+        let same = |old: &PeerNet, new: &PeerNet| {
+            (&old.identity, &old.addresses, &old.domains) == (&new.identity, &new.addresses, &new.domains)
+        };
+        let changed = |(at, old): (usize, &PeerNet)| {
+            let kept = peers.get(at).is_some_and(|new| same(old, new));
+            if kept { None } else { u16::try_from(at).ok().map(PeerId) }
+        };
+        let strangers = before.iter().enumerate().filter_map(changed).collect();
         self.peers.store(Arc::new(peers));
+        strangers
     }
 
     /// TLS for a stream that somebody opens to us; `domain` is what its header asked for.

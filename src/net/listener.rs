@@ -1,5 +1,6 @@
 //! Listening sockets, and how many connections one address may have.
 
+use super::dialer::shown;
 use super::shard::Shard;
 use crate::sip::locate::Transport;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -66,11 +67,9 @@ pub async fn accept(
     shard: Rc<Shard>,
     listener: std::net::TcpListener,
     service: Service,
-    limit: usize,
     doorman: Rc<Doorman>,
 ) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
-    let open = Rc::new(());
     loop {
         let (socket, address) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -84,14 +83,24 @@ pub async fn accept(
         if shard.draining.get() {
             continue;
         }
-        if Rc::strong_count(&open) > limit {
-            tracing::warn!(stoxd_event = "connection.refused", %address, "connection_limit of {limit} reached");
-            continue;
-        }
         let Some(pass) = doorman.admit(address.ip(), shard.clock.now().mono) else {
             tracing::debug!(stoxd_event = "connection.refused", %address, "too many connections from this address");
             continue;
         };
+        let limits = shard.limits.get();
+        let (open, limit, name) = match service {
+            Service::Xmpp => (&shard.xmpp_open, limits.xmpp, "[xmpp] connection_limit"),
+            Service::Sip(_) => (&shard.sip_open, limits.sip, "the limit of SIP connections"),
+        };
+        // The shard holds one itself.
+        if Rc::strong_count(open) > limit {
+            tracing::warn!(
+                stoxd_event = "connection.refused",
+                address = shown(address),
+                "connection refused: {name}, {limit}, is reached"
+            );
+            continue;
+        }
         let (shard, counted) = (shard.clone(), open.clone());
         tokio::task::spawn_local(async move {
             let _held = (pass, counted);

@@ -12,6 +12,7 @@ use super::sip_conn::LinkConn;
 use super::udp::UdpSocketConn;
 use super::wire::Flushed;
 use super::xmpp_conn::StreamConn;
+use crate::addr::Domain;
 use crate::gateway::effect::{Effect, LinkId, PeerId};
 use crate::gateway::observe::Observation;
 use crate::gateway::{Gateway, Input, Realm};
@@ -50,6 +51,44 @@ pub struct Shard {
     pub scratch: RefCell<Box<[u8]>>,
     /// Set when the daemon drains: no new connections.
     pub draining: Cell<bool>,
+    /// How many connections there may be.
+    pub limits: Cell<Limits>,
+    /// Held by each XMPP connection, both ways, as long as it lives.
+    pub xmpp_open: Rc<()>,
+    /// Held by each SIP connection that somebody opened to us.
+    pub sip_open: Rc<()>,
+    partners: RefCell<Vec<(StreamId, Domain)>>,
+}
+
+/// How many connections there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// XMPP connections in all, both ways, proven or not.
+    pub xmpp: usize,
+    /// Streams with one partner, both ways, that has no limit of its own.
+    pub of_partner: usize,
+    /// SIP connections that come in.
+    pub sip: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { xmpp: 1000, of_partner: 20, sip: 10_000 }
+    }
+}
+
+/// The place of one stream among those of its partner, until this is dropped.
+pub struct Seat {
+    shard: Rc<Shard>,
+    stream: StreamId,
+    remote: Domain,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mine = |(stream, remote): &(StreamId, Domain)| *stream == self.stream && *remote == self.remote;
+        self.shard.partners.borrow_mut().retain(|place| !mine(place));
+    }
 }
 
 impl Shard {
@@ -78,6 +117,10 @@ impl Shard {
             observer,
             scratch: RefCell::new(vec![0; READ_SIZE].into_boxed_slice()),
             draining: Cell::new(false),
+            limits: Cell::default(),
+            xmpp_open: Rc::default(),
+            sip_open: Rc::default(),
+            partners: RefCell::default(),
         })
     }
 
@@ -338,6 +381,31 @@ impl Shard {
         self.streams.borrow_mut().remove(&stream);
     }
 
+    /// Gives `stream` a place among those with the partner that `remote` belongs to: a stream that we
+    /// open from the attempt on, one that comes in from its proof on. None if it has one already.
+    ///
+    /// # Errors
+    /// The partner has as many as it may: how many that is.
+    pub fn seat(self: &Rc<Self>, stream: StreamId, remote: &Domain) -> Result<Option<Seat>, usize> {
+        let realm = self.realm();
+        let limit = realm
+            .connection_limit(remote.as_str())
+            .map_or(self.limits.get().of_partner, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        let mut partners = self.partners.borrow_mut();
+        let mut taken = 0;
+        for (other, _) in partners.iter().filter(|(_, r)| realm.same_partner(r.as_str(), remote.as_str())) {
+            if *other == stream {
+                return Ok(None);
+            }
+            taken += 1;
+        }
+        if taken >= limit {
+            return Err(limit);
+        }
+        partners.push((stream, remote.clone()));
+        Ok(Some(Seat { shard: self.clone(), stream, remote: remote.clone() }))
+    }
+
     /// Registers a link.
     pub fn add_link(&self, conn: &Rc<LinkConn>) {
         self.links.borrow_mut().insert(conn.id, conn.clone());
@@ -387,8 +455,10 @@ impl Shard {
         self.streams.borrow().get(&stream).cloned()
     }
 
-    /// Streams and links of a peer that are open, for limits.
-    pub fn links_of(&self, peer: PeerId) -> usize {
-        self.links.borrow().values().filter(|conn| conn.peer.get() == Some(peer)).count()
+    /// Ends the links of a peer, so that whoever is there proves anew who it is.
+    pub fn close_links_of(&self, peer: PeerId, why: &str) {
+        for conn in self.links.borrow().values().filter(|conn| conn.peer.get() == Some(peer)) {
+            conn.kill(why);
+        }
     }
 }

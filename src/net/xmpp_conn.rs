@@ -4,8 +4,9 @@
 //! hands stanzas to the gateway, and does the TLS handshake when the machine asks for it. Everything
 //! that is decided is decided in `xmpp::Stream` and the gateway.
 
+use super::dialer::shown;
 use super::edge::{ConnectError, Secured};
-use super::shard::Shard;
+use super::shard::{Seat, Shard};
 use super::srv::Mode;
 use super::tls::PeerCert;
 use super::wire::Wire;
@@ -13,8 +14,8 @@ use crate::addr::Domain;
 use crate::gateway::Input;
 use crate::now::Now;
 use crate::xmpp::{
-    Auth, Condition, DownReason, Outcome, Pair, Purpose, Stream, StreamCondition, StreamEvent, StreamId,
-    Terms, TlsMode, Verify, VerifyAnswer,
+    Auth, Condition, DownReason, Outcome, Pair, Purpose, Stream, StreamCondition, StreamError, StreamEvent,
+    StreamId, Terms, TlsMode, Verify, VerifyAnswer,
 };
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -54,6 +55,8 @@ pub struct StreamConn {
     machine: RefCell<Stream>,
     /// The only pair of an initiating stream.
     pair: Option<Pair>,
+    /// The places of a receiving stream among those of its partners.
+    seats: RefCell<Vec<Seat>>,
     mark: Cell<u64>,
     wake: Notify,
     dead: RefCell<Option<String>>,
@@ -73,10 +76,18 @@ impl StreamConn {
             reported: Cell::new(0),
             machine: RefCell::new(machine),
             pair,
+            seats: RefCell::default(),
             mark: Cell::new(0),
             wake: Notify::new(),
             dead: RefCell::new(None),
         })
+    }
+
+    /// Takes a place among the streams of the partner that `remote` belongs to, if it has none yet.
+    fn sit(&self, shard: &Rc<Shard>, remote: &Domain) -> Result<(), usize> {
+        let seat = shard.seat(self.id, remote)?;
+        self.seats.borrow_mut().extend(seat);
+        Ok(())
     }
 
     /// Appends stanzas of the pair that this stream was opened for.
@@ -195,6 +206,23 @@ pub async fn dial(
             shard.handle(now, Input::Verified(verify.answer(Outcome::Error(Condition::RemoteServerTimeout))));
         }
         shard.handle(now, Input::StreamDown { stream: id, condition, why });
+    };
+    let _counted = shard.xmpp_open.clone();
+    // One is ours and one the shard's own.
+    let limit = shard.limits.get().xmpp;
+    if Rc::strong_count(&shard.xmpp_open) > limit.saturating_add(1) {
+        return failed(
+            Condition::ResourceConstraint,
+            &format!("[xmpp] connection_limit, {limit}, is reached"),
+        );
+    }
+    // A stream that only asks about a key is not counted: without it no other would be proven.
+    let _seat = match purpose {
+        Purpose::Verify => None,
+        Purpose::Send => match shard.seat(id, &pair.remote) {
+            Ok(seat) => seat,
+            Err(limit) => return failed(Condition::ResourceConstraint, &too_many(limit)),
+        },
     };
     let targets = match shard.dialer.locate_xmpp(&pair.remote, proxy, shard.seed_ids()).await {
         Ok(targets) => targets,
@@ -333,6 +361,7 @@ fn turn(shard: &Rc<Shard>, conn: &Rc<StreamConn>) -> Next {
     let now = shard.clock.now();
     let realm = shard.realm();
     let next = loop {
+        let mut refused = None;
         let mut machine = conn.machine.borrow_mut();
         let event = machine.next_event(now, &*realm, &mut shard.ids.borrow_mut());
         let handled = match event {
@@ -343,9 +372,20 @@ fn turn(shard: &Rc<Shard>, conn: &Rc<StreamConn>) -> Next {
             Some(StreamEvent::Iq(iq)) => shard.input(now, Input::Iq { stream: conn.id, iq }),
             Some(StreamEvent::Misaddressed(stanza)) => shard.input(now, Input::Misaddressed(stanza)),
             Some(StreamEvent::Up { pair, auth }) => {
-                conn.pairs.borrow_mut().push((pair.clone(), auth_name(auth)));
                 if conn.initiating {
+                    conn.pairs.borrow_mut().push((pair, auth_name(auth)));
                     shard.input(now, Input::StreamUp { stream: conn.id, auth: auth_name(auth) })
+                } else if let Err(limit) = conn.sit(shard, &pair.remote) {
+                    tracing::warn!(
+                        stoxd_event = "stream.refused",
+                        stoxd_partner = pair.remote.as_str(),
+                        address = shown(conn.address),
+                        "inbound stream from {} refused: {}",
+                        pair.remote,
+                        too_many(limit)
+                    );
+                    refused = Some(limit);
+                    true
                 } else {
                     tracing::info!(
                         stoxd_event = "stream.up",
@@ -356,6 +396,7 @@ fn turn(shard: &Rc<Shard>, conn: &Rc<StreamConn>) -> Next {
                         pair.local,
                         auth_name(auth)
                     );
+                    conn.pairs.borrow_mut().push((pair, auth_name(auth)));
                     true
                 }
             }
@@ -363,6 +404,12 @@ fn turn(shard: &Rc<Shard>, conn: &Rc<StreamConn>) -> Next {
             Some(StreamEvent::Verified(answer)) => shard.input(now, Input::Verified(answer)),
             Some(StreamEvent::PairRefused { .. }) => true,
         };
+        if let Some(limit) = refused {
+            // RFC 6120 §4.9.3.14, not §4.9.3.17: it is our policy that is in the way, not a lack of
+            // resources.
+            let error = StreamError::with_text(StreamCondition::PolicyViolation, too_many(limit));
+            machine.close(now, Some(error));
+        }
         drop(machine);
         shard.perform(now);
         if !handled {
@@ -373,6 +420,10 @@ fn turn(shard: &Rc<Shard>, conn: &Rc<StreamConn>) -> Next {
     conn.collect();
     shard.touch_stream(conn);
     next
+}
+
+fn too_many(limit: usize) -> String {
+    format!("this partner has {limit} streams already, as many as it may")
 }
 
 fn auth_name(auth: Auth) -> &'static str {

@@ -4,7 +4,7 @@
 
 use super::gate::{Contacts, Reason};
 use super::rules::{At, Policy, Scope, UserPattern};
-use super::table::{Origin, Table, needs_contact};
+use super::table::{Origin, Shut, Table, needs_contact};
 use crate::addr::{Domain, Jid};
 use crate::crossing::Crossing;
 use std::sync::Arc;
@@ -46,10 +46,15 @@ pub enum Remedy {
     AddPartner(Domain),
     /// Take the blocking row away.
     Unblock(String),
-    /// Grant this policy, which lets XMPP through, to our user.
-    Grant(String, Jid),
-    /// Make a policy that lets XMPP through, and grant it to our user.
-    NewPolicy(Jid),
+    /// Grant our user a policy that lets XMPP through.
+    Grant {
+        /// The policy; `None`: there is no such policy yet.
+        policy: Option<String>,
+        /// Our user.
+        user: Jid,
+        /// The row that grants the user, by name, a policy that does not; empty if there is none.
+        instead: String,
+    },
     /// Our user adds the contact.
     AddContact(Jid, Jid),
 }
@@ -73,10 +78,12 @@ impl Table {
         }
         if !policy.allows_xmpp() {
             let allowing = self.policies().iter().find(|p| p.scope == Scope::User && p.allows_xmpp());
-            remedies.push(match allowing {
-                Some(other) => Remedy::Grant(other.name.clone(), local.to_bare()),
-                None => Remedy::NewPolicy(local.to_bare()),
-            });
+            let instead = match origin {
+                Origin::Grant(at) if self.granted_by(local).is_none() => self.show(at),
+                Origin::Grant(_) | Origin::Site(_) | Origin::Global(_) => String::new(),
+            };
+            let policy = allowing.map(|other| other.name.clone());
+            remedies.push(Remedy::Grant { policy, user: local.to_bare(), instead });
         }
         let kind = self.partner(remote.domain()).map(|partner| partner.kind);
         if kind.is_some_and(|kind| needs_contact(kind, crossing.direction)) {
@@ -106,8 +113,8 @@ impl Table {
         let shut = |text: String, at| self.step("partner", text, at, false);
         // The switch is a step of its own: here only the rows count.
         let partner = match self.listed(domain) {
-            Ok((partner, _)) => partner,
-            Err((reason, at)) => {
+            Ok(listing) => listing.partner,
+            Err(Shut { reason, at }) => {
                 let text = match reason {
                     Reason::DomainBlocked => format!("{domain} is blocked"),
                     _ => format!("{domain} is not listed"),

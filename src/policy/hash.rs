@@ -3,7 +3,12 @@
 //! Eight octets at a time, folded by a 64 by 64 bit multiplication (the scheme of wyhash). It resists
 //! no one who chooses the keys of a map; whoever only looks them up can do nothing to it.
 
-use std::hash::Hasher;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// Only the operator's files fill these maps, peers only look them up: a fixed, fast hash is enough,
+/// and the same files give the same table.
+pub(super) type Map<V> = HashMap<Box<str>, V, BuildHasherDefault<TextHasher>>;
 
 /// Odd constants without structure: fractional bits of pi.
 const K: [u64; 2] = [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7345];

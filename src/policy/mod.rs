@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`rules`] | policies, scopes, user patterns, where a row stands |
 //! | [`partner`] | XMPP federated partners and the negotiation matrix |
-//! | [`table`] | [`Table`]: the rows as look-ups, the verdict |
+//! | [`table`] | [`Table`]: the rows as look-ups, the verdict; `matcher` and `builder` belong to it |
 //! | `hash` | a fast hash for texts that nobody hostile chose |
 //! | [`gate`] | [`Admitted`], [`Refusal`], [`Grant`]: the verdict as a value, minted here alone |
 //! | [`explain`] | the same verdict in steps, for people |
@@ -15,9 +15,11 @@
 //! answers anybody: what a refused sender is told is one answer for all reasons, given elsewhere.
 
 pub mod budget;
+mod builder;
 pub mod explain;
 pub mod gate;
 mod hash;
+mod matcher;
 pub mod partner;
 pub mod rules;
 pub mod table;
@@ -26,8 +28,10 @@ mod tests;
 pub mod written;
 
 pub use budget::{Budget, Budgets, OverBudget};
+pub use builder::{GrantError, TableBuilder};
 pub use explain::Explanation;
 pub use gate::{Admitted, Contacts, Denial, Grant, NoContacts, Reason, Refusal};
+pub use matcher::MAX_GLOBS;
 pub use partner::{Need, Partner, PartnerKind, Proxy, Strength, Terms};
 pub use rules::{At, Policy, Scope, UserPattern};
-pub use table::{Block, Table, TableBuilder};
+pub use table::{Block, Table};

@@ -1,7 +1,7 @@
 //! The words of the policy file as values: where a row stands, policies, whom a pattern means.
 
 use super::written;
-use crate::addr::{Domain, Jid};
+use crate::addr::{Domain, Jid, map};
 use std::fmt;
 
 /// Stars that a pattern may have.
@@ -207,15 +207,29 @@ impl UserPattern {
 impl fmt::Display for UserPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::User(jid) => f.write_str(jid.bare_str()),
+            Self::User(jid) => write!(f, "{}@{}", sip_name(jid.local().unwrap_or_default()), jid.domain()),
             Self::Domain(domain) => write!(f, "*@{domain}"),
-            Self::Glob(glob) => match &glob.domain {
-                DomainGlob::Any => write!(f, "{}@*", glob.name),
-                DomainGlob::Exactly(domain) => write!(f, "{}@{domain}", glob.name),
-                DomainGlob::Under(domain) => write!(f, "{}@*.{domain}", glob.name),
-            },
+            Self::Glob(glob) => {
+                let name = sip_name(&glob.name);
+                match &glob.domain {
+                    DomainGlob::Any => write!(f, "{name}@*"),
+                    DomainGlob::Exactly(domain) => write!(f, "{name}@{domain}"),
+                    DomainGlob::Under(domain) => write!(f, "{name}@*.{domain}"),
+                }
+            }
         }
     }
+}
+
+/// The user part of a SIP URI that maps to `localpart`: as the file has it.
+fn sip_name(localpart: &str) -> String {
+    let mut uri = Vec::new();
+    if let Ok(jid) = Domain::parse("example").and_then(|host| Jid::from_parts(Some(localpart), &host, None)) {
+        map::uri_from_jid(&jid, &mut uri);
+    }
+    let uri = String::from_utf8(uri).unwrap_or_default();
+    let name = uri.strip_prefix("sip:").and_then(|rest| rest.rsplit_once('@'));
+    name.map_or_else(|| localpart.to_owned(), |(name, _)| name.to_owned())
 }
 
 impl Glob {

@@ -5,27 +5,19 @@
 //! [`PartnerKind::PublicUnverified`] partner has a fourth on the way in: our user has added the
 //! contact. What no row lets through is refused.
 
+use super::builder::TableBuilder;
 use super::gate::{Contacts, Denial, Grant, Reason};
-use super::hash::TextHasher;
+use super::hash::Map;
+use super::matcher::{How, Matcher};
 use super::partner::{Partner, PartnerKind};
-use super::rules::{At, File, Glob, Policy, Scope, UserPattern, is_under};
+use super::rules::{At, File, Policy, UserPattern};
 use crate::addr::{Domain, Jid};
 use crate::crossing::{Crossing, Direction};
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::hash::BuildHasherDefault;
 use std::sync::Arc;
-
-/// Only the operator's files fill these maps, peers only look them up: a fixed, fast hash is enough,
-/// and the same files give the same table.
-type Map<V> = HashMap<Box<str>, V, BuildHasherDefault<TextHasher>>;
-
-/// Patterns with stars that grants or sites may have; each costs every look-up that finds no user.
-pub const MAX_GLOBS: usize = 100;
 
 /// A policy of one table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PolicyId(u32);
+pub struct PolicyId(pub(super) u32);
 
 /// The external access policy table.
 #[derive(Debug)]
@@ -34,16 +26,16 @@ pub struct Table {
     pub(super) enabled: bool,
     pub(super) enabled_at: At,
     pub(super) generation: u64,
-    global: PolicyId,
-    policies: Vec<Arc<Policy>>,
+    pub(super) global: PolicyId,
+    pub(super) policies: Vec<Arc<Policy>>,
     /// A policy that lets nothing through: what a grant to nowhere means.
-    nothing: Arc<Policy>,
+    pub(super) nothing: Arc<Policy>,
     pub(super) sites: Vec<Site>,
-    members: Matcher<u32>,
-    grants: Matcher<(PolicyId, At)>,
-    partners: Vec<Arc<Partner>>,
-    domains: Map<Listed>,
-    blocked: Blocked,
+    pub(super) members: Matcher<u32>,
+    pub(super) grants: Matcher<(PolicyId, At)>,
+    pub(super) partners: Vec<Arc<Partner>>,
+    pub(super) domains: Map<Listed>,
+    pub(super) blocked: Blocked,
 }
 
 /// What the files that a table was read from are called in messages.
@@ -70,11 +62,27 @@ pub struct Site {
 
 /// A partner's domain.
 #[derive(Clone, Copy, Debug)]
-struct Listed {
-    partner: u32,
-    blocked: Option<At>,
+pub(super) struct Listed {
+    pub(super) partner: u32,
+    pub(super) blocked: Option<At>,
     /// Whether somebody in the domain is blocked.
-    people: bool,
+    pub(super) people: bool,
+}
+
+/// The partner gate, open.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Listing<'t> {
+    pub(super) partner: &'t Arc<Partner>,
+    /// Whether somebody in the domain is blocked.
+    pub(super) people: bool,
+}
+
+/// The partner gate, shut.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shut {
+    pub(super) reason: Reason,
+    /// The row that shuts it, if it is one.
+    pub(super) at: Option<At>,
 }
 
 /// Who is blocked: one person, one domain, or all proper subdomains of one.
@@ -89,91 +97,10 @@ pub enum Block {
 }
 
 #[derive(Debug, Default)]
-struct Blocked {
-    addresses: Map<At>,
-    domains: Map<At>,
-    under: Map<At>,
-}
-
-/// Users by address, by domain, and by the patterns that are left: a user beats a pattern, and the
-/// first pattern of the file beats the next.
-#[derive(Debug)]
-struct Matcher<V> {
-    users: Map<V>,
-    domains: Map<(u32, V)>,
-    globs: Vec<(u32, Glob, V)>,
-    next: u32,
-}
-
-/// Why a grant of the files was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum GrantError {
-    /// This user or pattern has a grant already.
-    #[error("granted already")]
-    Twice(At),
-    /// There are [`MAX_GLOBS`] patterns already.
-    #[error("{MAX_GLOBS} patterns with stars at most")]
-    TooManyGlobs,
-}
-
-impl<V: Copy> Matcher<V> {
-    fn new() -> Self {
-        Self { users: Map::default(), domains: Map::default(), globs: Vec::new(), next: 0 }
-    }
-
-    fn add(&mut self, pattern: &UserPattern, value: V) -> Result<(), Option<V>> {
-        let order = self.next;
-        self.next = self.next.saturating_add(1);
-        match pattern {
-            UserPattern::User(jid) => match self.users.entry(jid.bare_str().into()) {
-                Entry::Occupied(entry) => return Err(Some(*entry.get())),
-                Entry::Vacant(entry) => {
-                    entry.insert(value);
-                }
-            },
-            UserPattern::Domain(domain) => match self.domains.entry(domain.as_str().into()) {
-                Entry::Occupied(entry) => return Err(Some(entry.get().1)),
-                Entry::Vacant(entry) => {
-                    entry.insert((order, value));
-                }
-            },
-            UserPattern::Glob(glob) => {
-                if let Some((_, _, value)) = self.globs.iter().find(|(_, other, _)| other == glob) {
-                    return Err(Some(*value));
-                }
-                if self.globs.len() >= MAX_GLOBS {
-                    return Err(None);
-                }
-                self.globs.push((order, glob.clone(), value));
-            }
-        }
-        Ok(())
-    }
-
-    fn find(&self, user: &Jid) -> Option<V> {
-        self.find_how(user).map(|(value, _)| value)
-    }
-
-    fn find_how(&self, user: &Jid) -> Option<(V, How<'_>)> {
-        user.local()?;
-        if let Some(value) = self.users.get(user.bare_str()) {
-            return Some((*value, How::User));
-        }
-        let domain = if self.domains.is_empty() { None } else { self.domains.get(user.domain()) };
-        let before = domain.map_or(u32::MAX, |(order, _)| *order);
-        let mut globs = self.globs.iter().take_while(|(order, _, _)| *order < before);
-        match globs.find(|(_, glob, _)| glob.matches(user)) {
-            Some((_, glob, value)) => Some((*value, How::Glob(glob))),
-            None => domain.map(|(_, value)| (*value, How::Domain)),
-        }
-    }
-}
-
-/// What a user was found by.
-enum How<'m> {
-    User,
-    Domain,
-    Glob(&'m Glob),
+pub(super) struct Blocked {
+    pub(super) addresses: Map<At>,
+    pub(super) domains: Map<At>,
+    pub(super) under: Map<At>,
 }
 
 impl Blocked {
@@ -246,8 +173,7 @@ impl Table {
 
     /// How many grants there are.
     pub fn grant_count(&self) -> usize {
-        let grants = &self.grants;
-        grants.users.len() + grants.domains.len() + grants.globs.len()
+        self.grants.len()
     }
 
     /// The row that blocks `domain` where no partner entry decides.
@@ -269,23 +195,22 @@ impl Table {
         if !self.enabled {
             return Err(Reason::FederationOff);
         }
-        self.listed(domain).map(|(partner, _)| partner).map_err(|(reason, _)| reason)
+        self.listed(domain).map(|listing| listing.partner).map_err(|shut| shut.reason)
     }
 
-    /// The partner gate alone: the partner, and whether somebody in the domain is blocked. A row that
-    /// shuts the gate comes with the reason.
-    pub(super) fn listed(&self, domain: &str) -> Result<(&Arc<Partner>, bool), (Reason, Option<At>)> {
+    /// The partner gate alone.
+    pub(super) fn listed(&self, domain: &str) -> Result<Listing<'_>, Shut> {
         let Some(listed) = self.domains.get(domain) else {
             return Err(match self.blocked.domain(domain) {
-                Some(at) => (Reason::DomainBlocked, Some(at)),
-                None => (Reason::Unlisted, None),
+                Some(at) => Shut { reason: Reason::DomainBlocked, at: Some(at) },
+                None => Shut { reason: Reason::Unlisted, at: None },
             });
         };
         // A row that blocks this very domain wins; `*.parent` is less specific than the entry.
         match (listed.blocked, self.partners.get(listed.partner as usize)) {
-            (None, Some(partner)) => Ok((partner, listed.people)),
-            (Some(at), _) => Err((Reason::DomainBlocked, Some(at))),
-            (None, None) => Err((Reason::Unlisted, None)),
+            (None, Some(partner)) => Ok(Listing { partner, people: listed.people }),
+            (Some(at), _) => Err(Shut { reason: Reason::DomainBlocked, at: Some(at) }),
+            (None, None) => Err(Shut { reason: Reason::Unlisted, at: None }),
         }
     }
 
@@ -328,7 +253,7 @@ impl Table {
         if !self.enabled {
             return Err(Reason::FederationOff.into());
         }
-        let (partner, people) = self.listed(remote.domain()).map_err(|(reason, _)| reason)?;
+        let Listing { partner, people } = self.listed(remote.domain()).map_err(|shut| shut.reason)?;
         if people && self.blocked.addresses.contains_key(remote.bare_str()) {
             return Err(Reason::AddressBlocked.into());
         }
@@ -367,159 +292,5 @@ pub(super) fn needs_contact(kind: PartnerKind, direction: Direction) -> bool {
         (PartnerKind::PublicUnverified, Direction::XmppToSip) => true,
         (PartnerKind::PublicUnverified, Direction::SipToXmpp)
         | (PartnerKind::Federated | PartnerKind::PublicVerified, _) => false,
-    }
-}
-
-/// Builds a [`Table`] row by row; each method says what stands in the way of the row.
-#[derive(Debug)]
-pub struct TableBuilder {
-    table: Table,
-}
-
-impl TableBuilder {
-    fn new(files: Files) -> Self {
-        let nothing = Policy { name: "nothing".into(), scope: Scope::User, ..Policy::global() };
-        Self {
-            table: Table {
-                files,
-                enabled: false,
-                enabled_at: At::default(),
-                generation: 0,
-                global: PolicyId(0),
-                policies: vec![Arc::new(Policy::global())],
-                nothing: Arc::new(nothing),
-                sites: Vec::new(),
-                members: Matcher::new(),
-                grants: Matcher::new(),
-                partners: Vec::new(),
-                domains: Map::default(),
-                blocked: Blocked::default(),
-            },
-        }
-    }
-
-    /// Sets the organisation's switch.
-    pub fn federation(&mut self, enabled: bool, at: At) {
-        self.table.enabled = enabled;
-        self.table.enabled_at = at;
-    }
-
-    /// Adds a policy. A global one replaces the global one that is there.
-    pub fn policy(&mut self, policy: Policy) -> PolicyId {
-        let policies = &mut self.table.policies;
-        if policy.scope == Scope::Global
-            && let Some(global) = policies.first_mut()
-        {
-            *global = Arc::new(policy);
-            return PolicyId(0);
-        }
-        policies.push(Arc::new(policy));
-        PolicyId(u32::try_from(policies.len() - 1).unwrap_or(u32::MAX))
-    }
-
-    /// Adds a site. A member that an earlier site has stays there.
-    ///
-    /// # Errors
-    /// The members (by index) that were not taken, as they are there already or too many.
-    pub fn site(&mut self, site: Site) -> Result<(), Vec<(usize, Option<String>)>> {
-        let number = u32::try_from(self.table.sites.len()).unwrap_or(u32::MAX);
-        let mut refused = Vec::new();
-        for (index, member) in site.members.iter().enumerate() {
-            if let Err(other) = self.table.members.add(member, number) {
-                let name = |other: u32| match self.table.sites.get(other as usize) {
-                    Some(earlier) => earlier.name.clone(),
-                    None => site.name.clone(),
-                };
-                refused.push((index, other.map(name)));
-            }
-        }
-        self.table.sites.push(site);
-        if refused.is_empty() { Ok(()) } else { Err(refused) }
-    }
-
-    /// Grants `policy` to whom `pattern` means.
-    ///
-    /// # Errors
-    /// See [`GrantError`].
-    pub fn grant(&mut self, pattern: &UserPattern, policy: PolicyId, at: At) -> Result<(), GrantError> {
-        self.table.grants.add(pattern, (policy, at)).map_err(|earlier| match earlier {
-            Some((_, at)) => GrantError::Twice(at),
-            None => GrantError::TooManyGlobs,
-        })
-    }
-
-    /// Adds a partner with those of its domains that no earlier partner has.
-    ///
-    /// # Errors
-    /// The domains that were not taken, each with the row that has it.
-    pub fn partner(&mut self, partner: Partner) -> Result<(), Vec<(Domain, At)>> {
-        let table = &mut self.table;
-        let number = u32::try_from(table.partners.len()).unwrap_or(u32::MAX);
-        let mut refused = Vec::new();
-        for domain in partner.domains() {
-            match table.domains.entry(domain.as_str().into()) {
-                Entry::Occupied(entry) => {
-                    let earlier = table.partners.get(entry.get().partner as usize);
-                    refused.push((domain.clone(), earlier.map_or(partner.at, |earlier| earlier.at)));
-                }
-                Entry::Vacant(entry) => {
-                    let blocked = table.blocked.domains.get(domain.as_str()).copied();
-                    entry.insert(Listed { partner: number, blocked, people: false });
-                }
-            }
-        }
-        table.partners.push(Arc::new(partner));
-        if refused.is_empty() { Ok(()) } else { Err(refused) }
-    }
-
-    /// Blocks a person, a domain or the subdomains of one.
-    ///
-    /// # Errors
-    /// The row that blocks the same already.
-    pub fn block(&mut self, block: &Block, at: At) -> Result<(), At> {
-        let blocked = &mut self.table.blocked;
-        let (map, key) = match block {
-            Block::Address(jid) => (&mut blocked.addresses, jid.bare_str()),
-            Block::Domain(domain) => (&mut blocked.domains, domain.as_str()),
-            Block::Under(domain) => (&mut blocked.under, domain.as_str()),
-        };
-        match map.entry(key.into()) {
-            Entry::Occupied(entry) => return Err(*entry.get()),
-            Entry::Vacant(entry) => {
-                entry.insert(at);
-            }
-        }
-        if let Block::Domain(domain) = block
-            && let Some(listed) = self.table.domains.get_mut(domain.as_str())
-        {
-            listed.blocked = Some(at);
-        }
-        Ok(())
-    }
-
-    /// The row of the partner entry for `domain`, as far as it was added.
-    pub fn partner_at(&self, domain: &str) -> Option<At> {
-        self.table.partner(domain).map(|partner| partner.at)
-    }
-
-    /// The listed domains that are proper subdomains of `parent`, in alphabetical order.
-    pub fn listed_under(&self, parent: &str) -> Vec<&str> {
-        let domains = self.table.domains.keys().map(AsRef::as_ref);
-        let mut under: Vec<&str> = domains.filter(|domain| is_under(domain, parent)).collect();
-        under.sort_unstable();
-        under
-    }
-
-    /// The table.
-    pub fn build(mut self, generation: u64) -> Table {
-        self.table.generation = generation;
-        for address in self.table.blocked.addresses.keys() {
-            let domain = address.split_once('@').map_or(address.as_ref(), |(_, domain)| domain);
-            if let Some(listed) = self.table.domains.get_mut(domain) {
-                listed.people = true;
-            }
-        }
-        self.table.grants.users.shrink_to_fit();
-        self.table
     }
 }

@@ -11,7 +11,7 @@ use super::Fault;
 use super::lex::{digits, trim};
 use super::message::Readable;
 use super::name::Name;
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 
 /// How much of a message is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -308,7 +308,9 @@ impl HeadScan {
     }
 
     fn complete_line(&mut self, line: &[u8]) {
-        if self.lines == 0 || !matches!(line.first(), Some(b'C' | b'c' | b'L' | b'l')) {
+        // Most lines are ruled out by a look at where "Content-L" and "l" have their l.
+        let may_be = matches!(line, [b'l' | b'L', ..] | [b'c' | b'C', _, _, _, _, _, _, _, b'l' | b'L', ..]);
+        if self.lines == 0 || !may_be {
             return;
         }
         let Some(colon) = memchr(b':', line) else { return };
@@ -339,7 +341,8 @@ const MOST_HEADERS: usize = 254;
 /// Whether a first line may be a start line of any version.
 fn looks_like_sip(line: &[u8]) -> bool {
     let sip = |bytes: &[u8]| bytes.eq_ignore_ascii_case(b"SIP/");
-    line.get(..4).is_some_and(sip) || line.windows(5).any(|at| at.starts_with(b" ") && sip(&at[1..]))
+    let after = |at: usize| line.get(at + 1..at + 5).is_some_and(sip);
+    line.get(..4).is_some_and(sip) || memchr_iter(b' ', line).any(after)
 }
 
 #[cfg(test)]

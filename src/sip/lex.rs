@@ -9,7 +9,7 @@
 use super::Fault;
 use super::method::Method;
 use super::name::Name;
-use memchr::{memchr, memrchr};
+use memchr::{memchr, memchr_iter, memmem, memrchr};
 
 /// The first line of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,14 +93,16 @@ fn check_version(version: &str) -> Result<(), Fault> {
 /// # Errors
 /// [`Fault::HeaderLine`] or [`Fault::Folded`].
 pub fn header(line: &str) -> Result<Header<'_>, Fault> {
-    let (spelt, value) = line.split_once(':').ok_or(Fault::HeaderLine)?;
-    if spelt.starts_with([' ', '\t']) {
-        return Err(Fault::Folded);
-    }
-    let spelt = trim(spelt);
-    if !is_token(spelt) {
+    let bytes = line.as_bytes();
+    let end = bytes.iter().position(|b| !is(*b, TOKEN)).ok_or(Fault::HeaderLine)?;
+    let (Some(spelt), Some(rest)) = (line.get(..end), line.get(end..)) else {
         return Err(Fault::HeaderLine);
+    };
+    if spelt.is_empty() {
+        let folded = matches!(bytes.first(), Some(b' ' | b'\t'));
+        return Err(if folded { Fault::Folded } else { Fault::HeaderLine });
     }
+    let value = trim(rest).strip_prefix(':').ok_or(Fault::HeaderLine)?;
     Ok(Header { name: Name::parse(spelt), spelt, value: trim(value) })
 }
 
@@ -109,28 +111,31 @@ pub fn header(line: &str) -> Result<Header<'_>, Fault> {
 /// # Errors
 /// [`Fault::NoHeadEnd`], or [`Fault::BareLineEnd`] if a CR or LF stands alone before the end.
 pub fn head_end(bytes: &[u8]) -> Result<usize, Fault> {
-    let mut at = 0;
-    loop {
-        let rest = bytes.get(at..).unwrap_or_default();
-        let length = memchr(b'\n', rest).ok_or(Fault::NoHeadEnd)?;
-        let line = rest.get(..length).unwrap_or_default();
-        at += length + 1;
-        match line.split_last() {
-            Some((b'\r', [])) => return Ok(at),
-            Some((b'\r', line)) if memchr(b'\r', line).is_none() => {}
-            _ => return Err(Fault::BareLineEnd),
+    let end = memmem::find(bytes, b"\r\n\r\n").map(|at| at + 4);
+    let head = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
+    // No LF without a CR before it, and no more CRs than LFs.
+    let mut lines = 0;
+    for at in memchr_iter(b'\n', head) {
+        if at == 0 || head.get(at - 1) != Some(&b'\r') {
+            return Err(Fault::BareLineEnd);
         }
+        lines += 1;
     }
+    let end = end.ok_or(Fault::NoHeadEnd)?;
+    if memchr_iter(b'\r', head).count() == lines { Ok(end) } else { Err(Fault::BareLineEnd) }
+}
+
+/// Whether `text`, lines with their CRLF, has any control character but tabs and line ends.
+pub fn may_have_control(text: &str) -> bool {
+    let fine = |b: u8| (b >= 0x20 && b != 0x7f) || matches!(b, b'\t' | b'\r' | b'\n');
+    // No early exit: this way it is a vector loop.
+    !text.bytes().fold(true, |all, b| all & fine(b))
 }
 
 /// Whether `line` has a control character that is neither a tab nor quoted. CR and LF can't be
 /// quoted (RFC 3261 §25.1 `quoted-pair`).
 pub fn has_control(line: &str) -> bool {
     let plain = |b: u8| (b >= 0x20 && b != 0x7f) || b == b'\t';
-    // No early exit: this way it is a vector loop.
-    if line.bytes().fold(true, |all, b| all & plain(b)) {
-        return false;
-    }
     let (mut quoted, mut escaped) = (false, false);
     line.bytes().any(|b| {
         let bad = !plain(b) && (!escaped || matches!(b, b'\r' | b'\n'));

@@ -1,9 +1,10 @@
 //! One message: checked for what every message needs, the rest typed on demand, all borrowed.
 //!
 //! [`Message::parse`] checks the start line, every header line and the values of Via, From, To,
-//! Call-ID, CSeq, Max-Forwards, Content-Length and Content-Type. All other headers are parsed where they are
-//! used; a [`Malformed`] one there is a 400 as well. What RFC 3261 asks of a UAS beyond syntax
-//! (§8.2) is the agent's.
+//! Call-ID, CSeq, Max-Forwards, Content-Length and Content-Type. All other headers are parsed where
+//! they are used; a [`Malformed`] one there is a 400 as well, unless the header can be ignored
+//! (Date, and Expires, which then counts as absent: RFC 4475 §3.1.2.4). What RFC 3261 asks of a UAS
+//! beyond syntax (§8.2) is the agent's.
 
 use super::Fault;
 use super::frame::content_length;
@@ -215,7 +216,7 @@ fn parse(octets: &[u8]) -> Result<Message<'_>, Fault> {
         return Err(Fault::Control);
     }
     let start = lex::start_line(first)?;
-    let headers = Headers::parse(lines)?;
+    let headers = Headers::parse(lines, lex::may_have_control(head))?;
 
     let body = match headers.first(Name::ContentLength) {
         Some(header) => {
@@ -305,10 +306,10 @@ struct Headers<'a> {
 const USUAL: usize = 20;
 
 impl<'a> Headers<'a> {
-    fn parse(lines: impl Iterator<Item = &'a str>) -> Result<Self, Fault> {
+    fn parse(lines: impl Iterator<Item = &'a str>, wary: bool) -> Result<Self, Fault> {
         let mut headers = Self { list: Vec::with_capacity(USUAL), first: [0; Name::COUNT] };
         for line in lines {
-            if lex::has_control(line) {
+            if wary && lex::has_control(line) {
                 return Err(Fault::Control);
             }
             let header = lex::header(line)?;

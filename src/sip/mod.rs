@@ -3,7 +3,7 @@
 //! The way of a message in: [`frame`] cuts it from a stream or a datagram and unfolds its lines in
 //! place, [`lex`] splits start line and headers, [`message`] checks what every message needs and
 //! gives typed, borrowed access, with the values of [`value`], the names of [`name`] and the
-//! methods of [`method`]. The way out is [`write`] alone: whatever a value holds, it stays one
+//! methods of [`method`]. The way out is [`mod@write`] alone: whatever a value holds, it stays one
 //! line. [`status`] knows the reason phrases.
 //!
 //! The wire layer is RFC 3261 §7, §18.3, §19, §20 and §25, held to RFC 4475. It has no sockets, no

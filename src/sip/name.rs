@@ -125,8 +125,14 @@ impl Name {
         if let [letter] = text.as_bytes() {
             return COMPACT.get(usize::from(letter.to_ascii_lowercase()).wrapping_sub(97)).copied()?;
         }
-        let bucket = BY_LENGTH.get(text.len())?;
-        bucket.iter().map_while(|name| *name).find(|name| name.as_str().eq_ignore_ascii_case(text))
+        let mut slot = slot(text.as_bytes());
+        while let Some(name) = TABLE.get(slot).copied().flatten() {
+            if name.as_str().eq_ignore_ascii_case(text) {
+                return Some(name);
+            }
+            slot = (slot + 1) % SLOTS;
+        }
+        None
     }
 
     /// Whether a second header of this name makes a message malformed (RFC 3261 §7.3.1).
@@ -155,20 +161,28 @@ static COMPACT: [Option<Name>; 26] = {
     table
 };
 
-const LONGEST: usize = 25;
-const FULLEST: usize = 12;
+const SLOTS: usize = 512;
 
-/// The names of each length. A table that is too small fails to compile.
-static BY_LENGTH: [[Option<Name>; FULLEST]; LONGEST + 1] = {
-    let mut table = [[None; FULLEST]; LONGEST + 1];
+/// Where the search for a name starts: its length and three of its letters, in any case.
+const fn slot(text: &[u8]) -> usize {
+    let length = text.len();
+    if length == 0 {
+        return 0;
+    }
+    let (first, middle, last) = (text[0] | 0x20, text[length / 2] | 0x20, text[length - 1] | 0x20);
+    (length * 31 + first as usize * 7 + middle as usize * 57 + last as usize * 13) % SLOTS
+}
+
+/// The names by [`slot`], each in the first that was free.
+static TABLE: [Option<Name>; SLOTS] = {
+    let mut table = [None; SLOTS];
     let mut i = 0;
     while i < Name::COUNT {
-        let bucket = &mut table[Name::ALL[i].as_str().len()];
-        let mut free = 0;
-        while bucket[free].is_some() {
-            free += 1;
+        let mut at = slot(Name::ALL[i].as_str().as_bytes());
+        while table[at].is_some() {
+            at = (at + 1) % SLOTS;
         }
-        bucket[free] = Some(Name::ALL[i]);
+        table[at] = Some(Name::ALL[i]);
         i += 1;
     }
     table
@@ -184,6 +198,7 @@ mod tests {
             assert_eq!(Name::parse(name.as_str()), Some(*name));
             assert_eq!(Name::parse(&name.as_str().to_ascii_uppercase()), Some(*name));
             assert_eq!(Name::parse(&name.as_str().to_ascii_lowercase()), Some(*name));
+            assert_eq!(Name::parse(&format!("{name}x")), None);
         }
         for other in ["", "C%6Fntact", "Vi", "Viaa", "X-Header", "q", "%", "\u{e9}"] {
             assert_eq!(Name::parse(other), None, "{other}");

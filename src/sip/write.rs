@@ -310,7 +310,7 @@ fn address(out: &mut Vec<u8>, ip: IpAddr) {
 fn text(out: &mut Vec<u8>, value: &str) {
     let start = out.len();
     out.extend_from_slice(value.as_bytes());
-    for byte in out.iter_mut().skip(start) {
+    for byte in out.get_mut(start..).unwrap_or_default() {
         *byte = plain(*byte);
     }
 }

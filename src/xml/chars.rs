@@ -1,8 +1,6 @@
 //! Character classes of XML 1.0 (fifth edition) and of Namespaces in XML 1.0.
 
-use super::XmlError;
-use memchr::{memchr, memchr_iter, memchr2, memchr3};
-use std::borrow::Cow;
+use memchr::{memchr, memchr_iter};
 
 /// White space (XML 1.0 §2.3).
 pub(super) fn is_space(byte: u8) -> bool {
@@ -53,10 +51,8 @@ pub(super) fn same(a: &str, b: &str) -> bool {
 
 const START: u8 = 1;
 const INNER: u8 = 2;
-const WIDE: u8 = 4;
 
-/// Classes of octets in names: may start an NCName, may go on with it, belongs to a character
-/// beyond ASCII.
+/// Classes of ASCII octets in names: may start an NCName, may go on with it.
 const NAME: [u8; 256] = {
     let mut table = [0; 256];
     let mut b = 0;
@@ -66,8 +62,6 @@ const NAME: [u8; 256] = {
             table[b] = START | INNER;
         } else if c.is_ascii_digit() || c == b'-' || c == b'.' {
             table[b] = INNER;
-        } else if !c.is_ascii() {
-            table[b] = WIDE;
         }
         b += 1;
     }
@@ -96,142 +90,17 @@ fn may_go_on(c: char) -> bool {
     }
 }
 
-/// Octets of the NCName (Namespaces in XML 1.0 §3) that `text` starts with at `from`; 0 if none.
-pub(super) fn ncname_len(text: &str, from: usize) -> usize {
-    let bytes = text.as_bytes().get(from..).unwrap_or_default();
-    let ascii = bytes.iter().position(|&b| class(b) & INNER == 0).unwrap_or(bytes.len());
-    if bytes.get(ascii).is_some_and(|&b| class(b) == WIDE) {
-        return wide_ncname_len(text.get(from..).unwrap_or_default());
-    }
-    match bytes.first() {
-        Some(&first) if class(first) & START != 0 => ascii,
-        _ => 0,
+/// Whether the whole of `name` is an NCName (Namespaces in XML 1.0 §3).
+pub(super) fn is_ncname(name: &str) -> bool {
+    let ascii = |b: &u8| class(*b) & INNER != 0;
+    match name.as_bytes() {
+        [first, rest @ ..] if class(*first) & START != 0 && rest.iter().all(ascii) => true,
+        _ => !name.is_ascii() && is_wide_ncname(name),
     }
 }
 
 #[cold]
-fn wide_ncname_len(text: &str) -> usize {
-    let mut chars = text.char_indices();
-    match chars.next() {
-        Some((_, first)) if may_start(first) => {
-            chars.find(|&(_, c)| !may_go_on(c)).map_or(text.len(), |(at, _)| at)
-        }
-        _ => 0,
-    }
-}
-
-/// The QName (Namespaces in XML 1.0 §4) in `text` at `from`: prefix ("" if none), local name, octets
-/// of all of it.
-pub(super) fn qname(text: &str, from: usize) -> Option<(&str, &str, usize)> {
-    let len = ncname_len(text, from);
-    let first = text.get(from..from + len).filter(|name| !name.is_empty())?;
-    if text.as_bytes().get(from + len) != Some(&b':') {
-        return Some(("", first, len));
-    }
-    let from = from + len + 1;
-    let more = ncname_len(text, from);
-    let local = text.get(from..from + more).filter(|name| !name.is_empty())?;
-    Some((first, local, len + 1 + more))
-}
-
-/// `text` with its line ends made `\n` (XML 1.0 §2.11).
-pub(super) fn line_ends<'a>(text: &'a str, makeup: &Makeup) -> Cow<'a, str> {
-    if !makeup.cr || memchr(b'\r', text.as_bytes()).is_none() {
-        return Cow::Borrowed(text);
-    }
-    Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n"))
-}
-
-/// What the reference `&name;` stands for: one of the five entities or a character (XML 1.0 §4.1).
-pub(super) fn reference(name: &str) -> Result<char, XmlError> {
-    match name {
-        "amp" => return Ok('&'),
-        "lt" => return Ok('<'),
-        "gt" => return Ok('>'),
-        "quot" => return Ok('"'),
-        "apos" => return Ok('\''),
-        _ => {}
-    }
-    let Some(number) = name.strip_prefix('#') else {
-        // XML 1.0 lets colons into entity names, Namespaces in XML does not.
-        let named = !name.is_empty() && ncname_len(name, 0) == name.len();
-        return Err(if named { XmlError::Entity } else { XmlError::Reference });
-    };
-    let (digits, radix) = match number.strip_prefix('x') {
-        Some(hex) => (hex, 16),
-        None => (number, 10),
-    };
-    if digits.is_empty() || !digits.bytes().all(|b| char::from(b).is_digit(radix)) {
-        return Err(XmlError::Reference);
-    }
-    // Too many digits overflow: no character has that number.
-    let code = u32::from_str_radix(digits, radix).map_err(|_| XmlError::Character)?;
-    char::from_u32(code).filter(|&c| is_char(c)).ok_or(XmlError::Character)
-}
-
-/// Reads an attribute's value that starts at `from` up to its closing `quote`: references resolved,
-/// white space made spaces (XML 1.0 §3.3.3). Gives the value and where the quote stands.
-pub(super) fn attribute_value<'a>(
-    text: &'a str,
-    from: usize,
-    quote: u8,
-    makeup: &Makeup,
-) -> Result<(Cow<'a, str>, usize), XmlError> {
-    let bytes = text.as_bytes().get(from..).unwrap_or_default();
-    let mut len = memchr3(quote, b'<', b'&', bytes).ok_or(XmlError::Attribute)?;
-    let mut plain = !makeup.control;
-    if bytes.get(len) == Some(&b'&') {
-        plain = false;
-        len = memchr2(quote, b'<', bytes).ok_or(XmlError::Attribute)?;
-    }
-    if bytes.get(len) == Some(&b'<') {
-        return Err(XmlError::Attribute);
-    }
-    let raw = text.get(from..from + len).ok_or(XmlError::Attribute)?;
-    let value = if plain { Cow::Borrowed(raw) } else { normalised(raw)? };
-    Ok((value, from + len))
-}
-
-fn normalised(raw: &str) -> Result<Cow<'_, str>, XmlError> {
-    let special = |b: &u8| matches!(b, b'&' | b'\t' | b'\n' | b'\r');
-    if !raw.as_bytes().iter().any(special) {
-        return Ok(Cow::Borrowed(raw));
-    }
-    let mut value = String::with_capacity(raw.len());
-    let mut rest = raw;
-    while let Some(at) = rest.as_bytes().iter().position(special) {
-        let (plain, tail) = rest.split_at(at);
-        value.push_str(plain);
-        rest = match tail.strip_prefix('&') {
-            Some(tail) => {
-                let (name, tail) = tail.split_once(';').ok_or(XmlError::Reference)?;
-                value.push(reference(name)?);
-                tail
-            }
-            None => {
-                value.push(' ');
-                tail.strip_prefix("\r\n").or_else(|| tail.get(1..)).unwrap_or_default()
-            }
-        };
-    }
-    value.push_str(rest);
-    Ok(Cow::Owned(value))
-}
-
-/// Text without markup: references resolved, line ends made `\n`.
-pub(super) fn character_data<'a>(raw: &'a str, makeup: &Makeup) -> Result<Cow<'a, str>, XmlError> {
-    let Some(first) = memchr(b'&', raw.as_bytes()) else {
-        return Ok(line_ends(raw, makeup));
-    };
-    let mut text = String::with_capacity(raw.len());
-    let (plain, mut rest) = raw.split_at(first);
-    text.push_str(&line_ends(plain, makeup));
-    while let Some(behind) = rest.strip_prefix('&') {
-        let (name, behind) = behind.split_once(';').ok_or(XmlError::Reference)?;
-        text.push(reference(name)?);
-        let (plain, next) = behind.split_at(memchr(b'&', behind.as_bytes()).unwrap_or(behind.len()));
-        text.push_str(&line_ends(plain, makeup));
-        rest = next;
-    }
-    Ok(Cow::Owned(text))
+fn is_wide_ncname(name: &str) -> bool {
+    let mut chars = name.chars();
+    chars.next().is_some_and(may_start) && chars.all(may_go_on)
 }

@@ -11,14 +11,11 @@
 //! | [`error`] | [`XmlError`], [`FrameError`] and the stream error [`Condition`] of each |
 //! | [`ns`] | namespace names |
 //!
-//! A stanza is parsed only when all of it is there, so no reader of ours waits for input inside one,
-//! and the parser is one pass over a `&str`. Comments, processing instructions, document types and
-//! entities are never accepted from a stream (RFC 6120 §11.1), so nothing is expanded or fetched.
-//! The tests hold the parser against rxml, a parser of other people.
-//!
-//! Not on top of quick-xml: characters, names, attribute syntax, references and namespaces would have
-//! to be checked over it again, so that it would only find the ends of tags, for more than what all
-//! the rest costs.
+//! A stanza is parsed only when all of it is there: quick-xml reads one from a `&str`, and never
+//! waits for input inside one. It is lenient, so [`parse`](fn@parse) checks what it leaves out.
+//! Comments, processing instructions, document types and entities are never accepted from a stream
+//! (RFC 6120 §11.1), so nothing is expanded or fetched. The tests hold the parser against rxml,
+//! another parser of other people, which is strict.
 //!
 //! This room has no I/O, no clock and no state but the framer's buffer.
 

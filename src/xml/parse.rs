@@ -1,19 +1,26 @@
 //! One whole element → a tree that borrows from it.
 //!
-//! One pass over text that is all there, with a stack of its own, so that depth costs no call
-//! frames. What is checked: characters (XML 1.0 §2.2), names (§2.3), attribute syntax and values
-//! (§3.1, §3.3.3), `]]>` (§2.4), references (§4.1), matching tags, and the constraints of Namespaces
-//! in XML 1.0. What XMPP forbids (RFC 6120 §11.1) is an error where it starts; nothing is expanded
-//! but the five predefined entities and character references.
+//! quick-xml cuts the text into tags, attributes, text, references and CDATA, matches end tags to
+//! start tags, makes line ends alike and resolves references. What it leaves to its caller is
+//! checked here: characters, also those of references (XML 1.0 §2.2), names (§2.3), `<` in attribute
+//! values and space between attributes (§3.1), `]]>` in text (§2.4), one root element, and the
+//! constraints of Namespaces in XML 1.0. What XMPP forbids (RFC 6120 §11.1) is an error where it
+//! stands; nothing is expanded but the five predefined entities and character references. The stack
+//! is our own, so that depth costs no call frames.
 
-use super::chars::{
-    Makeup, attribute_value, character_data, is_space, line_ends, makeup, ncname_len, qname, same,
-};
+use super::chars::{Makeup, is_char, is_ncname, is_space, makeup, same};
 use super::element::{Attr, Element, Node};
 use super::scope::{Ns, Scope};
 use super::{Limits, XmlError, declaration, ns};
-use memchr::{memchr, memmem};
+use memchr::{memchr, memchr_iter, memchr2, memmem};
+use quick_xml::XmlVersion;
+use quick_xml::errors::{Error, SyntaxError};
+use quick_xml::escape::{EscapeError, ParseCharRefError, resolve_xml_entity};
+use quick_xml::events::attributes::{Attribute, Attributes};
+use quick_xml::events::{BytesRef, BytesStart, Event};
+use quick_xml::reader::Reader;
 use std::borrow::Cow;
+use std::num::IntErrorKind;
 use std::sync::Arc;
 
 /// Parses one stanza: `text` is one element from `<` to `>`, inside the stream of `scope`.
@@ -31,7 +38,7 @@ pub fn parse<'a>(text: &'a str, scope: &Scope, limits: &Limits) -> Result<Elemen
 /// # Errors
 /// As [`parse`]; document types and entities are refused here too.
 pub fn document<'a>(text: &'a str, limits: &Limits) -> Result<Element<'a>, XmlError> {
-    let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
+    let text = text.strip_prefix(BOM).unwrap_or(text);
     Parser::new(text, &Scope::default(), limits, Kind::Document)?.run()
 }
 
@@ -39,22 +46,26 @@ pub fn document<'a>(text: &'a str, limits: &Limits) -> Result<Element<'a>, XmlEr
 pub(super) fn open_tag<'a>(text: &'a str) -> Result<(Element<'a>, Scope), XmlError> {
     let (scope, limits) = (Scope::default(), Limits::default());
     let mut parser = Parser::new(text, &scope, &limits, Kind::Stanza)?;
-    match text.as_bytes() {
-        [b'<', b'!' | b'?', ..] => parser.markup()?,
-        [b'<', b'/', ..] => return Err(XmlError::Tag),
-        [b'<', ..] => {}
-        _ => return Err(XmlError::Truncated),
-    }
-    let (unclosed, _) = parser.start_tag()?;
-    if parser.at != text.len() {
+    let mut element = match parser.next(0)? {
+        Event::Start(tag) | Event::Empty(tag) => parser.start_tag(&tag, 0)?.element,
+        Event::End(_) => return Err(XmlError::Tag),
+        other => {
+            parser.aside(&other, 0)?;
+            return Err(XmlError::Truncated);
+        }
+    };
+    if parser.position() != text.len() {
         return Err(XmlError::Trailing);
     }
+    element.raw = text;
     let mut scope = Scope::default();
     for (prefix, ns) in parser.bindings {
         scope.bind(prefix, ns);
     }
-    Ok((unclosed.close(Vec::new(), text), scope))
+    Ok((element, scope))
 }
+
+const BOM: char = '\u{FEFF}';
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -62,276 +73,252 @@ enum Kind {
     Document,
 }
 
-/// An element whose end is still to come.
+/// An element whose end is still to come, and with it its source.
 struct Unclosed<'a> {
-    prefix: &'a str,
-    name: &'a str,
-    ns: Ns<'a>,
-    attrs: Vec<Attr<'a>>,
+    element: Element<'a>,
     /// Where its `<` stands.
     from: usize,
-    /// Octets of its name with the prefix.
-    name_len: usize,
     /// How many bindings were in force outside of it.
     outer: usize,
-    /// Where its children start in [`Parser::nodes`].
-    children: usize,
-}
-
-impl<'a> Unclosed<'a> {
-    fn close(self, children: Vec<Node<'a>>, raw: &'a str) -> Element<'a> {
-        Element { prefix: self.prefix, name: self.name, ns: self.ns, attrs: self.attrs, children, raw }
-    }
 }
 
 struct Parser<'a, 's> {
     text: &'a str,
-    at: usize,
+    reader: Reader<&'a [u8]>,
     scope: &'s Scope,
     limits: &'s Limits,
     kind: Kind,
     makeup: Makeup,
     stack: Vec<Unclosed<'a>>,
     bindings: Vec<(&'a str, Ns<'a>)>,
-    /// Children of all unclosed elements, the innermost last: each gets a vector of the right size.
-    nodes: Vec<Node<'a>>,
-    /// Attributes of the tag at hand, for the same reason.
-    attrs: Vec<Attr<'a>>,
-    count: usize,
+    root: Option<Element<'a>>,
+    nodes: usize,
 }
 
 impl<'a, 's> Parser<'a, 's> {
     fn new(text: &'a str, scope: &'s Scope, limits: &'s Limits, kind: Kind) -> Result<Self, XmlError> {
+        let makeup = makeup(text).ok_or(XmlError::Character)?;
+        // The reader would pass over it.
+        if text.starts_with(BOM) {
+            return Err(XmlError::Truncated);
+        }
+        let mut reader = Reader::from_str(text);
+        let config = reader.config_mut();
+        config.check_comments = true;
+        // An end tag without a start tag is found by the stack.
+        config.allow_unmatched_ends = true;
         Ok(Self {
             text,
-            at: 0,
+            reader,
             scope,
             limits,
             kind,
-            makeup: makeup(text).ok_or(XmlError::Character)?,
+            makeup,
             stack: Vec::new(),
             bindings: Vec::new(),
-            nodes: Vec::with_capacity(8),
-            attrs: Vec::with_capacity(8),
-            count: 0,
+            root: None,
+            nodes: 0,
         })
     }
 
-    /// The octet at `at`; 0, which no text has in it, behind the end.
-    fn octet(&self, at: usize) -> u8 {
-        self.text.as_bytes().get(at).copied().unwrap_or(0)
+    /// How many octets the reader has gone over.
+    fn position(&self) -> usize {
+        usize::try_from(self.reader.buffer_position()).unwrap_or(usize::MAX)
     }
 
-    fn slice(&self, from: usize, to: usize) -> &'a str {
-        self.text.get(from..to).unwrap_or_default()
-    }
-
-    /// Where `needle` starts at `from` or later.
-    fn find(&self, from: usize, needle: &[u8]) -> Option<usize> {
-        let rest = self.text.as_bytes().get(from..)?;
-        memmem::find(rest, needle).map(|n| from + n)
-    }
-
-    fn skip_space(&mut self) {
-        while is_space(self.octet(self.at)) {
-            self.at += 1;
-        }
+    /// The event that starts at `from`, where the reader is.
+    fn next(&mut self, from: usize) -> Result<Event<'a>, XmlError> {
+        self.reader.read_event().map_err(|error| self.fault(from, &error))
     }
 
     fn run(mut self) -> Result<Element<'a>, XmlError> {
         loop {
-            match (self.octet(self.at), self.octet(self.at + 1)) {
-                (b'<', b'/') => self.end_tag()?,
-                (b'<', b'!' | b'?') => self.markup()?,
-                (b'<', _) if self.stack.is_empty() && !self.nodes.is_empty() => {
+            let from = self.position();
+            let event = self.next(from)?;
+            let outside = self.stack.is_empty();
+            match event {
+                Event::Start(_) | Event::Empty(_) if outside && self.root.is_some() => {
                     return Err(XmlError::Trailing);
                 }
-                (b'<', _) => {
-                    let (unclosed, empty) = self.start_tag()?;
-                    if empty {
-                        self.close(unclosed);
-                    } else {
-                        self.stack.push(unclosed);
+                Event::Start(tag) => {
+                    let unclosed = self.start_tag(&tag, from)?;
+                    self.stack.push(unclosed);
+                }
+                Event::Empty(tag) => {
+                    let unclosed = self.start_tag(&tag, from)?;
+                    self.close(unclosed);
+                }
+                Event::End(_) => match self.stack.pop() {
+                    Some(unclosed) => self.close(unclosed),
+                    None => return Err(self.misplaced()),
+                },
+                Event::Text(text) if outside => {
+                    if self.kind == Kind::Stanza || !text.bytes().all(is_space) {
+                        return Err(self.misplaced());
                     }
                 }
-                _ if !self.stack.is_empty() => self.character_data()?,
-                (0, _) => break,
-                (b, _) if self.kind == Kind::Document && is_space(b) => self.skip_space(),
-                _ => return Err(self.misplaced()),
+                Event::CData(_) | Event::GeneralRef(_) if outside => return Err(self.misplaced()),
+                Event::Text(text) => {
+                    if self.makeup.cdata_end && memmem::find(text.as_bytes(), b"]]>").is_some() {
+                        return Err(XmlError::CdataEnd);
+                    }
+                    self.push_text(if self.makeup.cr { text.xml10_content() } else { text.into_inner() })?;
+                }
+                Event::CData(text) => {
+                    self.push_text(if self.makeup.cr { text.xml10_content() } else { text.into_inner() })?;
+                }
+                Event::GeneralRef(name) => self.push_text(reference(&name)?)?,
+                Event::Eof if outside => return self.root.ok_or(XmlError::Truncated),
+                Event::Eof => return Err(XmlError::Truncated),
+                Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::DocType(_) => {
+                    self.aside(&event, from)?;
+                }
             }
-        }
-        match self.nodes.pop() {
-            Some(Node::Element(root)) => Ok(root),
-            Some(Node::Text(_)) | None => Err(XmlError::Truncated),
         }
     }
 
     /// Something other than an element stands beside the root element.
     fn misplaced(&self) -> XmlError {
-        if self.nodes.is_empty() { XmlError::Truncated } else { XmlError::Trailing }
+        if self.root.is_none() { XmlError::Truncated } else { XmlError::Trailing }
+    }
+
+    /// Whether what is no content may stand at `from`.
+    #[cold]
+    fn aside(&self, event: &Event<'a>, from: usize) -> Result<(), XmlError> {
+        let document = self.kind == Kind::Document;
+        match event {
+            Event::Comment(_) if document => Ok(()),
+            Event::Comment(_) => Err(XmlError::Comment),
+            Event::Decl(text) if document && from == 0 => {
+                declaration::check(text.strip_prefix("xml").unwrap_or(text).as_bytes()).map(drop)
+            }
+            Event::Decl(_) => Err(XmlError::Declaration),
+            Event::PI(text) if text.target().eq_ignore_ascii_case("xml") => Err(XmlError::Declaration),
+            Event::PI(text) if document && is_ncname(text.target()) => Ok(()),
+            Event::PI(_) => Err(XmlError::Instruction),
+            Event::DocType(_) => Err(XmlError::Doctype),
+            _ => Ok(()),
+        }
     }
 
     fn counted(&mut self) -> Result<(), XmlError> {
-        self.count += 1;
-        if self.count > self.limits.nodes { Err(XmlError::TooManyNodes) } else { Ok(()) }
+        self.nodes += 1;
+        if self.nodes > self.limits.nodes { Err(XmlError::TooManyNodes) } else { Ok(()) }
     }
 
-    /// Ends an element, `self.at` being behind it.
+    /// Ends an element, the reader being behind it.
     fn close(&mut self, unclosed: Unclosed<'a>) {
-        let raw = self.slice(unclosed.from, self.at);
-        self.bindings.truncate(unclosed.outer);
-        let children = self.nodes.drain(unclosed.children..).collect();
-        self.nodes.push(Node::Element(unclosed.close(children, raw)));
-    }
-
-    fn end_tag(&mut self) -> Result<(), XmlError> {
-        let unclosed = self.stack.pop().ok_or_else(|| self.misplaced())?;
-        let name = self.slice(unclosed.from + 1, unclosed.from + 1 + unclosed.name_len);
-        let from = self.at + 2;
-        self.at = from + unclosed.name_len;
-        if !same(self.slice(from, self.at), name) {
-            return Err(XmlError::Tag);
+        let Unclosed { mut element, from, outer } = unclosed;
+        element.raw = self.text.get(from..self.position()).unwrap_or_default();
+        self.bindings.truncate(outer);
+        match self.stack.last_mut() {
+            Some(parent) => parent.element.children.push(Node::Element(element)),
+            None => self.root = Some(element),
         }
-        self.skip_space();
-        if self.octet(self.at) != b'>' {
-            return Err(XmlError::Tag);
-        }
-        self.at += 1;
-        self.close(unclosed);
-        Ok(())
-    }
-
-    /// Text and references up to the next markup.
-    fn character_data(&mut self) -> Result<(), XmlError> {
-        let rest = self.slice(self.at, self.text.len());
-        let raw = self.slice(self.at, self.at + memchr(b'<', rest.as_bytes()).ok_or(XmlError::Truncated)?);
-        if self.makeup.cdata_end && memmem::find(raw.as_bytes(), b"]]>").is_some() {
-            return Err(XmlError::CdataEnd);
-        }
-        self.at += raw.len();
-        self.push_text(character_data(raw, &self.makeup)?)
     }
 
     fn push_text(&mut self, text: Cow<'a, str>) -> Result<(), XmlError> {
         if text.is_empty() {
             return Ok(());
         }
-        let first = self.stack.last().map_or(0, |parent| parent.children);
-        if let Some(Node::Text(before)) = self.nodes.get_mut(first..).and_then(<[Node<'a>]>::last_mut) {
+        let position = self.position();
+        let Some(parent) = self.stack.last_mut() else { return Err(self.misplaced()) };
+        if let Some(Node::Text(before)) = parent.element.children.last_mut() {
+            if let Cow::Borrowed(start) = *before {
+                // Room for the rest of it, most likely.
+                let rest = self.text.as_bytes().get(position..).unwrap_or_default();
+                let rest = memchr(b'<', rest).unwrap_or_default();
+                let mut whole = String::with_capacity(start.len() + text.len() + rest);
+                whole.push_str(start);
+                *before = Cow::Owned(whole);
+            }
             before.to_mut().push_str(&text);
             return Ok(());
         }
-        self.counted()?;
-        self.nodes.push(Node::Text(text));
-        Ok(())
+        parent.element.children.push(Node::Text(text));
+        self.counted()
     }
 
-    /// `<!` and `<?`: CDATA, and what is refused in a stanza.
-    fn markup(&mut self) -> Result<(), XmlError> {
-        let rest = self.slice(self.at, self.text.len());
-        let document = self.kind == Kind::Document;
-        let end = if rest.starts_with("<![CDATA[") {
-            if self.stack.is_empty() {
-                return Err(self.misplaced());
-            }
-            let end = self.find(self.at + 9, b"]]>").ok_or(XmlError::Truncated)?;
-            self.push_text(line_ends(self.slice(self.at + 9, end), &self.makeup))?;
-            end + 3
-        } else if rest.starts_with("<!--") {
-            // The first `--` must be that of `-->` (XML 1.0 §2.5).
-            let end = self.find(self.at + 4, b"--").filter(|&end| document && self.octet(end + 2) == b'>');
-            end.ok_or(XmlError::Comment)? + 3
-        } else if rest.starts_with("<?") {
-            let target = self.slice(self.at + 2, self.at + 2 + ncname_len(self.text, self.at + 2));
-            let end = self.find(self.at + 2, b"?>").ok_or(XmlError::Instruction)?;
-            let behind = self.at + 2 + target.len();
-            if target.eq_ignore_ascii_case("xml") {
-                if !document || self.at != 0 || target != "xml" {
-                    return Err(XmlError::Declaration);
-                }
-                declaration::check(self.slice(behind, end).as_bytes())?;
-            } else if !document || target.is_empty() || !(behind == end || is_space(self.octet(behind))) {
-                return Err(XmlError::Instruction);
-            }
-            end + 2
-        } else {
-            return Err(XmlError::Doctype);
-        };
-        self.at = end;
-        Ok(())
-    }
-
-    /// Reads a start tag; whether it is an empty element. Declarations stay in `self.bindings`.
-    fn start_tag(&mut self) -> Result<(Unclosed<'a>, bool), XmlError> {
+    /// Reads the start tag at `from`. Its declarations stay in `self.bindings`.
+    fn start_tag(&mut self, tag: &BytesStart<'a>, from: usize) -> Result<Unclosed<'a>, XmlError> {
         self.counted()?;
         if self.stack.len() >= self.limits.depth {
             return Err(XmlError::TooDeep);
         }
-        let (from, outer, children) = (self.at, self.bindings.len(), self.nodes.len());
-        let (prefix, name, name_len) = qname(self.text, from + 1).ok_or(XmlError::Name)?;
-        self.at = from + 1 + name_len;
-        let prefixed = self.attributes(outer)?;
-        let empty = self.octet(self.at) == b'/';
-        self.at += usize::from(empty);
-        match self.octet(self.at) {
-            b'>' => self.at += 1,
-            0 => return Err(XmlError::Truncated),
-            _ => return Err(XmlError::Tag),
+        let outer = self.bindings.len();
+        // What the event lends for its own life, the text has for longer.
+        let inner = self.text.get(from + 1..from + 1 + tag.len()).unwrap_or_default();
+        let full = inner.get(..tag.name().0.len()).unwrap_or_default();
+        let Some((prefix, name)) = qname(full) else {
+            // `<a/ >` has a good name, and then something wrong.
+            return Err(if full.contains('/') { XmlError::Tag } else { XmlError::Name });
+        };
+        let mut attrs = Vec::new();
+        if inner.len() > full.len() && self.attributes(inner, full.len(), &mut attrs)? {
+            self.resolve_attributes(&mut attrs)?;
         }
         let ns = self.resolve(prefix)?;
-        if prefixed {
-            self.resolve_attributes()?;
-        }
-        let attrs = self.attrs.drain(..).collect();
-        Ok((Unclosed { prefix, name, ns, attrs, from, name_len, outer, children }, empty))
+        let element = Element { prefix, name, ns, attrs, children: Vec::new(), raw: "" };
+        Ok(Unclosed { element, from, outer })
     }
 
-    /// Reads attributes into `self.attrs`, with their prefixes where their namespaces will be, and
-    /// declarations into `self.bindings`, up to the end of the tag. Tells whether there are prefixes.
-    fn attributes(&mut self, outer: usize) -> Result<bool, XmlError> {
-        let mut count = 0;
-        let mut prefixed = false;
-        loop {
-            let before = self.at;
-            self.skip_space();
-            if matches!(self.octet(self.at), b'>' | b'/' | 0) {
-                return Ok(prefixed);
-            }
-            if self.at == before {
-                // Behind a name, it makes the name a bad one; behind a value, space is missing.
-                return Err(if count == 0 { XmlError::Name } else { XmlError::Attribute });
-            }
+    /// Reads the attributes in `tag` behind its name into `attrs`, with their prefixes where their
+    /// namespaces will be, and declarations into `self.bindings`. Tells whether there are prefixes.
+    fn attributes(&mut self, tag: &'a str, name: usize, attrs: &mut Vec<Attr<'a>>) -> Result<bool, XmlError> {
+        let outer = self.bindings.len();
+        let (mut count, mut prefixed, mut behind) = (0, false, name);
+        for attribute in Attributes::new(tag, name).with_checks(false) {
             count += 1;
             if count > self.limits.attributes {
                 return Err(XmlError::TooManyAttributes);
             }
-            let (prefix, name, len) = qname(self.text, self.at).ok_or(XmlError::Name)?;
-            self.at += len;
-            self.skip_space();
-            if self.octet(self.at) != b'=' {
-                return Err(XmlError::Attribute);
+            let fault = || attribute_fault(tag.get(behind..).unwrap_or_default());
+            let attribute = attribute.map_err(|_| fault())?;
+            let (prefix, name) = qname(attribute.key.0).ok_or_else(fault)?;
+            // The reader needs no space between two.
+            if !tag.as_bytes().get(behind).copied().is_some_and(is_space) {
+                return Err(fault());
             }
-            self.at += 1;
-            self.skip_space();
-            let quote = self.octet(self.at);
-            if quote != b'"' && quote != b'\'' {
-                return Err(XmlError::Attribute);
-            }
-            let (value, end) = attribute_value(self.text, self.at + 1, quote, &self.makeup)?;
-            self.at = end + 1;
+            behind = offset(tag, &attribute.value) + attribute.value.len() + 1;
+            let value = self.value(&attribute)?;
             if prefix.is_empty() && name == "xmlns" {
                 self.declare("", value, outer)?;
             } else if prefix == "xmlns" {
                 self.declare(name, value, outer)?;
             } else {
                 // Two prefixes of one namespace are found when they are resolved.
-                if self.attrs.iter().any(|a| same(a.name, name) && same(a.ns.as_str(), prefix)) {
+                if attrs.iter().any(|a| same(a.name, name) && same(a.ns.as_str(), prefix)) {
                     return Err(XmlError::DuplicateAttribute);
                 }
+                if attrs.is_empty() {
+                    // No more of them than `=` in the tag.
+                    attrs
+                        .reserve_exact(memchr_iter(b'=', tag.as_bytes()).count().min(self.limits.attributes));
+                }
                 prefixed |= !prefix.is_empty();
-                self.attrs.push(Attr { name, ns: Ns::Text(prefix), value });
+                attrs.push(Attr { name, ns: Ns::Text(prefix), value });
             }
         }
+        Ok(prefixed)
+    }
+
+    /// The value of an attribute: references resolved, white space made spaces (XML 1.0 §3.3.3).
+    fn value(&self, attribute: &Attribute<'a>) -> Result<Cow<'a, str>, XmlError> {
+        let raw = attribute.value.as_bytes();
+        let special = memchr2(b'<', b'&', raw);
+        if special.is_none() && !self.makeup.control {
+            return Ok(attribute.value.clone());
+        }
+        if memchr(b'<', raw).is_some() {
+            return Err(XmlError::Attribute);
+        }
+        let value = attribute.normalized_value_with(XmlVersion::Implicit1_0, 1, resolve_xml_entity);
+        let value = value.map_err(|error| reference_fault(&error))?;
+        // What stood there is known to be good, what references gave is not.
+        if special.is_some() && !value.chars().all(is_char) {
+            return Err(XmlError::Character);
+        }
+        Ok(value)
     }
 
     /// Namespaces in XML 1.0 §3, §5: what a declaration may say.
@@ -372,8 +359,7 @@ impl<'a, 's> Parser<'a, 's> {
     }
 
     /// Puts namespaces where [`Parser::attributes`] left prefixes.
-    fn resolve_attributes(&mut self) -> Result<(), XmlError> {
-        let mut attrs = std::mem::take(&mut self.attrs);
+    fn resolve_attributes(&self, attrs: &mut [Attr<'a>]) -> Result<(), XmlError> {
         for at in 0..attrs.len() {
             let (before, rest) = attrs.split_at_mut(at);
             let Some(attr) = rest.first_mut().filter(|a| !a.ns.as_str().is_empty()) else { continue };
@@ -382,7 +368,100 @@ impl<'a, 's> Parser<'a, 's> {
                 return Err(XmlError::DuplicateAttribute);
             }
         }
-        self.attrs = attrs;
         Ok(())
+    }
+
+    /// What the reader found wrong at `from`, in our words.
+    #[cold]
+    fn fault(&self, from: usize, error: &Error) -> XmlError {
+        let outside = self.stack.is_empty();
+        match self.text.get(from..).unwrap_or_default().as_bytes() {
+            [b'<', b'!', b'[', b'C', b'D', b'A', b'T', b'A', b'[', ..] => {
+                if outside {
+                    self.misplaced()
+                } else {
+                    XmlError::Truncated
+                }
+            }
+            [b'<', b'!', b'-', b'-', ..] => XmlError::Comment,
+            [b'<', b'!', ..] => XmlError::Doctype,
+            [b'<', b'?', ..] => XmlError::Instruction,
+            [b'<', ..] if outside && self.root.is_some() => XmlError::Trailing,
+            [b'<', b'/', ..] => XmlError::Tag,
+            [b'<', ..] => match error {
+                Error::Syntax(
+                    SyntaxError::UnclosedSingleQuotedAttributeValue
+                    | SyntaxError::UnclosedDoubleQuotedAttributeValue,
+                ) => XmlError::Attribute,
+                _ => XmlError::Truncated,
+            },
+            _ if outside => self.misplaced(),
+            _ => XmlError::Reference,
+        }
+    }
+}
+
+/// Splits a QName (Namespaces in XML 1.0 §4) into prefix ("" if none) and local name; `None` if
+/// `name` is none.
+fn qname(name: &str) -> Option<(&str, &str)> {
+    if is_ncname(name) {
+        return Some(("", name));
+    }
+    name.split_once(':').filter(|(prefix, local)| is_ncname(prefix) && is_ncname(local))
+}
+
+/// Where `part` stands in the text that it was cut from.
+fn offset(whole: &str, part: &str) -> usize {
+    part.as_ptr().addr().saturating_sub(whole.as_ptr().addr())
+}
+
+/// What the reference `&name;` stands for: one of the five entities or a character (XML 1.0 §4.1).
+fn reference(name: &BytesRef<'_>) -> Result<Cow<'static, str>, XmlError> {
+    if let Some(text) = resolve_xml_entity(name) {
+        return Ok(Cow::Borrowed(text));
+    }
+    match name.resolve_char_ref() {
+        Ok(Some(c)) if is_char(c) => Ok(Cow::Owned(c.into())),
+        Ok(Some(_)) => Err(XmlError::Character),
+        Ok(None) => Err(unknown_entity(name)),
+        Err(error) => Err(reference_fault(&error)),
+    }
+}
+
+/// XML 1.0 lets colons into entity names, Namespaces in XML does not.
+fn unknown_entity(name: &str) -> XmlError {
+    if is_ncname(name) { XmlError::Entity } else { XmlError::Reference }
+}
+
+/// What is wrong with a reference that the reader could not resolve.
+#[cold]
+fn reference_fault(error: &Error) -> XmlError {
+    match error {
+        Error::Escape(EscapeError::UnrecognizedEntity(_, name)) => unknown_entity(name),
+        Error::Escape(EscapeError::InvalidCharRef(fault)) => match fault {
+            ParseCharRefError::InvalidCodepoint(_) | ParseCharRefError::IllegalCharacter(_) => {
+                XmlError::Character
+            }
+            // Too many digits: no character has that number.
+            ParseCharRefError::InvalidNumber(number) if *number.kind() == IntErrorKind::PosOverflow => {
+                XmlError::Character
+            }
+            ParseCharRefError::InvalidNumber(_) | ParseCharRefError::UnexpectedSign => XmlError::Reference,
+        },
+        _ => XmlError::Reference,
+    }
+}
+
+/// What is wrong with the attribute that `rest`, the rest of a tag, starts with.
+#[cold]
+fn attribute_fault(rest: &str) -> XmlError {
+    let attribute = rest.trim_ascii_start();
+    let name = attribute.split(|c: char| c == '=' || c.is_ascii_whitespace()).next().unwrap_or_default();
+    if name.starts_with('/') {
+        XmlError::Tag
+    } else if attribute.len() == rest.len() || qname(name).is_some() {
+        XmlError::Attribute
+    } else {
+        XmlError::Name
     }
 }

@@ -1,6 +1,6 @@
 //! Nanoseconds for one MESSAGE of about 900 octets through the SIP wire layer.
 //!
-//! `cargo bench --bench wire`. Each line is the best of ten runs: the machine's noise only adds.
+//! `cargo bench --bench wire`. Each line is the best of many short runs: noise only adds.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -27,8 +27,8 @@ const HEAD: &str = "MESSAGE sip:juliet@xmpp.example.net SIP/2.0\r\n\
     Content-Length: 100\r\n\r\n";
 
 fn time(what: &str, mut run: impl FnMut()) {
-    const ROUNDS: u32 = 20_000;
-    let best = (0..10)
+    const ROUNDS: u32 = 100;
+    let best = (0..2000)
         .map(|_| {
             let start = Instant::now();
             (0..ROUNDS).for_each(|_| run());

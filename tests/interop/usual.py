@@ -4,13 +4,13 @@ from types import SimpleNamespace
 from rig import RigError
 
 
-def usual(rig, grants=("alice",), more_policy="", agents=("alice",), start_gateway=True):
+def usual(rig, grants=("alice",), more_policy="", agents=("alice",)):
     """DNS, a Prosody with romeo, a Kamailio with `agents`, and the gateway."""
     rig.usual_certificates()
     rig.dns()
     s = SimpleNamespace(rig=rig, capulet=rig.prosody(), kamailio=rig.kamailio())
     rig.policy(grants, more_policy)
-    s.gateway = rig.gateway() if start_gateway else None
+    s.gateway = rig.gateway()
     s.romeo = rig.xmpp_client()
     for user in agents:
         setattr(s, user, rig.sip_agent(user))

@@ -8,10 +8,11 @@ import signal
 import subprocess
 import sys
 import time
+from xml.sax.saxutils import escape
 
 from rig import ALICE, ROMEO, Rig, RigError, gateway_binary, run_verb, wait_for
 
-WORDS = ("Good morrow, Romeo! Grüße aus der SIP-Welt 🎭", "Good morrow, alice! <3 & greetings from XMPP")
+WORDS = ("Good morrow, Romeo. Grüße 🎭", "Is the day so young, alice? <3 & yours")
 COLOURS = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 MARK = {True: "\033[32m✔\033[0m" if COLOURS else "ok", False: "\033[31m✘\033[0m" if COLOURS else "FAILED"}
 
@@ -59,7 +60,7 @@ class Demo:
   linphone ── Kamailio ◀─ SIP/TLS ─▶ gate ◀─ XMPP/TLS ─▶ Prosody ── slixmpp
               contoso.example                        capulet.example
 
-  Kamailio {kamailio}, Prosody {prosody}, throw-away certificates, real SRV records, all on {rig.net}.0/24
+  Kamailio {kamailio}, Prosody {prosody}, throw-away certificates, SRV records; all on {rig.net}.0/24
   Everything is up after {time.monotonic() - self.started:.1f} s.""")
 
     def sip_leg(self, since, sender):
@@ -69,15 +70,18 @@ class Demo:
         reply = re.findall(r"reply (\d+ .*?) to ", log)
         return (request.group(2), request.group(3), reply[-1].strip()) if request and reply else ("?", "?", "?")
 
+    def xmpp_leg(self, sender, target, body):
+        line("XMPP", f"<message from='{sender}' to='{target}'><body>{escape(body)}</body>")
+
     def printed_by_linphone(self, since):
-        """What alice's agent printed since then: each of its events on one line."""
+        """What alice's agent printed since then: of each event what tells something, on one line."""
         for event in re.split(r"\n{3,}", self.alice.part.log()[since:]):
-            lines = [text for text in event.splitlines() if text and not text.startswith("daemon-linphone>")]
-            if lines and lines[0].startswith("Event-type:") and "InProgress" not in event:
-                line("linphone", paint(" | ".join(lines), 33))
+            telling = [text for text in event.splitlines() if text.startswith(("State: ", "From: ", "Content: "))]
+            if telling and "InProgress" not in event:
+                line("linphone", paint("  ".join(telling), 33))
 
     def printed_by_slixmpp(self, stanza):
-        shown = {k: stanza[k] for k in ("event", "from", "to", "type", "body", "error") if k in stanza}
+        shown = {k: stanza[k] for k in ("from", "body", "error") if k in stanza}
         line("slixmpp", paint(json.dumps(shown, ensure_ascii=False), 33))
 
     def alice_writes(self, status):
@@ -90,14 +94,14 @@ class Demo:
         sender, target, reply = self.sip_leg(there, ALICE)
         line("SIP", f"MESSAGE {target}  from {sender}  ▶  {paint(reply, 1)}")
         if stanza:
-            line("XMPP", f"<message from='{stanza['from']}' to='{stanza['to']}'><body>{stanza['body']}</body>")
+            self.xmpp_leg(stanza["from"], stanza["to"], stanza["body"])
         self.printed_by_linphone(here)
         if stanza:
             self.printed_by_slixmpp(stanza)
         self.expect(got == status, f"alice's agent got {got}")
         self.expect((state == "Delivered") == (status < 300), f"it says: {state}")
         if stanza:
-            self.expect(True, "romeo's client printed the words that alice sent")
+            self.expect(True, "romeo's client printed what alice wrote")
         else:
             came = any(m.get("body") == WORDS[0] for m in self.romeo.messages())
             self.expect(not came, "romeo's client printed nothing")
@@ -126,10 +130,10 @@ class Demo:
         got = self.alice.wait_body(WORDS[1])
         wait_for("Kamailio's log", lambda: self.sip_leg(there, ROMEO)[0] != "?")
         sender, target, reply = self.sip_leg(there, ROMEO)
-        line("XMPP", f"<message from='{self.romeo.jid}' to='{ALICE}'><body>{WORDS[1]}</body>")
+        self.xmpp_leg(self.romeo.jid, ALICE, WORDS[1])
         line("SIP", f"MESSAGE {target}  from {sender}  ▶  {paint(reply, 1)}")
         self.printed_by_linphone(here)
-        self.expect(got["from"].startswith("sip:" + ROMEO), "alice's agent printed the words that romeo sent")
+        self.expect(got["from"].startswith("sip:" + ROMEO), "alice's agent printed what romeo wrote")
         self.expect(not any(e.get("type") == "error" for e in self.romeo.messages()), "no error came back to him")
 
         log = self.gateway.log()

@@ -7,8 +7,9 @@ certificates = "{dir}"
 admins = {}
 modules_enabled = {
 	"tls", "dialback", "s2s", "c2s", "saslauth", "disco", "roster", "presence", "message", "iq", "ping",
+	"offline",
 }
-modules_disabled = { "offline", "posix" }
+modules_disabled = { "posix" }
 
 c2s_interfaces = { "{ip}" }
 c2s_ports = { {c2s_port} }

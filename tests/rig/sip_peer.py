@@ -143,7 +143,7 @@ class Server:
     def __init__(self, address, pki, certificate, decide=lambda _: (200, "OK"), key_pki=None):
         self.got, self.failed, self.decide = [], [], decide
         self._tls = context(pki, certificate, True, key_pki)
-        self._listener = socket.create_server(address, reuse_port=False)
+        self._listener = socket.create_server(address)
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self):
@@ -167,4 +167,5 @@ class Server:
             self.failed.append(why)
 
     def close(self):
+        self._listener.shutdown(socket.SHUT_RDWR)  # closing alone leaves it listening while accept() waits
         self._listener.close()

@@ -19,9 +19,7 @@ fn the_least_that_works_has_lyncs_defaults() {
     let config = config(DAEMON, "").unwrap();
     assert_eq!(config.gateway.name.as_str(), "gw.contoso.example");
     assert_eq!(config.gateway.state_dir, PathBuf::from("/var/lib/stoxd"));
-    assert_eq!(config.gateway.shards, 1);
     assert_eq!(config.admin_socket, PathBuf::from("/run/stoxd/admin.sock"));
-    assert_eq!(config.metrics, Some("127.0.0.1:9464".parse().unwrap()));
     assert_eq!(
         config.xmpp,
         Xmpp {
@@ -34,11 +32,10 @@ fn the_least_that_works_has_lyncs_defaults() {
             dialback_secret: None,
         }
     );
-    assert_eq!(config.sip.subscription_refresh_interval, Duration::from_secs(28800));
     let listen = SipListen { addr: "[::]:5061".parse().unwrap(), transport: Transport::Tls };
     assert_eq!(config.sip.listen, [listen]);
     let peer = &config.sip.peers[0];
-    assert_eq!((peer.im, peer.message_limit, peer.srv), (Im::Auto, None, Srv::Sip));
+    assert_eq!((peer.message_limit, peer.srv), (None, Srv::Sip));
     assert_eq!(peer.identity, [Domain::parse("contoso.example").unwrap()]);
     assert_eq!(config.domains[0].peer, Some(0));
     assert_eq!(config.tls.certificates[0].key, PathBuf::from("/run/credentials/stoxd/contoso.key"));
@@ -55,7 +52,7 @@ fn every_key_is_taken() {
 name = "gw.contoso.example"
 state_dir = "state"
 policy = "policy.toml"
-shards = 4
+shards = 1
 [[domain]]
 name = "Contoso.Example."
 certificate = "contoso"
@@ -66,7 +63,7 @@ discovery = true
 [tls]
 trust = "ca.pem"
 min_version = "1.3"
-crl = "hard"
+crl = "off"
 [[tls.certificate]]
 id = "contoso"
 chain = "contoso.crt"
@@ -85,7 +82,6 @@ stream_inactivity_timeout = "500ms"
 dialback_secret = "dialback"
 [sip]
 listen = [ { addr = "[::]:5061", transport = "tls" }, { addr = "[::]:5060", transport = "udp" } ]
-subscription_refresh_interval = "1h"
 [[sip.peer]]
 name = "edge"
 domains = ["contoso.example"]
@@ -94,8 +90,8 @@ identity = ["edge.contoso.example"]
 addresses = ["192.0.2.0/24", "2001:db8::1"]
 im = "pager"
 message_limit = "2KiB"
-verification = "always-unverifiable"
-monitor = true
+verification = "always-verifiable"
+monitor = false
 digest = { user = "gw", password = "password" }
 [limits]
 message_size = "32KiB"
@@ -111,7 +107,7 @@ kind = "embedded"
 [log]
 target = "json"
 level = "debug"
-message_bodies = true
+message_bodies = false
 [metrics]
 listen = ""
 [admin]
@@ -127,7 +123,7 @@ web = ""
     assert_eq!(config.gateway.state_dir, PathBuf::from("/etc/stoxd/state"));
     assert_eq!(config.domains[0].name.as_str(), "contoso.example");
     assert_eq!(config.tls.trust, Trust::Bundle("/etc/stoxd/ca.pem".into()));
-    assert_eq!((config.tls.min_version, config.tls.crl), (TlsVersion::Tls13, Crl::Hard));
+    assert_eq!(config.tls.min_version, TlsVersion::Tls13);
     assert_eq!(config.xmpp.stream_inactivity_timeout, Duration::from_millis(500));
     assert_eq!(config.sip.listen[1].transport, Transport::Udp);
     let peer = &config.sip.peers[0];
@@ -135,9 +131,10 @@ web = ""
     assert_eq!((route.host.as_str(), route.port), ("edge.contoso.example", Some(5061)));
     assert_eq!(route.transport, Some(Transport::Tls));
     assert_eq!(peer.addresses[1].to_string(), "2001:db8::1/128");
-    assert_eq!((peer.im, peer.message_limit), (Im::Pager, Some(2048)));
+    assert_eq!(peer.message_limit, Some(2048));
     assert_eq!(peer.digest.as_ref().unwrap().password, PathBuf::from("/etc/stoxd/password"));
-    assert_eq!((config.metrics, config.limits.stanza_size), (None, 100_000));
+    assert_eq!(config.limits.stanza_size, 100_000);
+    assert_eq!(config.log, Log { target: LogTarget::Json, level: LogLevel::Debug });
     assert_eq!(config.admin_socket, PathBuf::from("/etc/stoxd/admin.sock"));
 }
 
@@ -166,10 +163,7 @@ fn the_sample_files_are_valid() {
     let again = read(&files).unwrap();
     assert_eq!((again.xmpp, again.sip, again.limits), (config.xmpp, config.sip, config.limits));
     assert_eq!((again.gateway, again.tls, again.dns), (config.gateway, config.tls, config.dns));
-    assert_eq!(
-        (again.log, again.metrics, again.admin_socket),
-        (config.log, config.metrics, config.admin_socket)
-    );
+    assert_eq!((again.log, again.admin_socket), (config.log, config.admin_socket));
     assert_eq!(again.domains[0].tel_domain, config.domains[0].tel_domain);
 }
 
@@ -260,6 +254,9 @@ error: \"message_size\" is above \"stanza_size\"
         errors("[xmpp]\nconnection_limit = 5\npartner_connection_limit = 6")
             .contains("the whole gateway has 5")
     );
+    assert!(
+        errors("[xmpp]\npartner_connection_limit = 1").starts_with("warning: one stream for each partner")
+    );
 }
 
 #[test]
@@ -271,9 +268,22 @@ fn what_is_not_built_yet_is_an_error_that_says_so() {
         ("im = \"msrp\"", "sessions are not built yet"),
         ("im = \"ms-session\"", "sessions are not built yet"),
         ("verification = \"use-source-verification\"", "its header is not public"),
+        ("verification = \"always-unverifiable\"", "\"always-unverifiable\" is not built yet"),
+        ("monitor = true", "counting a peer's traffic apart is not built yet"),
+        ("[tls]\ncrl = \"soft\"", "asking revocation lists is not built yet"),
+        ("[tls]\ncrl = \"hard\"", "asking revocation lists is not built yet"),
+        ("[sip]\nsubscription_refresh_interval = \"8h\"", "presence is not built yet"),
+        ("[log]\nmessage_bodies = true", "texts of messages in the log are not built yet"),
+        ("[metrics]\nlisten = \"127.0.0.1:9464\"", "metrics are not built yet"),
     ] {
         assert!(errors(more).contains(message), "{more}: {}", errors(more));
     }
+    for shards in [0, 2, 4] {
+        let daemon = DAEMON.replace("[gateway]", &format!("[gateway]\nshards = {shards}"));
+        assert!(printed(&daemon, "").contains("more than one shard is not built yet"), "{shards}");
+    }
+    assert_eq!(errors("im = \"pager\"\nverification = \"always-verifiable\"\nmonitor = false"), "");
+    assert_eq!(errors("[log]\nmessage_bodies = false\n[metrics]\nlisten = \"\"\n"), "");
     assert!(errors("im = \"mrsp\"").contains("did you mean \"msrp\"?"));
 }
 

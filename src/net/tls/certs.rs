@@ -192,6 +192,11 @@ impl CertStore {
         Ok(())
     }
 
+    /// Puts the certificates of `other` in place of these.
+    pub fn adopt(&self, other: Self) {
+        self.0.store(other.0.into_inner());
+    }
+
     /// The certificate with the id `id`.
     pub fn by_id(&self, id: &str) -> Option<Arc<CertifiedKey>> {
         let set = self.0.load();

@@ -3,7 +3,8 @@
 use super::Malformed;
 
 /// The values of one header's list, split at commas outside of quotes and angle brackets, trimmed.
-/// A value may be empty; its parser says whether that is an error. An error is the last item.
+/// A value may be empty or malformed: its parser says so. An error, for a quote or bracket that
+/// swallows a comma and never ends, is the last item.
 #[derive(Clone, Copy, Debug)]
 pub struct Values<'a> {
     rest: Option<&'a str>,
@@ -27,6 +28,9 @@ impl<'a> Iterator for Values<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         let text = self.rest.take()?;
         let bytes = text.as_bytes();
+        if memchr::memchr(b',', bytes).is_none() {
+            return Some(Ok(super::lex::trim(text)));
+        }
         let (mut quoted, mut angle, mut at) = (false, false, 0);
         while let Some(byte) = bytes.get(at) {
             match byte {

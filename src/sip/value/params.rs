@@ -7,6 +7,9 @@ use std::borrow::Cow;
 /// Most parameters of one value.
 const MAX_PARAMS: usize = 64;
 
+/// So many names are remembered, beyond that they are read again.
+const USUAL: usize = 8;
+
 /// The parameters of a value, checked: raw text from the first `;`, or empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Params<'a>(&'a str);
@@ -26,11 +29,17 @@ impl<'a> Params<'a> {
         mut see: impl FnMut(&'a str, Option<&'a str>) -> Result<(), Malformed>,
     ) -> Result<Self, Malformed> {
         let mut cursor = Cursor::new(text);
+        let mut seen = [""; USUAL];
         for count in 0..=MAX_PARAMS {
             let Some((name, value)) = next(&mut cursor)? else { return Ok(Self(text)) };
-            let twice = Self(text).iter().take(count).any(|(earlier, _)| earlier.eq_ignore_ascii_case(name));
-            if twice {
+            let same = |earlier: &str| earlier.eq_ignore_ascii_case(name);
+            if seen.iter().take(count).any(|earlier| same(earlier))
+                || (count > USUAL && Self(text).iter().take(count).any(|(earlier, _)| same(earlier)))
+            {
                 return Err(Malformed);
+            }
+            if let Some(place) = seen.get_mut(count) {
+                *place = name;
             }
             see(name, value)?;
         }

@@ -101,9 +101,10 @@ fn lists_split_at_top_level_commas_only() {
     assert_eq!(split("\"a,\\\",b\" <x,y>,c"), [Ok("\"a,\\\",b\" <x,y>"), Ok("c")]);
     assert_eq!(split(""), [Ok("")]);
     assert_eq!(split("a,,"), [Ok("a"), Ok(""), Ok("")]);
-    assert_eq!(split("a,\"b"), [Ok("a"), Err(Malformed)]);
+    assert_eq!(split("a,\"b"), [Ok("a"), Ok("\"b")]);
+    assert_eq!(split("a,\"b,"), [Ok("a"), Err(Malformed)]);
     assert_eq!(split("<a,b"), [Err(Malformed)]);
-    assert_eq!(split("\"\\"), [Err(Malformed)]);
+    assert_eq!(split("\"\\,"), [Err(Malformed)]);
 }
 
 #[test]

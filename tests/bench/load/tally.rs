@@ -93,9 +93,13 @@ impl Run {
                 at(0.99)
             );
         } else {
+            let fate = match (lost, twice, unanswered) {
+                (0, 0, 0) => "arrived, each once".to_owned(),
+                _ => format!("arrived, {lost} LOST, {twice} TWICE, {unanswered} UNANSWERED"),
+            };
             println!(
-                "{name}  {arrived:>6} arrived, {lost} lost, {twice} twice, {unanswered} unanswered  {rate:>6.0}/s  \
-                 gateway {cpu:5.1} µs CPU each (load {own:.1})  p50 {:.1} ms, p99 {:.1} ms",
+                "{name}  {arrived:>6} {fate}  {rate:>6.0}/s  gateway {cpu:4.1} µs CPU each (load {own:.1})  \
+                 p50 {:.1} ms, p99 {:.1} ms",
                 f64::from(at(0.5)) / 1e3,
                 f64::from(at(0.99)) / 1e3
             );
@@ -117,7 +121,7 @@ impl Spent {
 
     pub fn until_now(&self, pid: u32) -> Fallible<Spent> {
         let now = Spent::so_far(pid)?;
-        Ok(Spent { gateway: now.gateway - self.gateway, load: now.load - self.load })
+        Ok(Spent { gateway: now.gateway.saturating_sub(self.gateway), load: now.load - self.load })
     }
 }
 

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+const OPEN: &str = "<stream:stream";
 const STREAM_NS: &str = "xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams'";
 
 pub fn write_stanza(out: &mut Vec<u8>, number: usize, salt: u32, options: &Options) {
@@ -30,13 +31,13 @@ pub async fn dial_xmpp(address: &str, tls: &Tls) -> Fallible<ClientTls> {
     say(&mut socket, &open).await?;
     hear(&mut socket, &mut inbox, "</stream:features>").await?;
     say(&mut socket, "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>").await?;
-    hear(&mut socket, &mut inbox, "<proceed").await?;
+    hear_tag(&mut socket, &mut inbox, "<proceed").await?;
     let mut stream = tls.connector.connect(ServerName::try_from(SIP_DOMAIN)?, socket).await?;
     inbox.clear();
     say(&mut stream, &open).await?;
     hear(&mut stream, &mut inbox, "</stream:features>").await?;
     say(&mut stream, "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>").await?;
-    hear(&mut stream, &mut inbox, "<success").await?;
+    hear_tag(&mut stream, &mut inbox, "<success").await?;
     inbox.clear();
     say(&mut stream, &open).await?;
     let end = hear_any(&mut stream, &mut inbox, &["</stream:features>", "<stream:features/>"]).await?;
@@ -54,14 +55,14 @@ pub async fn serve_xmpp(mut socket: TcpStream, tls: Tls, tally: Rc<Tally>) -> Fa
         )
     };
     let mut inbox = Vec::new();
-    hear_open(&mut socket, &mut inbox).await?;
+    hear_tag(&mut socket, &mut inbox, OPEN).await?;
     let starttls = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls>";
     say(&mut socket, &format!("{}<stream:features>{starttls}</stream:features>", header(1))).await?;
-    hear(&mut socket, &mut inbox, "<starttls").await?;
+    hear_tag(&mut socket, &mut inbox, "<starttls").await?;
     say(&mut socket, "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>").await?;
     let mut stream = tls.acceptor.accept(socket).await?;
     inbox.clear();
-    hear_open(&mut stream, &mut inbox).await?;
+    hear_tag(&mut stream, &mut inbox, OPEN).await?;
     let external =
         "<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>EXTERNAL</mechanism></mechanisms>";
     say(&mut stream, &format!("{}<stream:features>{external}</stream:features>", header(2))).await?;
@@ -69,8 +70,7 @@ pub async fn serve_xmpp(mut socket: TcpStream, tls: Tls, tally: Rc<Tally>) -> Fa
     hear_any(&mut stream, &mut inbox, &["</auth>", "/>"]).await?;
     say(&mut stream, "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>").await?;
     inbox.clear();
-    let end = hear_open(&mut stream, &mut inbox).await?;
-    inbox.drain(..end);
+    hear_tag(&mut stream, &mut inbox, OPEN).await?;
     say(&mut stream, &format!("{}<stream:features/>", header(3))).await?;
     read_xmpp(stream, inbox, tally).await;
     Ok(())
@@ -106,17 +106,10 @@ async fn hear<R: AsyncRead + Unpin>(reader: &mut R, inbox: &mut Vec<u8>, text: &
     Ok(())
 }
 
-/// Reads a stream header to its end; the offset after it.
-async fn hear_open<R: AsyncRead + Unpin>(reader: &mut R, inbox: &mut Vec<u8>) -> Fallible<usize> {
-    loop {
-        let start = hear_any(reader, inbox, &["<stream:stream"]).await?;
-        if let Some(length) = memchr::memchr(b'>', &inbox[start..]) {
-            return Ok(start + length + 1);
-        }
-        if reader.read_buf(inbox).await? == 0 {
-            return Err("the stream ended in its header".into());
-        }
-    }
+/// Reads until a tag was read to its end, and uses it up.
+async fn hear_tag<R: AsyncRead + Unpin>(reader: &mut R, inbox: &mut Vec<u8>, tag: &str) -> Fallible<()> {
+    hear(reader, inbox, tag).await?;
+    hear(reader, inbox, ">").await
 }
 
 /// Counts messages, and errors for ours, until the stream ends.

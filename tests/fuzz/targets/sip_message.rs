@@ -20,7 +20,9 @@ fn touch(message: &Message<'_>) {
         for value in message.headers(*name) {
             let _ = (retry_after(value), unquote(value));
         }
-        message.values(*name).for_each(|value| drop(value.map(Warning::parse)));
+        message.values(*name).for_each(|value| {
+            let _ = value.map(Warning::parse);
+        });
     }
     message.contacts().for_each(drop);
     message.accepts().for_each(drop);

@@ -597,19 +597,3 @@ fn a_peers_error_is_told_and_answered_with_the_close_tag() {
     let mut one = One::up(usual());
     assert_eq!(one.feed("<stream:error/>"), "down: stream error from the peer: undefined-condition");
 }
-
-#[test]
-fn f26_a_reload_ends_a_stream_that_lost_its_terms() {
-    let mut one = One::up(usual());
-    one.stream.handle_reload(&one.realm);
-    assert_eq!(one.events(), "");
-    one.realm.partners.clear();
-    one.stream.handle_reload(&one.realm);
-    assert_eq!(one.events(), "down: refused: domain is not an allowed partner");
-    assert_error(&one.out(), "policy-violation");
-    // Or whose way is no longer open.
-    let mut one = One::up(usual());
-    one.realm = TestRealm::new(terms(Need::Required, Need::NotSupported, true));
-    one.stream.handle_reload(&one.realm);
-    assert_eq!(one.events(), "down: stream error sent: policy-violation");
-}

@@ -158,3 +158,19 @@ fn negotiation_on_an_established_stream_is_refused() {
         assert_error(&one.out(), condition);
     }
 }
+
+#[test]
+fn f26_a_reload_ends_a_stream_that_lost_its_terms() {
+    let mut one = One::up(usual());
+    one.stream.handle_reload(&one.realm);
+    assert_eq!(one.events(), "");
+    one.realm.partners.clear();
+    one.stream.handle_reload(&one.realm);
+    assert_eq!(one.events(), "down: refused: domain is not an allowed partner");
+    assert_error(&one.out(), "policy-violation");
+    // Or whose way is no longer open.
+    let mut one = One::up(usual());
+    one.realm = TestRealm::new(terms(Need::Required, Need::NotSupported, true));
+    one.stream.handle_reload(&one.realm);
+    assert_eq!(one.events(), "down: stream error sent: policy-violation");
+}

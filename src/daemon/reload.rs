@@ -1,0 +1,202 @@
+//! Reload: everything is made ready first, away from the thread that carries messages; then it is put
+//! in place at once. A mistake changes nothing.
+//!
+//! | taken at a reload | taken at the next start |
+//! |---|---|
+//! | `policy.toml`, certificates, trust, `[limits]`, connection limits, timeouts, `tel_domain`, a peer's identity, addresses, passwords and message limit | what [`Fixed`] holds: names, domains, listeners, peers and their routes, DNS, the log |
+//!
+//! Streams that are up keep their TLS. A stream whose partner lost its right ends; a link whose peer
+//! has another identity now ends, so that it proves itself anew.
+
+use super::setup;
+use super::{Daemon, journal};
+use crate::addr::Domain;
+use crate::admin::check;
+use crate::config;
+use crate::config::settings::{Config, Dns, Log, Route, SipListen, Srv, TlsVersion, Trust};
+use crate::gateway::Settings;
+use crate::net::tls::{self, CertStore};
+use sd_notify::NotifyState;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A configuration, and all that had to be read or tried for it.
+pub(super) struct Ready {
+    pub(super) config: Config,
+    pub(super) certificates: CertStore,
+    pub(super) trust: tls::Trust,
+    pub(super) settings: Settings,
+}
+
+impl Ready {
+    /// Reads the certificates, the trust anchors and the secrets of `config`.
+    ///
+    /// # Errors
+    /// All that is wrong with them, a line each.
+    pub(super) fn new(config: Config) -> Result<Self, String> {
+        let certificates = CertStore::load(setup::certificates(&config));
+        let trust = match &config.tls.trust {
+            Trust::System => tls::Trust::system(),
+            Trust::Bundle(path) => tls::Trust::bundle(path),
+        };
+        let settings = setup::gateway(&config, journal::wants_deliveries());
+        match (certificates, trust, settings) {
+            (Ok(certificates), Ok(trust), Ok(settings)) => Ok(Self { config, certificates, trust, settings }),
+            (certificates, trust, settings) => {
+                let mut faults: Vec<String> =
+                    certificates.err().unwrap_or_default().iter().map(ToString::to_string).collect();
+                faults.extend(trust.err().map(|error| format!("[tls] trust: {error}")));
+                faults.extend(settings.err());
+                Err(faults.join("\n"))
+            }
+        }
+    }
+
+    fn load(path: &Path) -> Result<Self, String> {
+        let config =
+            config::load(path).map_err(|problems| check::problems(&problems).trim_end().to_owned())?;
+        Self::new(config)
+    }
+}
+
+/// What stays as it was at the start, whatever the files say now.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Fixed {
+    name: Domain,
+    state_dir: PathBuf,
+    domains: Vec<(Domain, Option<usize>)>,
+    peers: Vec<PeerRoute>,
+    min_version: TlsVersion,
+    dns: Dns,
+    xmpp: Vec<SocketAddr>,
+    sip: Vec<SipListen>,
+    dialback_secret: Option<PathBuf>,
+    log: Log,
+    socket: PathBuf,
+}
+
+/// A peer's name, domains, route and SRV service.
+type PeerRoute = (String, Vec<Domain>, Option<Route>, Srv);
+
+impl Fixed {
+    pub(super) fn of(config: &Config) -> Self {
+        let peers = config.sip.peers.iter();
+        Self {
+            name: config.gateway.name.clone(),
+            state_dir: config.gateway.state_dir.clone(),
+            domains: config.domains.iter().map(|served| (served.name.clone(), served.peer)).collect(),
+            peers: peers.map(|p| (p.name.clone(), p.domains.clone(), p.route.clone(), p.srv)).collect(),
+            min_version: config.tls.min_version,
+            dns: config.dns.clone(),
+            xmpp: config.xmpp.listen.clone(),
+            sip: config.sip.listen.clone(),
+            dialback_secret: config.xmpp.dialback_secret.clone(),
+            log: config.log,
+            socket: config.admin_socket.clone(),
+        }
+    }
+
+    /// Do the two serve the same domains, by the same peers at the same places?
+    fn same_peers(&self, other: &Self) -> bool {
+        self.domains == other.domains && self.peers == other.peers
+    }
+
+    /// The settings of `new` that wait for a restart.
+    fn waiting(&self, new: &Self) -> Vec<&'static str> {
+        let compared = [
+            ("[gateway] name", self.name == new.name),
+            ("[gateway] state_dir", self.state_dir == new.state_dir),
+            ("the list of domains", self.domains == new.domains),
+            ("the list of SIP peers, their domains and routes", self.peers == new.peers),
+            ("[tls] min_version", self.min_version == new.min_version),
+            ("[dns]", self.dns == new.dns),
+            ("[xmpp] listen", self.xmpp == new.xmpp),
+            ("[xmpp] dialback_secret", self.dialback_secret == new.dialback_secret),
+            ("[sip] listen", self.sip == new.sip),
+            ("[log]", self.log == new.log),
+            ("[admin] socket", self.socket == new.socket),
+        ];
+        compared.into_iter().filter(|(_, same)| !same).map(|(what, _)| what).collect()
+    }
+}
+
+/// When the reload began, which systemd 253 and later want to know.
+fn monotonic() -> NotifyState<'static> {
+    NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Status("reloading"))
+}
+
+impl Daemon {
+    /// Reads both files and the certificates again; what was done, or why nothing was.
+    pub(super) async fn reload(&self) -> Result<String, String> {
+        let _one_at_a_time = self.reloading.lock().await;
+        let _ = sd_notify::notify(&[NotifyState::Reloading, monotonic()]);
+        let path = self.path.clone();
+        let ready = tokio::task::spawn_blocking(move || Ready::load(&path)).await;
+        let outcome = ready.unwrap_or_else(|error| Err(error.to_string())).and_then(|r| self.adopt(r));
+        let (said, status) = match &outcome {
+            Ok(said) => {
+                tracing::info!(stoxd_event = "config.reload", "{said}");
+                (said.clone(), "ready")
+            }
+            Err(why) => {
+                tracing::error!(stoxd_event = "config.reject", "reload refused, nothing was changed\n{why}");
+                (format!("refused, nothing was changed\n{why}"), "ready; the last reload was refused")
+            }
+        };
+        *self.last_reload.borrow_mut() = Some(said);
+        let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(status)]);
+        outcome
+    }
+
+    /// Puts what is ready in place: from here on nothing can fail.
+    fn adopt(&self, ready: Ready) -> Result<String, String> {
+        let Ready { config, certificates, trust, mut settings } = ready;
+        let running = self.shard.gateway().settings().clone();
+        // What is served on one side is never dialled on the other.
+        let clash =
+            running.domain_names.iter().find(|domain| config.table.partner(domain.as_str()).is_some());
+        if let Some(domain) = clash {
+            return Err(format!(
+                "{domain} is served until a restart, and {} has it as a partner",
+                config.table.files().policy
+            ));
+        }
+        let new = Fixed::of(&config);
+        let peers = self.fixed.same_peers(&new).then(|| setup::peers(&config));
+        if peers.is_none() {
+            settings.domains.clone_from(&running.domains);
+            settings.domain_names.clone_from(&running.domain_names);
+            settings.tel_domain.clone_from(&running.tel_domain);
+            settings.peers.clone_from(&running.peers);
+        }
+        settings.name.clone_from(&running.name);
+        settings.sent_by = running.sent_by.clone();
+        let mut said = format!("loaded: {}", check::policy_summary(&config));
+        let waiting = self.fixed.waiting(&new);
+        if !waiting.is_empty() {
+            said.push_str("; these wait for a restart: ");
+            said.push_str(&waiting.join(", "));
+        }
+        for warning in &config.warnings {
+            tracing::warn!("{}", check::problems(std::slice::from_ref(warning)).trim_end());
+        }
+
+        let shard = &self.shard;
+        self.store.adopt(certificates);
+        shard.dialer.set_trust(Arc::new(trust));
+        shard.limits.set(setup::limits(&config));
+        let strangers = peers.map(|peers| shard.dialer.set_peers(peers)).unwrap_or_default();
+        let generation = self.generation.get().wrapping_add(1);
+        self.generation.set(generation);
+        let table = Arc::new(config.table.with_generation(generation));
+        shard.reload(|gateway, now| {
+            gateway.set_settings(Arc::new(settings));
+            gateway.reload(now, table);
+        });
+        for peer in strangers {
+            shard.close_links_of(peer, "the peer's identity was changed");
+        }
+        Ok(said)
+    }
+}

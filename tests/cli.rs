@@ -1,0 +1,20 @@
+//! The binary as operators meet it: verbs, exit codes, start, reload, stop, limits, journal, unit file.
+//!
+//! Each test has a folder, and an address of 127.0.0.0/8 of its own. Certificates are made by
+//! `certs/make-test-ca`; a test that needs a program which is not there says SKIP.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "cli/daemon.rs"]
+mod daemon;
+#[path = "cli/journal.rs"]
+mod journal;
+#[path = "cli/limits.rs"]
+mod limits;
+#[path = "cli/reload.rs"]
+mod reload;
+#[path = "cli/rig.rs"]
+mod rig;
+#[path = "cli/unit.rs"]
+mod unit;
+#[path = "cli/verbs.rs"]
+mod verbs;

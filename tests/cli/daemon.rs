@@ -1,0 +1,195 @@
+//! The daemon's life: start, what refuses it, the control socket, stop.
+
+use super::rig::{House, POLICY, SECRETS, read_until, run, without};
+use std::io::Write;
+use std::os::unix::fs::FileTypeExt;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+#[test]
+fn f113_status_shows_the_listeners() {
+    let Some(house) = House::new(POLICY) else { return };
+    let mut daemon = house.start();
+    let ran = house.stoxd(&["status"]);
+    let ip = &house.ip;
+    let listen = format!(
+        "LISTEN\n  xmpp {ip}:15269\n  sip tls {ip}:15061\n  sip udp {ip}:15060\n  sip tcp {ip}:15060\n"
+    );
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    assert!(ran.out.starts_with(&format!("stoxd {}, up ", env!("CARGO_PKG_VERSION"))), "{}", ran.out);
+    assert!(ran.out.contains(&format!("{listen}STREAMS\n  none\nLINKS\n  none\n")), "{}", ran.out);
+    let (_open, _) = house.greet("fabrikam.example", "contoso.example");
+    let ran = house.stoxd(&["status"]);
+    assert!(ran.out.contains("STREAMS\n  in  "), "{}", ran.out);
+    let ran = house.stoxd(&["status", "--json"]);
+    let value: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((ran.code, &value["listening"][0]), (0, &format!("xmpp {ip}:15269").into()));
+    assert_eq!(value["streams"].as_array().map(Vec::len), Some(1));
+    daemon.kill();
+    assert_eq!(house.stoxd(&["status"]).code, 4, "a socket that nobody answers on");
+}
+
+#[test]
+fn a_port_in_use_is_1_with_what_to_look_at() {
+    let Some(house) = House::new(POLICY) else { return };
+    let _taken = std::net::TcpListener::bind((house.ip.as_str(), 15061)).unwrap();
+    let (code, log) = house.start_in_vain();
+    let said = format!(
+        "can't listen on sip tls {}:15061: Address already in use (os error 98)\n  something else listens \
+         there; see: ss -ltnup\n",
+        house.ip
+    );
+    assert_eq!(code, 1, "{log}");
+    assert!(log.contains(&said), "{log}");
+    assert!(!house.path("admin.sock").exists(), "nothing is left behind");
+}
+
+#[test]
+fn threat_174_a_key_that_everybody_can_read_is_78_with_the_command_that_mends_it() {
+    let Some(house) = House::new(POLICY) else { return };
+    house.chmod("pki/gateway.key", 0o644);
+    let (code, log) = house.start_in_vain();
+    let key = house.path("pki/gateway.key");
+    assert_eq!(code, 78);
+    let path = key.parent().and_then(|pki| pki.parent()).unwrap();
+    assert_eq!(
+        without(&log, path),
+        "\
+error: everybody can read \"pki/gateway.key\"
+  --> stoxd.toml:11:7
+11 | key = \"pki/gateway.key\"
+   |       ^^^^^^^^^^^^^^^^^ it holds a secret: chmod 600 DIR/pki/gateway.key
+
+"
+    );
+    let command = log.split_once("chmod ").and_then(|(_, rest)| rest.lines().next()).unwrap();
+    assert_eq!(run(Command::new("chmod").args(command.split(' '))).code, 0);
+    house.start();
+}
+
+#[test]
+fn what_can_not_be_used_is_78_and_all_of_it_is_said() {
+    let Some(house) = House::new(POLICY) else { return };
+    house.certificate("other", &["DNS:contoso.example"]);
+    house.edit("pki/gateway.key", "pki/other.key");
+    house.write("pki/ca.pem", "no certificate\n");
+    house.write("password", "\n");
+    let (code, log) = house.start_in_vain();
+    assert_eq!(code, 78, "{log}");
+    for what in ["this key is not that of the certificate", "[tls] trust: ", "password: the secret is empty"]
+    {
+        assert!(log.contains(what), "{what}: {log}");
+    }
+    house.edit("pki/other.key", "pki/missing.key");
+    let (code, log) = house.start_in_vain();
+    assert!(code == 78 && log.contains("pki/missing.key: there is no such file"), "{code}: {log}");
+}
+
+#[test]
+fn a_second_daemon_on_the_same_control_socket_is_refused() {
+    let Some(house) = House::new(POLICY) else { return };
+    let mut first = house.start();
+    let second = House::new(POLICY).unwrap();
+    second.edit("socket = \"admin.sock\"", &format!("socket = \"{}\"", house.path("admin.sock").display()));
+    let (code, log) = second.start_in_vain();
+    assert!(code == 1 && log.contains("another stoxd answers there"), "{code}: {log}");
+    assert_eq!(house.stoxd(&["status"]).code, 0, "the first one is not disturbed");
+    // The same ports and the same socket: the socket is what is named.
+    let (code, log) = (|| {
+        let ran = house.stoxd(&["run"]);
+        (ran.code, ran.err)
+    })();
+    assert!(code == 1 && log.contains("another stoxd answers there"), "{code}: {log}");
+    assert_eq!(house.stoxd(&["status"]).code, 0);
+    // What a killed daemon leaves behind is replaced; what is no socket is not ours to remove.
+    first.kill();
+    assert!(house.path("admin.sock").symlink_metadata().unwrap().file_type().is_socket());
+    let mut again = house.start();
+    again.kill();
+    std::fs::remove_file(house.path("admin.sock")).unwrap();
+    house.write("admin.sock", "notes");
+    let (code, log) = house.start_in_vain();
+    assert!(code == 1 && log.contains("there is a file that is no socket"), "{code}: {log}");
+    assert_eq!(house.read("admin.sock"), "notes");
+}
+
+#[test]
+fn threat_175_the_control_socket_is_its_owners() {
+    use std::os::unix::fs::PermissionsExt;
+    let Some(house) = House::new(POLICY) else { return };
+    let _daemon = house.start();
+    let mode = house.path("admin.sock").metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    // Noise, silence and questions without an end are nobody's undoing.
+    for noise in ["\n", "{\"verb\":\"format\"}\n", &"x".repeat(100_000)] {
+        let mut socket = std::os::unix::net::UnixStream::connect(house.path("admin.sock")).unwrap();
+        let _ = socket.write_all(noise.as_bytes());
+    }
+    let _silent = std::os::unix::net::UnixStream::connect(house.path("admin.sock")).unwrap();
+    assert_eq!(house.stoxd(&["status"]).code, 0);
+}
+
+#[test]
+fn sigterm_says_so_closes_streams_and_exits_with_0_in_time() {
+    let Some(house) = House::new(POLICY) else { return };
+    for name in ["TERM", "INT"] {
+        let mut daemon = house.start();
+        // A peer that never closes its side.
+        let (mut open, _) = house.greet("fabrikam.example", "contoso.example");
+        let begun = Instant::now();
+        daemon.signal(name);
+        let rest = read_until(&mut open, "</stream:stream>");
+        assert!(rest.ends_with("</stream:stream>"), "{rest}");
+        assert_eq!(daemon.wait_exit(), 0);
+        assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+        assert!(daemon.heard().contains("STOPPING=1\n"), "{}", daemon.heard());
+        assert!(!house.path("admin.sock").exists());
+        assert!(std::net::TcpStream::connect((house.ip.as_str(), 15269)).is_err());
+    }
+}
+
+#[test]
+fn the_watchdog_is_fed() {
+    let Some(house) = House::new(POLICY) else { return };
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stoxd"));
+    command.arg("run").arg("-c").arg(house.path("stoxd.toml")).env("WATCHDOG_USEC", "100000");
+    let mut daemon = house.launch_as(command);
+    daemon.wait_heard("WATCHDOG=1\n", 3);
+}
+
+#[test]
+fn threat_165_the_log_holds_no_secret_and_no_text() {
+    let Some(house) = House::new(POLICY) else { return };
+    house.edit("level = \"debug\"", "level = \"trace\"");
+    let mut daemon = house.start();
+    let text = "the-words-of-alice-4711";
+    assert_eq!(house.sip_message("bob@contoso.example", "romeo@fabrikam.example", text), 403);
+    assert!(house.welcomes("fabrikam.example"));
+    daemon.hang_up();
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait_exit(), 0);
+    let log = house.read("log");
+    assert!(log.contains("policy.deny") && log.contains("ready") && log.contains("stopped"), "{log}");
+    let key = house.read("pki/gateway.key");
+    let key = key.lines().nth(1).unwrap();
+    for secret in [SECRETS[0], SECRETS[1], key, text] {
+        assert!(!log.contains(secret), "{secret} in {log}");
+    }
+    assert!(!log.contains("bob@contoso.example"), "who was refused is masked: {log}");
+}
+
+#[test]
+fn the_dialback_secret_is_made_in_the_state_directory() {
+    use std::os::unix::fs::PermissionsExt;
+    let Some(house) = House::new(POLICY) else { return };
+    house.edit("dialback_secret = \"dialback\"\n", "");
+    let mut daemon = house.start();
+    let secret = house.read("state/dialback-secret");
+    assert_eq!(secret.len(), 64);
+    let mode = house.path("state/dialback-secret").metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait_exit(), 0);
+    house.start();
+    assert_eq!(house.read("state/dialback-secret"), secret, "made once");
+}

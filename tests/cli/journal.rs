@@ -1,0 +1,99 @@
+//! journald: the fields by which `journalctl` finds events.
+
+use super::rig::{House, POLICY, has, wait_for};
+use std::collections::BTreeMap;
+use std::os::unix::net::UnixDatagram;
+use std::process::Command;
+
+/// One entry as journald's native protocol has it: `KEY=value`, or `KEY`, a length and the value.
+fn entry(mut octets: &[u8]) -> BTreeMap<String, String> {
+    let mut fields = BTreeMap::new();
+    while let Some(end) = octets.iter().position(|octet| *octet == b'\n') {
+        let line = &octets[..end];
+        octets = &octets[end + 1..];
+        let text = |octets: &[u8]| String::from_utf8(octets.to_vec()).unwrap();
+        if let Some(at) = line.iter().position(|octet| *octet == b'=') {
+            fields.insert(text(&line[..at]), text(&line[at + 1..]));
+        } else {
+            let (length, rest) = octets.split_at(8);
+            let length = u64::from_le_bytes(length.try_into().unwrap()) as usize;
+            fields.insert(text(line), text(&rest[..length]));
+            octets = &rest[length + 1..];
+        }
+    }
+    fields
+}
+
+#[test]
+fn a_refusal_is_found_by_its_fields() {
+    // journald's socket has one path: the daemon sees ours there, in a mount namespace of its own.
+    let namespace = ["-rm", "sh", "-c", "mount -t tmpfs none /run"];
+    if !has("unshare", &namespace) {
+        return;
+    }
+    let Some(house) = House::new(POLICY) else { return };
+    std::fs::create_dir(house.path("journal")).unwrap();
+    let journal = UnixDatagram::bind(house.path("journal/socket")).unwrap();
+    journal.set_nonblocking(true).unwrap();
+    let script = "mount -t tmpfs none /run && mkdir -p /run/systemd/journal && \
+                  mount --bind \"$1\" /run/systemd/journal && exec \"$2\" run -c \"$3\"";
+    let mut command = Command::new("unshare");
+    command.args(["-rm", "sh", "-c", script, "sh"]);
+    command.arg(house.path("journal")).arg(env!("CARGO_BIN_EXE_stoxd")).arg(house.path("stoxd.toml"));
+    house.edit("level = \"debug\"", "target = \"journal\"\nlevel = \"debug\"");
+    let mut daemon = house.launch_as(command);
+    daemon.wait_ready();
+    let mut entries = Vec::new();
+    let mut found = |event: &str| {
+        wait_for(event, || {
+            let mut octets = vec![0; 65536];
+            while let Ok(length) = journal.recv(&mut octets) {
+                entries.push(entry(&octets[..length]));
+            }
+            entries.iter().find(|e| e.get("STOXD_EVENT").is_some_and(|found| found == event)).cloned()
+        })
+    };
+    let ready = found("ready");
+    assert_eq!((ready["SYSLOG_IDENTIFIER"].as_str(), ready["PRIORITY"].as_str()), ("stoxd", "5"));
+    assert_eq!(house.sip_message("bob@contoso.example", "romeo@fabrikam.example", "psst"), 403);
+    let deny = found("policy.deny");
+    for (field, value) in [
+        ("STOXD_FROM", "b***@contoso.example"),
+        ("STOXD_TO", "r***@fabrikam.example"),
+        ("STOXD_PARTNER", "fabrikam.example"),
+        ("STOXD_PEER", "edge"),
+        ("STOXD_POLICY", "site:Redmond"),
+    ] {
+        assert_eq!(deny.get(field).map(String::as_str), Some(value), "{field}: {deny:?}");
+    }
+    assert_eq!(deny["STOXD_TRACE"].len(), 18);
+    // Nobody answers for fabrikam.example: the message comes back, and the journal says why.
+    house.write(
+        "policy.toml",
+        &POLICY.replace(
+            "type = \"federated\"",
+            "type = \"federated\"\nproxy_fqdn = \"127.0.0.1\"\nproxy_port = 1",
+        ),
+    );
+    daemon.hang_up();
+    assert!(found("config.reload")["MESSAGE"].starts_with("loaded: "));
+    let status = house.sip_message("alice@contoso.example", "romeo@fabrikam.example", "psst");
+    let failed = found("message.failed");
+    for (field, value) in [
+        ("STOXD_FROM", "a***@contoso.example"),
+        ("STOXD_PARTNER", "fabrikam.example"),
+        ("STOXD_PEER", "edge"),
+        ("STOXD_SIP_CODE", &status.to_string()),
+        ("STOXD_XMPP_ERROR", "remote-server-timeout"),
+    ] {
+        assert_eq!(failed.get(field).map(String::as_str), Some(value), "{field}: {failed:?}");
+    }
+    assert_eq!(found("stream.down")["STOXD_PARTNER"], "fabrikam.example");
+    house.write("policy.toml", "x = 1");
+    daemon.hang_up();
+    assert_eq!(found("config.reject")["PRIORITY"], "3");
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait_exit(), 0);
+    assert_eq!(found("stopped")["STOXD_EVENT"], "stopped");
+    assert!(!entries.iter().any(|e| e.values().any(|value| value.contains("psst"))));
+}

@@ -1,0 +1,134 @@
+//! How many connections there may be: in all, and with one partner.
+
+use super::rig::{Daemon, House, POLICY, read_until, wait_for};
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+
+/// A partner that proves itself by dialback without TLS, and may have `limit` streams.
+fn policy(limit: &str) -> String {
+    let terms = "tls = \"not-supported\"\nsasl = \"not-supported\"\ndialback = true\nproxy_port = 15270\n";
+    POLICY.replace("type = \"federated\"\n", &format!("type = \"federated\"\n{terms}{limit}"))
+}
+
+fn house(limit: &str) -> Option<House> {
+    let house = House::new("")?;
+    let proxy = format!("proxy_fqdn = \"{}\"\n{limit}", house.ip);
+    house.write("policy.toml", &policy(&proxy));
+    let listener = TcpListener::bind((house.ip.as_str(), 15270)).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || vouch(stream));
+        }
+    });
+    Some(house)
+}
+
+/// The partner's own server: every key is its own.
+fn vouch(mut stream: TcpStream) {
+    let _ = read_until(&mut stream, "version='1.0'>");
+    let _ = stream.write_all(
+        b"<?xml version='1.0'?><stream:stream xmlns='jabber:server' xmlns:db='jabber:server:dialback' \
+          xmlns:stream='http://etherx.jabber.org/streams' from='fabrikam.example' to='contoso.example' id='v1' \
+          version='1.0'><stream:features><dialback xmlns='urn:xmpp:features:dialback'/></stream:features>",
+    );
+    let asked = read_until(&mut stream, "</db:verify>");
+    let Some(id) = asked.split("id='").nth(1).and_then(|rest| rest.split('\'').next()) else { return };
+    let _ =
+        write!(stream, "<db:verify from='fabrikam.example' to='contoso.example' id='{id}' type='valid'/>");
+    let _ = read_until(&mut stream, "</stream:stream>");
+}
+
+/// A stream from the partner, proven; what the gateway said last.
+fn proven(house: &House) -> (TcpStream, String) {
+    let (mut stream, features) = house.greet("fabrikam.example", "contoso.example");
+    assert!(features.contains("<stream:features>"), "{features}");
+    write!(stream, "<db:result from='fabrikam.example' to='contoso.example'>0123456789abcdef</db:result>")
+        .unwrap();
+    let result = read_until(&mut stream, "/>");
+    assert!(result.contains("type='valid'") || result.contains("type=\"valid\""), "{result}");
+    (stream, result)
+}
+
+fn refused(house: &House) -> TcpStream {
+    let (mut stream, _) = proven(house);
+    let rest = read_until(&mut stream, "</stream:stream>");
+    assert!(rest.starts_with("<stream:error><policy-violation "), "{rest}");
+    assert!(rest.contains(" streams already, as many as it may</text>"), "{rest}");
+    stream
+}
+
+fn is_open(house: &House, streams: usize) {
+    wait_for("the streams in the status", || {
+        let value: serde_json::Value = serde_json::from_str(&house.stoxd(&["status", "--json"]).out).unwrap();
+        let proven = value["streams"].as_array().unwrap().iter();
+        let inbound = |s: &&serde_json::Value| s["direction"] == "in" && s["pairs"] != serde_json::json!([]);
+        (proven.filter(inbound).count() == streams).then_some(())
+    });
+}
+
+#[test]
+fn f44_one_stream_more_than_the_partner_may_have_is_refused() {
+    let Some(house) = house("connection_limit = 2\n") else { return };
+    let _daemon: Daemon<'_> = house.start();
+    let (first, _) = proven(&house);
+    let (_second, _) = proven(&house);
+    is_open(&house, 2);
+    drop(refused(&house));
+    is_open(&house, 2);
+    assert!(house.read("log").contains("stream.refused"), "{}", house.read("log"));
+    // A message out needs a stream of its own, and there is no room for it either.
+    assert_eq!(house.sip_message("alice@contoso.example", "romeo@fabrikam.example", "hello"), 500);
+    // One gone, one may come.
+    drop(first);
+    is_open(&house, 1);
+    let (_third, _) = proven(&house);
+    is_open(&house, 2);
+    // The limit is read again with the policy.
+    house.write(
+        "policy.toml",
+        &house.read("policy.toml").replace("connection_limit = 2", "connection_limit = 3"),
+    );
+    assert_eq!(house.stoxd(&["reload"]).code, 0);
+    let (_fourth, _) = proven(&house);
+    is_open(&house, 3);
+}
+
+#[test]
+fn f44_a_partner_without_a_limit_of_its_own_has_the_gateways() {
+    let Some(house) = house("") else { return };
+    house.edit("[xmpp]\n", "[xmpp]\npartner_connection_limit = 2\n");
+    let _daemon = house.start();
+    let (_first, _) = proven(&house);
+    let (_second, _) = proven(&house);
+    is_open(&house, 2);
+    drop(refused(&house));
+    house.edit("partner_connection_limit = 2", "partner_connection_limit = 3");
+    assert_eq!(house.stoxd(&["reload"]).code, 0);
+    let (_third, _) = proven(&house);
+    is_open(&house, 3);
+}
+
+#[test]
+fn f50_one_connection_more_than_there_may_be_is_refused() {
+    let Some(house) = house("") else { return };
+    house.edit("[xmpp]\n", "[xmpp]\nconnection_limit = 1\npartner_connection_limit = 1\n");
+    let _daemon = house.start();
+    let (first, features) = house.greet("fabrikam.example", "contoso.example");
+    assert!(features.contains("<stream:features>"));
+    let mut second = TcpStream::connect((house.ip.as_str(), 15269)).unwrap();
+    assert_eq!(read_until(&mut second, ">"), "", "closed without a word");
+    assert!(house.read("log").contains("[xmpp] connection_limit, 1, is reached"));
+    drop(first);
+    wait_for("room", || {
+        let mut stream = TcpStream::connect((house.ip.as_str(), 15269)).unwrap();
+        let _ = write!(
+            stream,
+            "<stream:stream xmlns='jabber:server' to='contoso.example' version='1.0' \
+            xmlns:stream='http://etherx.jabber.org/streams' from='fabrikam.example'>"
+        );
+        read_until(&mut stream, "</stream:features>").contains("<stream:features>").then_some(())
+    });
+    house.edit("connection_limit = 1\n", "connection_limit = 5\n");
+    assert_eq!(house.stoxd(&["reload"]).code, 0);
+    let _many: Vec<_> = (0..4).map(|_| house.greet("fabrikam.example", "contoso.example")).collect();
+}
