@@ -87,7 +87,7 @@ fn code(path: &Path, text: &str) -> String {
     if is_test_file(path) {
         return String::new();
     }
-    let end = text.find("#[cfg(test)]").unwrap_or(text.len());
+    let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
     text[..end].lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 
