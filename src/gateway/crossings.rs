@@ -14,7 +14,7 @@ use crate::bridge::errors::{StatusContext, status_of};
 use crate::bridge::to_sip::{self, ToSip};
 use crate::bridge::to_xmpp::{self, FromSip};
 use crate::crossing::{Crosses, Direction, Verified};
-use crate::now::{Mono, Now};
+use crate::now::Now;
 use crate::policy::{Admitted, NoContacts, Policy, Reason};
 use crate::sip::locate::Transport;
 use crate::sip::message::Message;
@@ -67,6 +67,15 @@ impl Gateway {
             }
             return;
         }
+        if admitted.to.local().is_none() {
+            // RFC 7247 §6: the gateway itself is behind the domain's own address, and reads no mail.
+            let why = "nobody reads messages to the domain itself";
+            let error = StanzaError::with_text(Condition::ServiceUnavailable, why);
+            return match admitted.message_type() {
+                MessageType::Headline => {}
+                _ => self.return_stanza(now, &admitted, &error, why),
+            };
+        }
         let text = match to_sip::translate(&admitted) {
             ToSip::Message(text) => text,
             ToSip::Nothing => return,
@@ -102,7 +111,8 @@ impl Gateway {
         let stanza = admitted.into_inner();
         let id = stanza.id().map(Box::from);
         let origin = Origin { from: stanza.from, to: stanza.to, id };
-        self.send_message(now, Outgoing::new(peer, pager, Some(origin), self.patience(now)));
+        let timeout = self.settings.pairs.queue_timeout;
+        self.send_message(now, Outgoing::new(now.mono, peer, pager, Some(origin), timeout));
     }
 
     /// An iq: exactly one result or error, from the address that was asked (RFC 6120 §8.2.3).
@@ -156,12 +166,8 @@ impl Gateway {
         let text = super::notice::text(&error.from, condition, why);
         let parts = Parts { body: &text, ..Parts::default() };
         let pager = self.build_message(&error.from.to_bare(), &error.to.to_bare(), &parts);
-        self.send_message(now, Outgoing::new(peer, pager, None, self.patience(now)));
-    }
-
-    /// Until when a message that comes now may wait for its turn on the wire.
-    fn patience(&self, now: Now) -> Mono {
-        now.mono + self.settings.pairs.queue_timeout
+        let timeout = self.settings.pairs.queue_timeout;
+        self.send_message(now, Outgoing::new(now.mono, peer, pager, None, timeout));
     }
 
     /// A MESSAGE from one of our users, its sender proven; `key` is to be answered.

@@ -29,6 +29,11 @@ use crate::xmpp::error::{Condition, StanzaError};
 use std::collections::VecDeque;
 use std::time::Duration;
 
+/// How long a message may wait for those before it, unless the queue timeout is longer.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a message that was started late still waits for its answer. With the 32 s of Timer F and the
+/// usual queue timeout, nobody waits longer than 45 s.
+const LAST_CHANCE: Duration = Duration::from_secs(15);
 /// What the sender of a message hears that is too long.
 pub(super) const TOO_LONG: &str = "the message is longer than the recipient's network takes";
 /// How often one message is sent, to whatever server.
@@ -52,9 +57,10 @@ pub struct Outgoing {
     pub peer: PeerId,
     /// The servers that it was sent to, or that could not be reached for it.
     pub tried: Vec<Target>,
-    /// It is not sent after this: with a transaction of 32 s, nobody waits longer than 45 s for an
-    /// answer.
+    /// It is not sent after this.
     pub until: Mono,
+    /// It is not started after this.
+    start_by: Mono,
     pager: Pager,
     origin: Option<Origin>,
     tries: u8,
@@ -93,13 +99,14 @@ impl Undelivered {
 }
 
 impl Outgoing {
-    /// A message for `peer` that may wait until `until`; a notice of ours has no origin, and nobody
-    /// hears of its failure.
-    pub fn new(peer: PeerId, pager: Pager, origin: Option<Origin>, until: Mono) -> Self {
+    /// A message for `peer` that came at `now`; a notice of ours has no origin, and nobody hears of its
+    /// failure.
+    pub fn new(now: Mono, peer: PeerId, pager: Pager, origin: Option<Origin>, timeout: Duration) -> Self {
         Self {
             peer,
             tried: Vec::new(),
-            until,
+            until: now + timeout,
+            start_by: now + timeout.max(PATIENCE),
             pager,
             origin,
             tries: 0,
@@ -205,11 +212,13 @@ impl Gateway {
                 return Err(Box::new((outgoing, failure)));
             }
         }
+        let answer_by = outgoing.start_by + LAST_CHANCE;
         outgoing.way = Some(way);
         outgoing.tries += 1;
         let reliability = way.transport.reliability();
         match self.clients.start(now.mono, "MESSAGE", reliability, Some(outgoing), &mut self.ids) {
             Ok(key) => {
+                self.clients.limit(key, answer_by);
                 self.write_request(key);
                 Ok(())
             }
@@ -362,9 +371,13 @@ impl Gateway {
                 }
             }
         }
-        let next = self.targets.get_mut(&target).and_then(VecDeque::pop_front);
-        match next {
-            Some(_) => self.queued = self.queued.saturating_sub(1),
+        let mut next = self.targets.get_mut(&target).and_then(VecDeque::pop_front);
+        match &mut next {
+            Some(next) => {
+                self.queued = self.queued.saturating_sub(1);
+                let timeout = self.settings.pairs.queue_timeout;
+                next.until = (now.mono + timeout).min(next.start_by);
+            }
             None => {
                 self.targets.remove(&target);
             }

@@ -250,21 +250,22 @@ async fn locate_sip(
         identity: &identity,
     };
     let mut locator = Locator::new(&destination, enabled).map_err(|error| error.to_string())?;
-    let until = tokio::time::Instant::now() + LOCATE_TIMEOUT;
-    while locator.outcome().is_none() {
-        let mut asked: Vec<(Asked, Question)> = Vec::new();
-        while let Some((key, question)) = locator.next_question() {
-            asked.push((key, question.clone()));
-        }
-        if asked.is_empty() {
-            break;
-        }
-        for (key, question) in asked {
-            if tokio::time::timeout_at(until, answer(dns, &question, key, &mut locator, ids)).await.is_err() {
-                locator.give_up(ids);
+    let asking = async {
+        while locator.outcome().is_none() {
+            let mut asked: Vec<(Asked, Question)> = Vec::new();
+            while let Some((key, question)) = locator.next_question() {
+                asked.push((key, question.clone()));
+            }
+            if asked.is_empty() {
                 break;
             }
+            for (key, question) in asked {
+                answer(dns, &question, key, &mut locator, ids).await;
+            }
         }
+    };
+    if tokio::time::timeout(LOCATE_TIMEOUT, asking).await.is_err() {
+        locator.give_up(ids);
     }
     let located = locator.into_outcome().map_err(|error| error.to_string())?;
     let allowed = |target: &Target| peer.is_static || dns.may_dial(target.address.ip());

@@ -218,24 +218,40 @@ fn threat_108_no_message_waits_longer_than_45_s_whatever_fails() {
 }
 
 #[test]
-fn threat_108_a_message_behind_slow_ones_is_not_sent_too_late() {
+fn threat_108_a_message_behind_slow_ones_waits_no_longer_than_45_s_either() {
     let mut world = world(1);
-    for n in 0..3 {
+    for n in 0..5 {
         world.say(&format!("m{n}"), ALICE, &n.to_string());
     }
-    world.pass_secs(4);
-    world.say("m3", ALICE, "3");
-    let first = world.one_sip();
-    world.pass_secs(9);
-    world.answer(&first, 200);
-    // Two had waited for more than 10 s: told, not sent. The third had not.
+    for n in 0..2 {
+        let slow = world.one_sip();
+        assert_eq!(slow.body(), n.to_string());
+        world.pass_secs(14);
+        world.answer(&slow, 200);
+    }
+    // After 28 s the third has 17 s left, and no more than that.
+    let third = world.one_sip();
+    assert_eq!(third.body(), "2");
+    world.pass(Duration::from_millis(1_999));
+    world.answer(&third, 200);
+    let fourth = world.one_sip();
+    world.pass_secs(15);
+    assert!(world.take_xmpp().is_empty());
+    world.pass(Duration::from_millis(1));
     let errors = world.take_xmpp();
-    assert_eq!(errors.len(), 2);
+    assert_eq!(errors.len(), 2, "the silent one, and the one behind it: {errors:?}");
     assert!(errors.iter().all(|e| e.contains("<remote-server-timeout")), "{errors:?}");
-    let last = world.one_sip();
-    assert_eq!(last.body(), "3");
-    world.pass_secs(32);
-    assert_eq!(world.take_xmpp().len(), 1);
+    world.answer(&fourth, 200);
+    world.assert_nothing_sent();
+    // What is behind an answer of 31 s is not sent any more.
+    for n in 0..3 {
+        world.say(&format!("n{n}"), BOB, &n.to_string());
+    }
+    let first = world.one_sip();
+    world.pass_secs(31);
+    world.answer(&first, 200);
+    assert_eq!(world.take_xmpp().len(), 2);
+    assert!(world.take_sip().is_empty());
     world.assert_quiet();
 }
 

@@ -4,6 +4,7 @@
 mod bounds;
 mod chaos;
 mod custody;
+mod dialback;
 mod failover;
 mod hostile;
 mod identity;

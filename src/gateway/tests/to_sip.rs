@@ -312,6 +312,36 @@ fn check_140_unknown_users_get_the_same_error_by_bare_and_full_address() {
 }
 
 #[test]
+fn a_message_to_the_domain_itself_reaches_nobody() {
+    let mut world = world();
+    world.say("m1", "contoso.example", "hi");
+    assert!(world.one_xmpp().contains("id='m1' type='error'><error type='cancel'><service-unavailable"));
+    world.say("m2", "contoso.example/x", "hi");
+    assert!(world.one_xmpp().contains("<service-unavailable"));
+    world.romeo(&format!(
+        "<message from='{ROMEO}' to='contoso.example' type='headline'><body>x</body></message>"
+    ));
+    world.assert_nothing_sent();
+}
+
+#[test]
+fn f78_every_domain_of_ours_federates() {
+    let mut world = World::new(Net { status: Some(200), ..Net::works() });
+    for domain in ["contoso.example", "tailspin.example"] {
+        world.seen.clear();
+        world.say("m1", &format!("alice@{domain}"), "hi");
+        assert!(world.one_sip().text.starts_with(&format!("MESSAGE sip:alice@{domain} SIP/2.0")));
+        let from = format!("alice@{domain}");
+        world.sip(&super::texts::message(u32::try_from(domain.len()).unwrap(), &from, ROMEO, "hi"));
+        assert!(world.one_xmpp().starts_with(&format!("<message from='alice@{domain}' ")));
+        // Each has a stream of its own to a partner.
+        let pairs: Vec<&str> = world.gateway.pairs.up().map(|pair| pair.local.as_str()).collect();
+        assert!(pairs.contains(&domain), "{pairs:?}");
+    }
+    assert_eq!(world.gateway.counts().delivered, [2, 2]);
+}
+
+#[test]
 fn check_151_a_message_on_udp_is_answered_although_its_transaction_lives_on() {
     let mut world = world();
     world.net.located = Some(Ok(vec![udp(1)]));

@@ -99,7 +99,8 @@ pub(super) struct World {
     pub(super) wire: String,
     realm: Realm,
     ids: Ids,
-    inbound: BTreeMap<String, Stream>,
+    /// By the partner's domain and ours.
+    inbound: BTreeMap<(String, &'static str), Stream>,
     /// What became of inbound streams that ended.
     pub(super) ended: Vec<String>,
     streams: BTreeMap<StreamId, Pair>,
@@ -275,12 +276,14 @@ impl World {
 
     /// A stanza from the server of `remote`, on a stream that is authenticated for it.
     pub(super) fn xmpp(&mut self, remote: &str, text: &str) {
-        if !self.inbound.contains_key(remote) {
-            let stream = self.open(remote);
-            self.inbound.insert(remote.to_owned(), stream);
+        let local = if text.contains("@tailspin.example") { "tailspin.example" } else { "contoso.example" };
+        let name = (remote.to_owned(), local);
+        if !self.inbound.contains_key(&name) {
+            let stream = self.open(remote, local);
+            self.inbound.insert(name.clone(), stream);
         }
         self.wire.push_str(&format!("{remote}> {text}\n"));
-        let Some(stream) = self.inbound.get_mut(remote) else { return };
+        let Some(stream) = self.inbound.get_mut(&name) else { return };
         stream.push(text.as_bytes());
         let mut down = None;
         while let Some(event) = stream.next_event(self.now, &self.realm, &mut self.ids) {
@@ -299,7 +302,7 @@ impl World {
         }
         if let Some(down) = down {
             self.ended.push(down);
-            self.inbound.remove(remote);
+            self.inbound.remove(&name);
         }
         self.perform();
     }
@@ -322,11 +325,11 @@ impl World {
         ));
     }
 
-    fn open(&mut self, remote: &str) -> Stream {
+    fn open(&mut self, remote: &str, local: &str) -> Stream {
         let mut stream = Stream::receiving(StreamId(0), self.realm.xmpp(), self.now, &mut self.ids);
         let hello = format!(
             "<stream:stream xmlns='jabber:server' xmlns:db='jabber:server:dialback' from='{remote}' \
-             xmlns:stream='http://etherx.jabber.org/streams' to='contoso.example' version='1.0'>"
+             xmlns:stream='http://etherx.jabber.org/streams' to='{local}' version='1.0'>"
         );
         stream.handle_tls(Box::new(Name(remote.to_owned())));
         let steps = [

@@ -241,6 +241,15 @@ impl ClientNonInvite {
         }
     }
 
+    /// The user waits no longer than `until`: Timer F comes then at the latest.
+    pub fn limit(&mut self, until: Mono) {
+        use ClientNonInviteState::{Completed, Proceeding, Terminated, Trying};
+        match self.state {
+            Trying | Proceeding => self.end_at = self.end_at.map(|at| at.min(until)),
+            Completed | Terminated => {}
+        }
+    }
+
     /// The state.
     pub fn state(&self) -> ClientNonInviteState {
         self.state

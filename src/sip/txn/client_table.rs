@@ -201,6 +201,17 @@ impl<T> ClientTable<T> {
         step
     }
 
+    /// The user of `key` waits no longer than `until` for a final response. An INVITE is cancelled
+    /// instead.
+    pub fn limit(&mut self, key: ClientKey, until: Mono) {
+        let Some(slot) = self.slot(key) else { return };
+        match &mut slot.machine {
+            Machine::Invite(_) => {}
+            Machine::NonInvite(machine) => machine.limit(until),
+        }
+        self.settle(key, ClientAction::Nothing);
+    }
+
     /// Forgets `key`: its user no longer wants an outcome.
     pub fn forget(&mut self, key: ClientKey) -> Option<T> {
         self.slot(key)?;
