@@ -50,7 +50,11 @@ fn a_refusal_is_found_by_its_fields() {
             while let Ok(length) = journal.recv(&mut octets) {
                 entries.push(entry(&octets[..length]));
             }
-            entries.iter().find(|e| e.get("STOXD_EVENT").is_some_and(|found| found == event)).cloned()
+            let is_it = |e: &&BTreeMap<String, String>| {
+                e.get("STOXD_EVENT").is_some_and(|found| found == event)
+                    && (event != "message.failed" || e.contains_key("STOXD_TRACE"))
+            };
+            entries.iter().find(is_it).cloned()
         })
     };
     let ready = found("ready");

@@ -72,7 +72,7 @@ impl House {
     pub fn bare(policy: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let (pid, next) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let ip = format!("127.{}.{}.{}", 64 + (pid >> 16) % 64 + next % 64, pid >> 8 & 255, 1 + pid % 250);
+        let ip = format!("127.{}.{}.{}", 64 + next % 128, pid >> 8 & 255, pid & 255);
         let house = Self { folder: tempfile::tempdir().unwrap(), ip };
         house.write("policy.toml", policy);
         house
