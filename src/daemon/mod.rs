@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`setup`] | from the checked configuration to what each room is told |
 //! | [`journal`] | where events go, and how observations are written |
+//! | `manager` | what systemd is told, from a thread of its own |
 //! | [`secrets`] | the dialback secret, and seeds |
 //! | `reload` | what is made ready before it is used, at the start and at a reload |
 //! | `control` | the control socket's answers |
@@ -17,6 +18,7 @@
 
 mod control;
 pub mod journal;
+mod manager;
 mod reload;
 pub mod secrets;
 pub mod setup;
@@ -33,8 +35,8 @@ use crate::net::listener::{self, Doorman, Service};
 use crate::net::shard::Shard;
 use crate::net::tls::{self, CertStore};
 use crate::{ids, sip};
+use manager::Note;
 use reload::{Fixed, Ready};
-use sd_notify::NotifyState;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -201,7 +203,7 @@ async fn serve(daemon: Rc<Daemon>, sockets: Sockets, control: control::Control) 
         env!("CARGO_PKG_VERSION"),
         daemon.listening.join(", ")
     );
-    let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status("ready")]);
+    manager::tell(Note::Ready("ready".to_owned()));
     loop {
         tokio::select! {
             _ = hangup.recv() => {
@@ -212,7 +214,7 @@ async fn serve(daemon: Rc<Daemon>, sockets: Sockets, control: control::Control) 
             _ = interrupt.recv() => break,
         }
     }
-    let _ = sd_notify::notify(&[NotifyState::Stopping, NotifyState::Status("draining")]);
+    manager::tell(Note::Stopping);
     tokio::select! {
         () = drain(&shard) => {}
         _ = terminate.recv() => {}
@@ -229,7 +231,7 @@ fn watchdog() {
             let mut tick = tokio::time::interval(interval / 2);
             loop {
                 tick.tick().await;
-                let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+                manager::tell(Note::Watchdog);
             }
         });
     }

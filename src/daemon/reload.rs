@@ -8,6 +8,7 @@
 //! Streams that are up keep their TLS. A stream whose partner lost its right ends; a link whose peer
 //! has another identity now ends, so that it proves itself anew.
 
+use super::manager::{self, Note};
 use super::setup;
 use super::{Daemon, journal};
 use crate::addr::Domain;
@@ -16,7 +17,6 @@ use crate::config;
 use crate::config::settings::{Config, Dns, Log, Route, SipListen, Srv, TlsVersion, Trust};
 use crate::gateway::Settings;
 use crate::net::tls::{self, CertStore};
-use sd_notify::NotifyState;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -121,16 +121,11 @@ impl Fixed {
     }
 }
 
-/// When the reload began, which systemd 253 and later want to know.
-fn monotonic() -> NotifyState<'static> {
-    NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Status("reloading"))
-}
-
 impl Daemon {
     /// Reads both files and the certificates again; what was done, or why nothing was.
     pub(super) async fn reload(&self) -> Result<String, String> {
         let _one_at_a_time = self.reloading.lock().await;
-        let _ = sd_notify::notify(&[NotifyState::Reloading, monotonic()]);
+        manager::tell(Note::Reloading);
         let path = self.path.clone();
         let ready = tokio::task::spawn_blocking(move || Ready::load(&path)).await;
         let outcome = ready.unwrap_or_else(|error| Err(error.to_string())).and_then(|r| self.adopt(r));
@@ -145,7 +140,7 @@ impl Daemon {
             }
         };
         *self.last_reload.borrow_mut() = Some(said);
-        let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(status)]);
+        manager::tell(Note::Ready(status.to_string()));
         outcome
     }
 
