@@ -49,6 +49,9 @@ impl Default for PairSettings {
     }
 }
 
+/// How long a stanza that a SIP request waits for may take in all, whatever the queue timeout: with
+/// the time to close a stream, its answer comes before its transaction ends after 32 s.
+const ANSWER_WITHIN: Duration = Duration::from_secs(28);
 /// The longest back-off between two attempts.
 const BACKOFF_LIMIT: u64 = 60_000;
 
@@ -111,6 +114,7 @@ struct Custody {
 struct Waiting {
     stanza: Vec<u8>,
     answer: Option<ServerKey>,
+    since: Mono,
     until: Mono,
 }
 
@@ -155,7 +159,8 @@ impl Pairs {
     ) -> Result<(), Condition> {
         let key = self.route(local, remote)?;
         let Some(route) = self.pairs.get_mut(key) else { return Err(Condition::InternalServerError) };
-        let until = now.mono + self.settings.queue_timeout;
+        let since = now.mono;
+        let until = since + self.settings.queue_timeout.min(ANSWER_WITHIN);
         if let State::Up(stream) = route.state {
             route.write(stream, start, answer, until, fx);
             route.watch(key, due);
@@ -167,7 +172,7 @@ impl Pairs {
         }
         let stanza = fx.octets(&fx.since(start)).to_vec();
         fx.rewind(start);
-        route.waiting.push_back(Waiting { stanza, answer, until });
+        route.waiting.push_back(Waiting { stanza, answer, since, until });
         if route.waiting.len() == 1 {
             due.push(Due { at: until, what: Timer::Pair(key) });
         }
@@ -206,11 +211,11 @@ impl Pairs {
             remote: route.pair.remote.to_string(),
             auth,
         });
-        let until = now.mono + self.settings.queue_timeout;
+        let latest = now.mono + self.settings.queue_timeout;
         for waiting in std::mem::take(&mut route.waiting) {
             let start = fx.mark();
             fx.buffer().extend_from_slice(&waiting.stanza);
-            route.write(stream, start, waiting.answer, until, fx);
+            route.write(stream, start, waiting.answer, latest.min(waiting.since + ANSWER_WITHIN), fx);
         }
         route.watch(key, due);
     }

@@ -197,6 +197,42 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::now::Now;
+    use std::net::TcpStream;
+
+    #[test]
+    fn f72_one_socket_listens_on_both_address_families() {
+        let both = match bind_tcp("[::]:0".parse().unwrap()) {
+            Ok(both) => both,
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(97) =>
+            {
+                println!("SKIP: no IPv6 on this machine");
+                return;
+            }
+            Err(error) => panic!("{error}"),
+        };
+        let port = both.local_addr().unwrap().port();
+        for host in ["127.0.0.1", "::1"] {
+            TcpStream::connect((host, port)).unwrap();
+        }
+        // Or one for each, on the same port.
+        let four = bind_tcp("127.0.0.1:0".parse().unwrap()).unwrap();
+        let port = four.local_addr().unwrap().port();
+        let _six = bind_tcp(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], port))).unwrap();
+        for host in ["127.0.0.1", "::1"] {
+            TcpStream::connect((host, port)).unwrap();
+        }
+    }
+
+    #[test]
+    fn check_163_udp_and_tcp_share_a_port() {
+        let tcp = bind_tcp("127.0.0.1:0".parse().unwrap()).unwrap();
+        let at = tcp.local_addr().unwrap();
+        let udp = bind_udp(at).unwrap();
+        assert_eq!(udp.local_addr().unwrap(), at);
+        TcpStream::connect(at).unwrap();
+        assert!(bind_tcp(at).is_err(), "a port that is taken is an error");
+    }
 
     #[test]
     fn check_143_one_address_has_a_bounded_number_of_connections() {

@@ -34,12 +34,14 @@ def timed(agent, target, body):
 
 
 def test_a_partner_that_refuses_connections(s):
+    """F84."""
     status, seconds = timed(s.alice, "x@lost.example", "to nobody's port")
     assert status == 504, status
     assert seconds < QUEUE_TIMEOUT + 2, seconds
 
 
 def test_a_partner_that_says_nothing(s):
+    """F84."""
     status, seconds = timed(s.alice, "x@silent.example", "to silence")
     assert status == 504, status
     assert QUEUE_TIMEOUT - 1 < seconds < QUEUE_TIMEOUT + 2, seconds

@@ -25,6 +25,7 @@ def word(s, kind):
 
 
 def test_sip_to_xmpp(s):
+    """F79."""
     s.bodies.append(TEXT)
     ident = s.alice.send(ROMEO, TEXT)
     got = s.romeo.wait_body(TEXT)
@@ -36,6 +37,7 @@ def test_sip_to_xmpp(s):
 
 
 def test_xmpp_to_sip(s):
+    """F80."""
     s.romeo.send(ALICE, TEXT, id="x2s")
     got = s.alice.wait_body(TEXT)
     assert got["from"].startswith("sip:" + ROMEO), got
@@ -98,6 +100,7 @@ def test_several_lines_cross_both_ways(s):
 
 
 def test_order_holds_both_ways_at_once(s):
+    """Checks 28 and 29."""
     there = [word(s, f"there-{n:02}") for n in range(MANY)]
     back = [word(s, f"back-{n:02}") for n in range(MANY)]
     idents = []
@@ -112,6 +115,7 @@ def test_order_holds_both_ways_at_once(s):
 
 
 def test_an_unknown_sip_user_comes_back_as_an_error(s):
+    """F83."""
     s.romeo.send("bob@contoso.example", word(s, "away"), id="away")  # granted, known, not registered: 480
     assert s.romeo.wait_error("away")["error"]["condition"] == "recipient-unavailable"
     # Granted by nobody is refused; a granted name that the SIP server does not know is its 404.
@@ -124,6 +128,7 @@ def test_an_unknown_sip_user_comes_back_as_an_error(s):
 
 
 def test_an_unknown_xmpp_user_comes_back_as_a_notice(s):
+    """F83."""
     body = word(s, "nobody")
     ident = s.alice.send("nobody@capulet.example", body)
     fate = s.alice.status(ident)
@@ -160,7 +165,7 @@ def test_the_gateway_answers_for_its_domain(s):
 
 
 def test_no_text_is_in_the_log(s):
-    """Also at level debug."""
+    """Check 170. Also at level debug."""
     log = s.gateway.log()
     assert len(log.splitlines()) > 5, "the log is empty: this proves nothing"
     assert not [b for b in s.bodies if b in log]

@@ -147,7 +147,7 @@ def test_another_address_is_no_peer(s):
 
 
 def test_tcp_to_xmpp_in_pieces(s):
-    """Framing: one request in single octets, then two in one write."""
+    """Check 163. Framing: one request in single octets, then two in one write."""
     link = Link(socket.create_connection(s.at, 5, source_address=(s.rig.ip(EDGE), 0)))
     link.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     over_tcp = lambda body: request(ALICE, ROMEO, body).replace(b"SIP/2.0/TLS", b"SIP/2.0/TCP", 1)

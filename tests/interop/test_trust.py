@@ -23,6 +23,7 @@ def scene(rig):
 
 
 def test_external_is_used_both_ways_with_trusted_certificates(s):
+    """F72, F74 and F75."""
     ident = s.alice.send(ROMEO, "by certificate")
     s.romeo.wait_body("by certificate")
     assert delivered(s.alice, ident)
@@ -33,6 +34,7 @@ def test_external_is_used_both_ways_with_trusted_certificates(s):
 
 
 def test_dialback_from_us(s):
+    """F76 and F77: we are the originating server, over TLS."""
     ident = s.alice.send("mercutio@montague.example", "by dialback")
     s.mercutio.wait_body("by dialback", 15)
     assert delivered(s.alice, ident)
@@ -40,6 +42,7 @@ def test_dialback_from_us(s):
 
 
 def test_dialback_to_us(s):
+    """F76 and F77: we are the receiving server, over TLS."""
     s.mercutio.send(ALICE, "by dialback back")
     assert s.alice.wait_body("by dialback back", 15)["from"].startswith("sip:mercutio@montague.example")
     assert "SASL EXTERNAL with contoso.example succeeded" not in s.montague.log()
@@ -53,7 +56,7 @@ def test_direct_tls_from_us(s):
 
 
 def test_direct_tls_to_us(s):
-    """tailspin.example has only an _xmpps-server record, and it names the gateway's one port."""
+    """F78. tailspin.example has only an _xmpps-server record, and it names the gateway's one port."""
     s.rig.policy(("alice",), more=BY_DIALBACK + partner("verona.example")
                  + '\n[[grant]]\nuser = "sip:alice@tailspin.example"\npolicy = "XMPP users"\n')
     s.gateway.reload()
@@ -103,6 +106,7 @@ def ask_as(s, certificate, body, key_pki=None):
 
 
 def test_sip_peers_with_wrong_certificates_are_refused(s):
+    """F94, checks 160 and 161."""
     s.rig.certificate("edge", "DNS:edge.contoso.example", directory=s.rogue)
     s.rig.certificate("old-edge", "DNS:edge.contoso.example", options=["--expired"])
     s.rig.certificate("wildcard", "DNS:*.contoso.example")
@@ -120,6 +124,7 @@ def test_sip_peers_with_wrong_certificates_are_refused(s):
 
 
 def test_a_sip_server_with_a_wrong_certificate_gets_nothing(s):
+    """F94."""
     s.kamailio.stop()
     address = (s.rig.ip(EDGE), s.rig.port(SIPS))
     server = sip_peer.Server(address, s.rig.pki, "stranger")

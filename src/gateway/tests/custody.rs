@@ -86,6 +86,29 @@ fn threat_157_a_partner_that_does_not_read_loses_its_stream_and_we_answer() {
 }
 
 #[test]
+fn a_request_is_answered_before_its_transaction_ends_however_long_queues_may_be() {
+    let patient = |settings: &mut crate::gateway::Settings| {
+        settings.pairs.queue_timeout = Duration::from_secs(300);
+    };
+    let mut world = World::with(Net::silent(), patient);
+    world.sip(&message(1, ALICE, ROMEO, "x"));
+    world.pass_secs(28);
+    assert_eq!(world.statuses(), [100, 504]);
+    // Also when it came to a stream in between.
+    world.pass_secs(100);
+    world.seen.clear();
+    world.sip(&message(2, ALICE, "x@montague.example", "x"));
+    let stream = world.dialled_stream();
+    world.pass_secs(20);
+    world.stream_up(stream);
+    world.pass_secs(8);
+    assert!(world.seen.contains(&Seen::CloseXmpp(stream)));
+    world.stream_down(stream);
+    assert_eq!(world.statuses(), [100, 504]);
+    world.assert_quiet();
+}
+
+#[test]
 fn a_stream_that_is_read_in_time_is_never_closed() {
     let mut world = slow();
     for n in 0..60 {

@@ -176,7 +176,7 @@ fn check_028_one_message_is_outstanding_for_each_target() {
 }
 
 #[test]
-fn check_029_order_is_kept_to_sip() {
+fn check_029_threat_110_order_is_kept_to_sip() {
     let mut world = world();
     world.net.links = Play::Silent;
     for n in 0..20 {
@@ -248,7 +248,7 @@ fn a_stanza_without_text_crosses_silently_nowhere() {
 }
 
 #[test]
-fn check_040_a_refusal_comes_back_with_the_id_and_swapped_addresses() {
+fn check_040_threat_105_a_refusal_comes_back_with_the_id_and_swapped_addresses() {
     for (status, error) in [
         (404, "<error type='cancel'><item-not-found"),
         (480, "<error type='wait'><recipient-unavailable"),
@@ -420,7 +420,7 @@ fn check_110_a_peer_that_dns_does_not_know_is_not_found() {
 }
 
 #[test]
-fn check_038_a_challenge_is_answered_once_and_the_refusal_is_told() {
+fn check_038_threat_106_a_challenge_is_answered_once_and_the_refusal_is_told() {
     let mut world = World::with(Net::works(), |settings| {
         settings.peers[0].credentials = Some(crate::sip::digest::Credentials {
             realm: "contoso.example".into(),

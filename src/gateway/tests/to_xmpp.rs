@@ -81,7 +81,7 @@ fn a_gruu_is_the_resource_and_the_request_uri_decides() {
 }
 
 #[test]
-fn check_029_order_is_kept_to_xmpp() {
+fn check_029_threat_110_order_is_kept_to_xmpp() {
     let mut world = World::new(Net { streams: Play::Silent, ..Net::works() });
     for n in 0..20 {
         world.sip(&message(n, ALICE, ROMEO, &n.to_string()));

@@ -4,6 +4,7 @@
 mod certs;
 mod handshake;
 mod identity;
+mod links;
 mod openssl;
 
 use super::certs::CertSettings;
