@@ -251,7 +251,8 @@ impl<'a, 's> Parser<'a, 's> {
         let full = inner.get(..tag.name().0.len()).unwrap_or_default();
         let Some((prefix, name)) = qname(full) else {
             // `<a/ >` has a good name, and then something wrong.
-            return Err(if full.contains('/') { XmlError::Tag } else { XmlError::Name });
+            let named = full.split_once('/').is_some_and(|(name, _)| qname(name).is_some());
+            return Err(if named { XmlError::Tag } else { XmlError::Name });
         };
         let mut attrs = Vec::new();
         if inner.len() > full.len() && self.attributes(inner, full.len(), &mut attrs)? {
