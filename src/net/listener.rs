@@ -110,7 +110,7 @@ pub async fn accept(
 }
 
 async fn serve(shard: Rc<Shard>, socket: TcpStream, address: SocketAddr, service: Service) {
-    if socket.set_nodelay(true).is_err() {
+    if super::edge::prepare(&socket).is_err() {
         return;
     }
     match service {
