@@ -12,7 +12,16 @@ use std::fmt;
 const RANDOM_LEN: usize = 16;
 /// Characters that name the owner: node and shard, one base-32 character each.
 const OWNER_LEN: usize = 2;
-const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+/// The digits of everything that we mint, five bits each.
+pub(crate) const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+/// Fills `out` with digits of `bits`, the lowest first.
+pub(crate) fn write_digits(mut bits: u128, out: &mut [u8]) {
+    for octet in out {
+        *octet = ALPHABET[(bits & 31) as usize];
+        bits >>= 5;
+    }
+}
 
 /// Who minted an id: a node of a cluster and a shard in it, each 0..=31.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +37,15 @@ pub struct Owner {
 pub struct Id([u8; OWNER_LEN + RANDOM_LEN]);
 
 impl Id {
+    /// The id that names `owner` and has the low 80 of `bits`.
+    pub(crate) fn of(owner: Owner, bits: u128) -> Self {
+        let mut id = [0; OWNER_LEN + RANDOM_LEN];
+        id[0] = ALPHABET[usize::from(owner.node % 32)];
+        id[1] = ALPHABET[usize::from(owner.shard % 32)];
+        write_digits(bits, &mut id[OWNER_LEN..]);
+        Self(id)
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
@@ -73,15 +91,8 @@ impl Ids {
 
     /// A new id: 80 random bits behind the owner.
     pub fn mint(&mut self) -> Id {
-        let mut id = [0; OWNER_LEN + RANDOM_LEN];
-        id[0] = ALPHABET[usize::from(self.owner.node % 32)];
-        id[1] = ALPHABET[usize::from(self.owner.shard % 32)];
-        let mut bits = (u128::from(self.rng.next_u64()) << 64) | u128::from(self.rng.next_u64());
-        for byte in &mut id[OWNER_LEN..] {
-            *byte = ALPHABET[(bits & 31) as usize];
-            bits >>= 5;
-        }
-        Id(id)
+        let bits = (u128::from(self.rng.next_u64()) << 64) | u128::from(self.rng.next_u64());
+        Id::of(self.owner, bits)
     }
 
     /// A uniform number below `bound` (0 for a bound of 0): jitter and weighted choice, not secrets.

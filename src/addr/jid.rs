@@ -77,11 +77,6 @@ impl Jid {
         Domain::parse(split(text).1)
     }
 
-    /// The JID of a domain.
-    pub fn from_domain(domain: &Domain) -> Self {
-        Self::of_canonical(domain.as_str(), None, domain.as_str())
-    }
-
     /// The canonical text.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -356,7 +351,6 @@ mod tests {
         assert_eq!(jid.to_bare(), Jid::parse("juliet@example.com").unwrap());
         assert_eq!((jid.is_bare(), jid.to_bare().is_bare()), (false, true));
         assert_eq!(jid.to_domain(), domain);
-        assert_eq!(Jid::from_domain(&domain), Jid::parse("example.com").unwrap());
         assert_eq!(Jid::from_parts(Some(""), &domain, None), Err(AddrError::Empty(Part::Local)));
         assert_eq!(Jid::from_parts(None, &domain, Some("")), Err(AddrError::Empty(Part::Resource)));
     }

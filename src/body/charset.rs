@@ -89,10 +89,11 @@ fn is_suspect(octet: &u8) -> bool {
 }
 
 /// Text for one line, such as a subject: [`clean`], and each control character or line separator
-/// becomes a space.
-pub fn one_line(text: &str) -> Cow<'_, str> {
+/// becomes a space. At most `limit` octets of `text`, cut at a character.
+pub fn one_line(text: &str, limit: usize) -> Cow<'_, str> {
     let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
-    let text = text.trim_matches(|c: char| breaks(c) || c == ' ');
+    let text = text.trim_matches(|c: char| breaks(c) || c.is_whitespace());
+    let (text, _) = text.split_at(text.floor_char_boundary(limit));
     if text.contains(breaks) {
         let line = text.replace("\r\n", " ").replace(breaks, " ");
         return Cow::Owned(clean(&line).into_owned());
@@ -146,8 +147,10 @@ mod tests {
         );
         assert_eq!(clean("\u{fffe}x\u{ffff}"), "\u{fffd}x\u{fffd}");
         assert_eq!(clean("a\r\nb\rc\r\n\r\n\r"), "a\nb\nc\n\n\n");
-        assert_eq!(one_line(" a\r\nb\tc\u{85}d\u{2028}e\0 "), "a b c d e");
-        assert_eq!(one_line("Hi there"), "Hi there");
+        assert_eq!(one_line(" a\r\nb\tc\u{85}d\u{2028}e\0\u{3000} ", 99), "a b c d e");
+        assert_eq!(one_line("Hi there", 99), "Hi there");
+        assert_eq!(one_line("aé日", 5), "aé", "cut at a character");
+        assert_eq!(one_line("aé日", 6), "aé日");
     }
 
     proptest! {
@@ -158,7 +161,7 @@ mod tests {
                 .map(|c| if legal(c) { c } else { '\u{fffd}' }).collect();
             prop_assert_eq!(&clean(&raw), &expected);
             prop_assert!(matches!(clean(&expected), Cow::Borrowed(_)));
-            prop_assert!(!one_line(&raw).contains(char::is_control));
+            prop_assert!(!one_line(&raw, 30).contains(char::is_control));
         }
     }
 }

@@ -186,8 +186,8 @@ fn parameters(rest: &str) -> Option<(Option<&str>, &str)> {
 /// A header value on one line, its escapes undone.
 fn line_of(value: &str) -> Cow<'_, str> {
     match unescape(value) {
-        Cow::Borrowed(value) => one_line(value),
-        Cow::Owned(value) => Cow::Owned(one_line(&value).into_owned()),
+        Cow::Borrowed(value) => one_line(value, usize::MAX),
+        Cow::Owned(value) => Cow::Owned(one_line(&value, usize::MAX).into_owned()),
     }
 }
 

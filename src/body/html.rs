@@ -295,7 +295,7 @@ impl Writer {
         if shown == href || shown == bare || shown.trim_end_matches('/') == href.trim_end_matches('/') {
             return;
         }
-        let href: Cow<'_, str> = super::charset::one_line(&href);
+        let href: Cow<'_, str> = super::charset::one_line(&href, usize::MAX);
         self.space = true;
         self.raw("<");
         self.raw(&href);

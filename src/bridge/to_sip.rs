@@ -2,6 +2,7 @@
 //!
 //! Says what becomes of a stanza and which text crosses; the agent puts headers around it.
 
+use crate::body::charset::one_line;
 use crate::now::Wall;
 use crate::xml::Element;
 use crate::xmpp::error::Condition;
@@ -58,7 +59,8 @@ pub fn translate<'s>(stanza: &'s Stanza<'_>) -> ToSip<'s> {
     let stanza_language = message.lang();
     let (body, body_language) = pick(message, "body", stanza_language);
     let (subject, subject_language) = pick(message, "subject", stanza_language);
-    let subject = subject.map(|text| one_line(&text, SUBJECT_LIMIT)).filter(|text| !text.is_empty());
+    let subject =
+        subject.map(|text| one_line(&text, SUBJECT_LIMIT).into_owned()).filter(|text| !text.is_empty());
     let body = body.filter(|text| !text.trim().is_empty());
     if body.is_none() && subject.is_none() {
         return ToSip::Nothing;
@@ -110,19 +112,6 @@ fn pick<'s>(
         Some((child, _)) => (Some(child.text()), child.lang().or(stanza_language)),
         None => (None, None),
     }
-}
-
-/// `text` without line ends and control characters, at most `limit` octets, cut at a character.
-pub fn one_line(text: &str, limit: usize) -> String {
-    let mut line = String::with_capacity(text.len().min(limit));
-    for character in text.trim().chars() {
-        let character = if character.is_control() { ' ' } else { character };
-        if line.len() + character.len_utf8() > limit {
-            break;
-        }
-        line.push(character);
-    }
-    line
 }
 
 /// Could `tag` be a language tag (RFC 5646 §2.1 in the rough)? What is not never becomes a header.

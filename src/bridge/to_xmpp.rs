@@ -3,8 +3,9 @@
 //! Only writers that escape are used, so nothing from the SIP side can become markup, and characters
 //! that XML forbids never reach a stream (RFC 6120 §11.3).
 
-use super::to_sip::{is_language, one_line, thread_of_call_id};
+use super::to_sip::{is_language, thread_of_call_id};
 use crate::addr::Jid;
+use crate::body::charset::one_line;
 use crate::now::Wall;
 use crate::xml::write;
 use jiff::Timestamp;

@@ -15,11 +15,10 @@ use crate::ids::Id;
 use crate::now::Now;
 use crate::sip::link::{LinkId, PeerId, Source};
 use crate::sip::locate::Transport;
-use crate::sip::locate::reply::{ReplyRoute, TopVia};
 use crate::sip::message::{Message, Readable, Start};
 use crate::sip::method::Method;
 use crate::sip::name::Name;
-use crate::sip::txn::{Answer, PeerKey, Received, RequestKey, ServerAction, ServerKey};
+use crate::sip::txn::{PeerKey, Received, RequestKey, ServerAction, ServerKey, Step};
 use crate::sip::uas::{ALLOW, Examined, Reject, Uas};
 use crate::sip::value::Via;
 use crate::sip::write::{Writer, refusal_tail, response_tail};
@@ -32,7 +31,7 @@ pub struct Answerable {
     link: LinkId,
     to: Option<SocketAddr>,
     peer: Option<PeerId>,
-    /// The header lines of any response to it.
+    /// The header lines of any response to it, until the final one.
     tail: Vec<u8>,
     crossing: Option<Box<Carried>>,
 }
@@ -111,18 +110,17 @@ impl Gateway {
                     let tag = tag.as_ref().map(|tag| tag.as_str()).unwrap_or_default();
                     response_tail(message, tag, Some(source.address), &mut answerable.tail);
                 }
-                self.on_new_request(now, server, source, message, &key);
+                let octets = self.servers.value(server).map_or(0, |answerable| answerable.tail.len());
+                if self.servers.hold(server, octets) {
+                    self.on_new_request(now, server, source, message, &key);
+                } else {
+                    self.reject(now, server, &Reject::busy(5));
+                }
             }
             Received::Absorbed => {}
-            Received::Again(Answer::Octets(octets), answerable) => {
+            Received::Again(octets, answerable) => {
                 let start = self.effects.mark();
                 self.effects.buffer().extend_from_slice(octets);
-                let octets = self.effects.since(start);
-                self.effects.push(Effect::SipSend { link: answerable.link, to: answerable.to, octets });
-            }
-            Received::Again(Answer::Status(status), answerable) => {
-                let start = self.effects.mark();
-                Writer::response(self.effects.buffer(), status, &answerable.tail).end();
                 let octets = self.effects.since(start);
                 self.effects.push(Effect::SipSend { link: answerable.link, to: answerable.to, octets });
             }
@@ -243,10 +241,14 @@ impl Gateway {
         writer.end();
         let octets = self.effects.since(start);
         let response = self.effects.octets(&octets);
-        if self.servers.respond(now.mono, key, status, response).is_ok() {
-            self.effects.push(Effect::SipSend { link, to, octets });
-        } else {
-            self.effects.rewind(start);
+        match self.servers.respond(now.mono, key, status, response) {
+            Ok(step) => {
+                if let (Step::Kept(_, answerable), 200..) = (step, status) {
+                    answerable.tail = Vec::new();
+                }
+                self.effects.push(Effect::SipSend { link, to, octets });
+            }
+            Err(_) => self.effects.rewind(start),
         }
     }
 
@@ -280,12 +282,7 @@ impl Gateway {
             let answerable = step.value();
             let start = effects.mark();
             match (action, answer) {
-                (ServerAction::Retransmit, Some(Answer::Octets(octets))) => {
-                    effects.buffer().extend_from_slice(octets);
-                }
-                (ServerAction::Retransmit, Some(Answer::Status(status))) => {
-                    Writer::response(effects.buffer(), status, &answerable.tail).end();
-                }
+                (ServerAction::Retransmit, Some(octets)) => effects.buffer().extend_from_slice(octets),
                 // RFC 4320 §4.1: 100 to a non-INVITE, and not before Timer E has reached T2.
                 (ServerAction::SendTrying, _) => {
                     Writer::response(effects.buffer(), 100, &answerable.tail).end()
@@ -339,15 +336,45 @@ fn request_key<'m>(source: &Source, message: &'m Message<'_>) -> RequestKey<'m> 
     }
 }
 
-/// Where an answer goes on a UDP socket; None on a connection.
+/// Where an answer goes on a UDP socket; None: over the connection of its request (RFC 3261 §18.2.2,
+/// RFC 3581 §4). Always to the address that the request came from, so nobody can aim us at a third party.
+///
+/// DEVIATES RFC 3261 §18.2.2: `maddr` names a third party that never asked, and no connection is made for
+/// an answer whose connection is gone: the client comes again and gets the same answer.
 fn reply_to(source: &Source, via: &Via<'_>) -> Option<SocketAddr> {
-    let transport = match source.transport {
-        Transport::Udp => Transport::Udp,
-        Transport::Tls | Transport::Tcp => return None,
-    };
-    let top = TopVia { transport, host: via.host, port: via.port, rport: via.rport.is_some() };
-    match top.route(source.address) {
-        ReplyRoute::Datagram(to) => Some(to),
-        ReplyRoute::Connection => None,
+    match (source.transport, via.rport) {
+        (Transport::Udp, Some(_)) => Some(source.address),
+        (Transport::Udp, None) => {
+            let port = via.port.unwrap_or(Transport::Udp.port());
+            Some(SocketAddr::new(source.address.ip(), port))
+        }
+        (Transport::Tls | Transport::Tcp, _) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::sip::link::LinkIdentity;
+
+    #[test]
+    fn check_152_a_response_over_udp_goes_back_to_where_its_request_came_from() {
+        let at = |text: &str| -> SocketAddr { text.parse().unwrap() };
+        let source = |transport| Source {
+            link: LinkId(1),
+            transport,
+            address: at("192.0.2.1:4540"),
+            identity: LinkIdentity::default(),
+        };
+        let to = |via: &str| reply_to(&source(Transport::Udp), &Via::parse(via).unwrap());
+        assert_eq!(to("SIP/2.0/UDP 10.1.1.1:5070;rport"), Some(at("192.0.2.1:4540")));
+        assert_eq!(to("SIP/2.0/UDP 10.1.1.1:5070"), Some(at("192.0.2.1:5070")));
+        assert_eq!(to("SIP/2.0/UDP victim.example.org"), Some(at("192.0.2.1:5060")));
+        assert_eq!(to("SIP/2.0/UDP x;maddr=192.0.2.99;received=192.0.2.99"), Some(at("192.0.2.1:5060")));
+        for transport in [Transport::Tcp, Transport::Tls] {
+            let via = Via::parse("SIP/2.0/UDP 10.1.1.1:5070;rport").unwrap();
+            assert_eq!(reply_to(&source(transport), &via), None, "by its connection, whatever Via says");
+        }
     }
 }

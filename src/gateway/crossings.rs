@@ -9,7 +9,7 @@ use super::Gateway;
 use super::observe::Observation;
 use super::outgoing::{Origin, Outgoing, TOO_LONG};
 use crate::addr::Jid;
-use crate::body;
+use crate::body::{self, charset::one_line};
 use crate::bridge::errors::{StatusContext, status_of};
 use crate::bridge::to_sip::{self, ToSip};
 use crate::bridge::to_xmpp::{self, FromSip};
@@ -142,7 +142,7 @@ impl Gateway {
             return;
         }
         let trace = stanza.id().unwrap_or_default().to_owned();
-        let why = error.text.as_deref().map(|text| to_sip::one_line(text, 200)).unwrap_or_default();
+        let why = error.text.as_deref().map(|text| one_line(text, 200).into_owned()).unwrap_or_default();
         let (from, to) = (stanza.to.clone(), stanza.from.clone());
         if !self.notices.may_say(now, &from, &to, condition) {
             return;
@@ -212,7 +212,8 @@ impl Gateway {
         if to_xmpp::is_expired(sent, expires, now.wall) {
             return self.reject(now, key, &Reject::status(480, "the message has expired"));
         }
-        if text.is_blank() && message.header(Name::Subject).is_none() {
+        let subject = cpim.and_then(|cpim| cpim.subject.as_deref()).or_else(|| message.header(Name::Subject));
+        if text.is_blank() && subject.is_none() {
             // Nothing to deliver is delivered.
             return self.accept(now, key);
         }
@@ -223,7 +224,7 @@ impl Gateway {
             to: &admitted.target,
             id: id.as_str(),
             body: &text.plain,
-            subject: cpim.and_then(|cpim| cpim.subject.as_deref()).or_else(|| message.header(Name::Subject)),
+            subject,
             language: text.lang,
             call_id: message.call_id(),
             sent,

@@ -182,6 +182,8 @@ pub struct Gateway {
     /// Messages that wait for each SIP user; an entry means that one is under way.
     targets: HashMap<Box<str>, VecDeque<Outgoing>>,
     queued: usize,
+    /// Octets of all messages on their way to SIP users.
+    held: usize,
     budgets: Budgets,
     notices: Notices,
     threads: Threads,
@@ -194,11 +196,12 @@ pub struct Gateway {
     armed: Option<Mono>,
 }
 
-/// Server transactions open at once, of them for one peer, and answers remembered for 32 s.
+/// Server transactions open at once, of them for one peer, octets held for their answers, and answers
+/// remembered for 32 s.
 const SERVER_LIMITS: ServerLimits = ServerLimits {
     transactions: 100_000,
     transactions_per_peer: 50_000,
-    octets: 64 * 1024 * 1024,
+    octets: 128 * 1024 * 1024,
     answers: 200_000,
     answers_per_peer: 100_000,
 };
@@ -221,6 +224,7 @@ impl Gateway {
             clients: ClientTable::new(CLIENT_LIMIT, guard.clone()),
             targets: HashMap::new(),
             queued: 0,
+            held: 0,
             budgets: Budgets::new(settings.partner_rate, settings.user_rate, secrets.hashes),
             notices: Notices::default(),
             threads: Threads::new(secrets.hashes),
@@ -292,22 +296,22 @@ impl Gateway {
 
     /// When `Input::Timeout` is wanted next.
     pub fn deadline(&mut self) -> Option<Mono> {
-        let own = self.deadlines.peek().map(|Reverse(due)| due.at);
-        let next = [own, self.clients.deadline(), self.servers.deadline()].into_iter().flatten().min();
-        self.armed = next;
-        next
+        self.armed = self.next_deadline();
+        self.armed
     }
 
     /// Has the deadline come nearer since [`Gateway::deadline`] was asked? Then ask again.
     pub fn deadline_moved(&mut self) -> bool {
-        let before = self.armed;
-        let own = self.deadlines.peek().map(|Reverse(due)| due.at);
-        let next = [own, self.clients.deadline(), self.servers.deadline()].into_iter().flatten().min();
-        match (before, next) {
+        match (self.armed, self.next_deadline()) {
             (Some(before), Some(next)) => next < before,
             (None, Some(_)) => true,
             (_, None) => false,
         }
+    }
+
+    fn next_deadline(&mut self) -> Option<Mono> {
+        let own = self.deadlines.peek().map(|Reverse(due)| due.at);
+        [own, self.clients.deadline(), self.servers.deadline()].into_iter().flatten().min()
     }
 
     /// A name for a stream that somebody opened to us.
@@ -348,7 +352,7 @@ impl Gateway {
 
     /// Is nothing under way?
     pub fn is_quiet(&self) -> bool {
-        self.pairs.is_quiet() && self.targets.is_empty() && self.waiting() == 0
+        self.pairs.is_quiet() && self.targets.is_empty() && self.held == 0 && self.waiting() == 0
     }
 
     /// The settings were loaded anew. The number of peers stays.

@@ -12,8 +12,8 @@ use super::observe::Observation;
 use super::peers::{Freed, Handed, Turn, Way};
 use crate::addr::Jid;
 use crate::addr::map;
+use crate::body::charset::one_line;
 use crate::bridge::errors::{condition_of, new_address};
-use crate::bridge::to_sip::one_line;
 use crate::crossing::Direction;
 use crate::now::{Mono, Now};
 use crate::sip::link::LinkId;
@@ -23,7 +23,7 @@ use crate::sip::message::{Message, Start};
 use crate::sip::name::Name;
 use crate::sip::pager::Pager;
 use crate::sip::txn::{ClientAction, ClientKey, Step};
-use crate::sip::value::Contact;
+use crate::sip::value::{Contact, retry_after};
 use crate::xmpp::error::stanza::{Answered, write_error};
 use crate::xmpp::error::{Condition, StanzaError};
 use std::collections::VecDeque;
@@ -117,6 +117,12 @@ impl Outgoing {
         }
     }
 
+    /// What it costs to keep it, in octets: the same as long as it lives.
+    fn octets(&self) -> usize {
+        // The addresses of its origin are in the pager too.
+        size_of::<Self>() + 2 * self.pager.octets()
+    }
+
     /// Was it sent over `link`?
     pub(super) fn is_on(&self, link: LinkId) -> bool {
         self.way.is_some_and(|way| way.link == link && way.to.is_none())
@@ -130,10 +136,15 @@ impl Gateway {
     pub(super) fn send_message(&mut self, now: Now, outgoing: Outgoing) {
         let target = outgoing.pager.target();
         let full = |why: &str| Undelivered::alone(Condition::ResourceConstraint, 503, why);
+        let held = self.held + outgoing.octets();
+        if held > self.settings.pairs.octets {
+            return self.fail(now, outgoing, full("too many messages wait"));
+        }
         if let Some(queue) = self.targets.get_mut(target) {
             if queue.len() < self.settings.target_queue {
                 queue.push_back(outgoing);
                 self.queued += 1;
+                self.held = held;
             } else {
                 self.fail(now, outgoing, full("too many messages wait for this user"));
             }
@@ -143,6 +154,7 @@ impl Gateway {
             return self.fail(now, outgoing, full("too many messages are under way"));
         }
         self.targets.insert(target.into(), VecDeque::new());
+        self.held = held;
         self.start(now, outgoing);
     }
 
@@ -245,7 +257,13 @@ impl Gateway {
     }
 
     /// A response to a request of ours.
+    ///
+    /// DEVIATES RFC 3261 §18.1.2: sent-by is not compared, because a branch that only we can mint says more.
     pub(super) fn on_response(&mut self, now: Now, message: &Message<'_>) {
+        if message.via_count() > 1 {
+            // RFC 3261 §8.1.3.3: it was meant for somebody else.
+            return;
+        }
         let (Some(status), Some(branch)) = (message.status(), message.via().branch) else { return };
         let cseq = message.cseq();
         let step = self.clients.on_response(now.mono, branch, cseq.method.as_str(), status);
@@ -274,7 +292,8 @@ impl Gateway {
                 self.start(now, outgoing);
             }
             503 => {
-                let wait = message.header(Name::RetryAfter).and_then(retry_after);
+                let seconds = message.header(Name::RetryAfter).and_then(|value| retry_after(value).ok());
+                let wait = seconds.map(|seconds| Duration::from_secs(seconds.into()));
                 let failure = Undelivered::alone(Condition::InternalServerError, 503, reason(message));
                 self.elsewhere(now, outgoing, Failure::of_status(status, wait), failure);
             }
@@ -356,6 +375,7 @@ impl Gateway {
         outcome: Result<(), Undelivered>,
     ) -> Option<Outgoing> {
         let target: Box<str> = outgoing.pager.target().into();
+        self.held = self.held.saturating_sub(outgoing.octets());
         match outcome {
             Ok(()) => self.delivered(&outgoing),
             Err(failure) => {
@@ -367,6 +387,7 @@ impl Gateway {
                 self.queued = self.queued.saturating_sub(queue.len());
                 self.fail(now, outgoing, failure.clone());
                 for waiting in queue {
+                    self.held = self.held.saturating_sub(waiting.octets());
                     self.fail(now, waiting, failure.clone());
                 }
             }
@@ -405,7 +426,7 @@ impl Gateway {
         let Undelivered { condition, status, why, .. } = failure;
         let mut error = StanzaError::from(condition);
         let text = one_line(&why, 200);
-        error.text = (!text.is_empty()).then(|| text.into());
+        error.text = (!text.is_empty()).then_some(text);
         error.address = outgoing.moved_to.as_deref().map(Into::into);
         let answered = Answered {
             element: "message",
@@ -443,10 +464,4 @@ fn reason<'m>(message: &Message<'m>) -> &'m str {
         Start::Response { reason, .. } => reason,
         Start::Request { .. } => "",
     }
-}
-
-/// Seconds of a Retry-After value (RFC 3261 §20.33); what follows them does not matter here.
-fn retry_after(value: &str) -> Option<Duration> {
-    let digits = value.trim().split(|c: char| !c.is_ascii_digit()).next()?;
-    digits.parse::<u32>().ok().map(|seconds| Duration::from_secs(u64::from(seconds.min(3600))))
 }

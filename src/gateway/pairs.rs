@@ -35,6 +35,8 @@ use std::time::Duration;
 pub struct PairSettings {
     /// Stanzas that may wait for one pair.
     pub queue: usize,
+    /// Octets that all waiting stanzas may have together.
+    pub octets: usize,
     /// How long a stanza waits at most.
     pub queue_timeout: Duration,
     /// Domain pairs that are remembered at once.
@@ -45,14 +47,20 @@ pub struct PairSettings {
 
 impl Default for PairSettings {
     fn default() -> Self {
-        Self { queue: 1000, queue_timeout: Duration::from_secs(10), pairs: 10_000, verifications: 1000 }
+        Self {
+            queue: 1000,
+            octets: 64 * 1024 * 1024,
+            queue_timeout: Duration::from_secs(10),
+            pairs: 10_000,
+            verifications: 1000,
+        }
     }
 }
 
 /// How long a stanza that a SIP request waits for may take in all, whatever the queue timeout: with
 /// the time to close a stream, its answer comes before its transaction ends after 32 s.
 const ANSWER_WITHIN: Duration = Duration::from_secs(28);
-/// The longest back-off between two attempts.
+/// The longest back-off between two attempts, in milliseconds.
 const BACKOFF_LIMIT: u64 = 60_000;
 
 /// What a route to a partner needs to be made: from the partner's entry in the table.
@@ -77,6 +85,8 @@ pub struct Pairs {
     /// Remote domain → the pairs with it (few: one for each of our domains).
     by_remote: HashMap<Domain, Vec<usize>>,
     by_stream: HashMap<StreamId, usize>,
+    /// Octets of all stanzas that wait.
+    held: usize,
     /// Dialback questions that are open; each is answered exactly once.
     verifying: usize,
     next_stream: u32,
@@ -88,6 +98,8 @@ struct Route {
     waiting: VecDeque<Waiting>,
     /// Written to the stream, not yet known to be in the kernel.
     custody: VecDeque<Custody>,
+    /// When the timer for the oldest that waits is due.
+    armed: Option<Mono>,
     /// When the timer for the oldest in custody is due.
     watched: Option<Mono>,
     mark: u64,
@@ -126,6 +138,7 @@ impl Pairs {
             pairs: Slab::new(),
             by_remote: HashMap::new(),
             by_stream: HashMap::new(),
+            held: 0,
             verifying: 0,
             next_stream: 0,
         }
@@ -166,17 +179,21 @@ impl Pairs {
             route.watch(key, due);
             return Ok(());
         }
-        if route.waiting.len() >= self.settings.queue {
+        let held = self.held + (fx.mark() - start);
+        if route.waiting.len() >= self.settings.queue || held > self.settings.octets {
             fx.rewind(start);
+            if route.state == State::Idle {
+                self.forget(key);
+            }
             return Err(Condition::ResourceConstraint);
         }
         let stanza = fx.octets(&fx.since(start)).to_vec();
         fx.rewind(start);
+        self.held = held;
         route.waiting.push_back(Waiting { stanza, answer, since, until });
-        if route.waiting.len() == 1 {
-            due.push(Due { at: until, what: Timer::Pair(key) });
-        }
+        route.arm(key, due);
         if route.state == State::Idle && !self.dial(key, partners, fx) {
+            self.bounce_waiting(key, Condition::RemoteServerNotFound);
             self.forget(key);
             return Err(Condition::RemoteServerNotFound);
         }
@@ -213,6 +230,7 @@ impl Pairs {
         });
         let latest = now.mono + self.settings.queue_timeout;
         for waiting in std::mem::take(&mut route.waiting) {
+            self.held -= waiting.stanza.len();
             let start = fx.mark();
             fx.buffer().extend_from_slice(&waiting.stanza);
             route.write(stream, start, waiting.answer, latest.min(waiting.since + ANSWER_WITHIN), fx);
@@ -251,15 +269,13 @@ impl Pairs {
             .drain(..)
             .map(|Custody { answer, .. }| Bounce { answer, condition: Condition::RemoteServerTimeout })
             .collect();
-        bounces.extend(
-            route.waiting.drain(..).filter_map(|w| w.answer).map(|answer| Bounce { answer, condition }),
-        );
+        bounces.extend(route.drain(&mut self.held).map(|answer| Bounce { answer, condition }));
         if was_up && bounces.is_empty() {
             // An orderly end, such as an idle stream closed: nothing to wait for.
             route.state = State::Idle;
         } else {
             route.failures = route.failures.saturating_add(1);
-            let at = now.mono + backoff(route.failures, ids);
+            let at = now.mono + backoff(route.failures, 1000, BACKOFF_LIMIT, ids);
             route.state = State::BackOff(at);
             due.push(Due { at, what: Timer::Pair(key) });
         }
@@ -287,12 +303,15 @@ impl Pairs {
         let mut bounces = Vec::new();
         let Some(route) = self.pairs.get_mut(key) else { return bounces };
         while route.waiting.front().is_some_and(|waiting| waiting.until <= now.mono) {
-            let answer = route.waiting.pop_front().and_then(|waiting| waiting.answer);
-            bounces.extend(answer.map(|answer| Bounce { answer, condition: Condition::RemoteServerTimeout }));
+            let Some(waiting) = route.waiting.pop_front() else { break };
+            self.held -= waiting.stanza.len();
+            let condition = Condition::RemoteServerTimeout;
+            bounces.extend(waiting.answer.map(|answer| Bounce { answer, condition }));
         }
-        if let Some(front) = route.waiting.front() {
-            due.push(Due { at: front.until, what: Timer::Pair(key) });
+        if route.armed.is_some_and(|at| at <= now.mono) {
+            route.armed = None;
         }
+        route.arm(key, due);
         if route.watched.is_some_and(|at| at <= now.mono) {
             route.watched = None;
             match (route.custody.front(), route.state) {
@@ -385,9 +404,26 @@ impl Pairs {
         self.pairs.iter().map(|(_, route)| route.waiting.len()).sum()
     }
 
+    /// Octets of stanzas that wait for a stream.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Streams that are being made.
+    #[cfg(test)]
+    pub(super) fn dialling(&self) -> Vec<StreamId> {
+        let streams = self.pairs.iter().filter_map(|(_, route)| match route.state {
+            State::Dialing(stream) => Some(stream),
+            State::Idle | State::BackOff(_) | State::Up(_) | State::Closing(_) => None,
+        });
+        streams.collect()
+    }
+
     /// Is anything written that the kernel does not have, or waiting?
     pub fn is_quiet(&self) -> bool {
-        self.pairs.iter().all(|(_, route)| route.waiting.is_empty() && route.custody.is_empty())
+        self.held == 0
+            && self.pairs.iter().all(|(_, route)| route.waiting.is_empty() && route.custody.is_empty())
     }
 
     fn route(&mut self, local: &str, remote: &str) -> Result<usize, Condition> {
@@ -410,6 +446,7 @@ impl Pairs {
             state: State::Idle,
             waiting: VecDeque::new(),
             custody: VecDeque::new(),
+            armed: None,
             watched: None,
             mark: 0,
             failures: 0,
@@ -433,9 +470,8 @@ impl Pairs {
     }
 
     fn bounce_waiting(&mut self, key: usize, condition: Condition) -> Vec<Bounce> {
-        let waiting =
-            self.pairs.get_mut(key).map(|route| std::mem::take(&mut route.waiting)).unwrap_or_default();
-        waiting.into_iter().filter_map(|w| w.answer).map(|answer| Bounce { answer, condition }).collect()
+        let Some(route) = self.pairs.get_mut(key) else { return Vec::new() };
+        route.drain(&mut self.held).map(|answer| Bounce { answer, condition }).collect()
     }
 
     fn forget(&mut self, key: usize) {
@@ -467,6 +503,20 @@ impl Route {
         fx.push(Effect::XmppSend { stream, octets, mark });
     }
 
+    /// Empties the queue, whose octets are `held` no more: whom to answer.
+    fn drain(&mut self, held: &mut usize) -> impl Iterator<Item = ServerKey> {
+        *held -= self.waiting.iter().map(|waiting| waiting.stanza.len()).sum::<usize>();
+        self.waiting.drain(..).filter_map(|waiting| waiting.answer)
+    }
+
+    /// Sets the timer for the oldest that waits, unless it runs.
+    fn arm(&mut self, key: usize, due: &mut Vec<Due>) {
+        if let (None, Some(oldest)) = (self.armed, self.waiting.front()) {
+            self.armed = Some(oldest.until);
+            due.push(Due { at: oldest.until, what: Timer::Pair(key) });
+        }
+    }
+
     /// Sets the timer for the oldest in custody, unless it runs.
     fn watch(&mut self, key: usize, due: &mut Vec<Due>) {
         if let (None, Some(oldest)) = (self.watched, self.custody.front()) {
@@ -476,8 +526,9 @@ impl Route {
     }
 }
 
-/// Random up to a bound that doubles with each failure: 1 s, 2 s, 4 s … one minute.
-fn backoff(failures: u32, ids: &mut Ids) -> Duration {
-    let bound = 1000_u64.saturating_mul(1 << failures.saturating_sub(1).min(6)).min(BACKOFF_LIMIT);
+/// Random up to a bound that doubles with each failure, from `first` to `limit` milliseconds, and not much
+/// below it.
+pub(super) fn backoff(failures: u32, first: u64, limit: u64, ids: &mut Ids) -> Duration {
+    let bound = first.saturating_mul(1 << failures.saturating_sub(1).min(6)).min(limit);
     Duration::from_millis(bound / 4 + ids.below(bound - bound / 4 + 1))
 }

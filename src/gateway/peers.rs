@@ -20,6 +20,7 @@
 use super::effect::{Due, Effect, Effects, LinkId, PeerId, Timer};
 use super::observe::Observation;
 use super::outgoing::Outgoing;
+use super::pairs::backoff;
 use crate::ids::Ids;
 use crate::now::{Mono, Now};
 use crate::sip::locate::failover::{Blacklist, Failure, Targets};
@@ -411,8 +412,7 @@ impl Peer {
     /// Nothing more to try: back off, and give back all that waits for a server.
     fn fail(&mut self, id: PeerId, why: &str, turn: &mut Turn<'_>) -> Freed {
         self.failures = self.failures.saturating_add(1);
-        let bound = 500_u64.saturating_mul(1 << self.failures.saturating_sub(1).min(6)).min(BACKOFF_LIMIT);
-        let at = turn.now.mono + Duration::from_millis(bound / 4 + turn.ids.below(bound - bound / 4 + 1));
+        let at = turn.now.mono + backoff(self.failures, 500, BACKOFF_LIMIT, turn.ids);
         self.search = Search::BackOff(at);
         turn.due.push(Due { at, what: Timer::Peer(id) });
         // Perhaps DNS says something else after the back-off.

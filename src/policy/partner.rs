@@ -121,14 +121,6 @@ impl PartnerKind {
             Self::PublicUnverified => "public-unverified",
         }
     }
-
-    /// Whether the partner's users may see the notes (`<status/>`) of ours.
-    pub fn sees_notes(self) -> bool {
-        match self {
-            Self::Federated => true,
-            Self::PublicVerified | Self::PublicUnverified => false,
-        }
-    }
 }
 
 /// A host to connect to in place of what DNS says.

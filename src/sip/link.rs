@@ -2,7 +2,6 @@
 //!
 //! Owns the framing and what is known of the peer. Never decides about a message.
 
-use super::Fault;
 use super::frame::{Frame, FrameError, Framer, Limits};
 use super::locate::Transport;
 use crate::addr::Domain;
@@ -86,19 +85,5 @@ impl Link {
             Err(error) => LinkEvent::Broken(error),
         };
         Some((event, &self.source))
-    }
-}
-
-/// Is a link of no more use after this fault?
-pub fn is_fatal(fault: Fault, transport: Transport) -> bool {
-    match transport {
-        // A datagram has its own end.
-        Transport::Udp => false,
-        Transport::Tls | Transport::Tcp => {
-            matches!(
-                fault,
-                Fault::ContentLength | Fault::LengthMissing | Fault::BodyTooLong | Fault::NoHeadEnd
-            )
-        }
     }
 }

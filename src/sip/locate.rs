@@ -13,12 +13,10 @@
 //! NAPTR records, 25 SRV records, 8 addresses a name and 25 targets count. The TLS identity of a
 //! target is the domain that was asked for, never a name that DNS gave (RFC 5922 §4).
 //!
-//! [`reply`] is the server's half (RFC 3263 §5, RFC 3261 §18.2, RFC 3581), [`failover`] keeps the
-//! targets that failed.
+//! [`failover`] keeps the targets that failed.
 
 mod dns;
 pub mod failover;
-pub mod reply;
 mod srv;
 
 pub use dns::{Answer, Asked, Naptr, Question, Srv};

@@ -11,7 +11,7 @@
 //! followed by eight characters that only the holder of the secret can make. A request whose Via
 //! list or From tag carries such a stamp started here, and is answered 482.
 
-use crate::ids::Id;
+use crate::ids::{Id, write_digits};
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::fmt;
@@ -23,7 +23,6 @@ use super::txn::{MAGIC_COOKIE, Mix, Print};
 const ID_LEN: usize = 18;
 /// Characters of the keyed hash behind it: 40 bits.
 const TOKEN_LEN: usize = 8;
-const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 /// An id with the loop token behind it: 26 characters `[0-9a-z]`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -101,12 +100,8 @@ impl LoopGuard {
     fn token(&self, id: &[u8]) -> [u8; TOKEN_LEN] {
         let mut hasher = self.keyed.clone();
         hasher.write(id);
-        let mut bits = hasher.finish();
         let mut token = [0; TOKEN_LEN];
-        for octet in &mut token {
-            *octet = ALPHABET[(bits & 31) as usize];
-            bits >>= 5;
-        }
+        write_digits(hasher.finish().into(), &mut token);
         token
     }
 }

@@ -9,7 +9,6 @@ use super::locate::Transport;
 use super::merged::{LoopGuard, Stamp};
 use super::method::Method;
 use super::name::Name;
-use super::value as via;
 use super::write::{Party, Request, Writer};
 use crate::addr::{Jid, map};
 use crate::ids::Ids;
@@ -123,9 +122,16 @@ impl Pager {
         self.tag.as_str()
     }
 
+    /// Octets of its parts.
+    pub fn octets(&self) -> usize {
+        self.text.len()
+    }
+
     /// Is the whole request, in octets, at most `limit`?
     pub fn fits(&self, limit: usize, sent: &Sent<'_>) -> bool {
-        if self.text.len() + FRAME < limit {
+        // To repeats the Request-URI.
+        let authorization = self.authorization.as_ref().map_or(0, |(_, value)| value.len());
+        if self.text.len() + self.part(Part::RequestUri).len() + authorization + FRAME <= limit {
             return true;
         }
         let mut octets = Vec::new();
@@ -142,11 +148,7 @@ impl Pager {
         let request = Request {
             method: Method::Message,
             uri: request_uri,
-            transport: match sent.transport {
-                Transport::Tls => via::Transport::Tls,
-                Transport::Tcp => via::Transport::Tcp,
-                Transport::Udp => via::Transport::Udp,
-            },
+            transport: sent.transport,
             sent_by: sent.by,
             branch,
             max_forwards: 70,

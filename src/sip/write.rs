@@ -11,11 +11,12 @@
 //! response copies from its request (RFC 3261 §8.2.6.2), so that the status can be chosen later.
 
 use super::lex::{Header, is_token};
+use super::locate::Transport;
 use super::message::{Message, Readable};
 use super::method::Method;
 use super::name::Name;
 use super::status;
-use super::value::{Transport, Via, write_date};
+use super::value::{Via, write_date};
 use crate::now::Wall;
 use std::net::{IpAddr, SocketAddr};
 
@@ -27,10 +28,10 @@ pub struct Request<'a> {
     /// The Request-URI.
     pub uri: &'a [u8],
     /// The transport of Via.
-    pub transport: Transport<'a>,
+    pub transport: Transport,
     /// Host and port that Via names, `host[:port]`.
     pub sent_by: &'a str,
-    /// The branch; `z9hG4bK` is put before it if it is not there.
+    /// The branch, with its `z9hG4bK`.
     pub branch: &'a str,
     /// Max-Forwards.
     pub max_forwards: u8,
@@ -70,9 +71,8 @@ impl<'w> Writer<'w> {
         uri(out, request.uri);
         out.extend_from_slice(b" SIP/2.0\r\n");
         let mut writer = Self { out };
-        let cookie = if request.branch.starts_with(COOKIE) { "" } else { COOKIE };
         let via = writer.field(Name::Via).text("SIP/2.0/").text(request.transport.as_str()).text(" ");
-        via.text(request.sent_by).text(";branch=").text(cookie).text(request.branch).text(";rport");
+        via.text(request.sent_by).text(";branch=").text(request.branch).text(";rport");
         writer.number(Name::MaxForwards, request.max_forwards.into());
         writer.party(Name::From, &request.from);
         writer.party(Name::To, &request.to);
@@ -355,8 +355,6 @@ fn decimal(out: &mut Vec<u8>, mut value: u64) {
     }
     out.extend_from_slice(digits.get(digits.len() - length..).unwrap_or_default());
 }
-
-const COOKIE: &str = "z9hG4bK";
 
 #[cfg(test)]
 mod tests;

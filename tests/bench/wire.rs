@@ -5,10 +5,10 @@
 use std::hint::black_box;
 use std::time::Instant;
 use stoxd::sip::frame::{Frame, Framer, Limits};
+use stoxd::sip::locate::Transport;
 use stoxd::sip::message::Message;
 use stoxd::sip::method::Method;
 use stoxd::sip::name::Name;
-use stoxd::sip::value::Transport;
 use stoxd::sip::write::{Party, Request, Writer, response_tail};
 
 const HEAD: &str = "MESSAGE sip:juliet@xmpp.example.net SIP/2.0\r\n\

@@ -8,6 +8,7 @@ mod dialback;
 mod failover;
 mod hostile;
 mod identity;
+mod memory;
 mod net;
 mod policy;
 mod texts;

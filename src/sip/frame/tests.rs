@@ -232,7 +232,7 @@ fn an_error_carries_the_request_that_it_answers() {
     let readable = error.readable().unwrap();
     assert_eq!(readable.method(), "OPTIONS");
     assert_eq!(readable.header(Name::CallId), Some("1"));
-    assert_eq!(readable.via().and_then(|via| via.branch_id()), Some("1"));
+    assert_eq!(readable.via().and_then(|via| via.branch), Some("z9hG4bK1"));
     // Responses and ACKs are not answered, nor is what is not SIP.
     for text in [
         "SIP/2.0 200 OK\r\nVia: SIP/2.0/TCP a\r\nl: x\r\n\r\n",

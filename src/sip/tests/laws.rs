@@ -1,9 +1,10 @@
 //! Parse, print, parse: what is written says what was meant.
 
+use crate::sip::locate::Transport;
 use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::name::Name;
-use crate::sip::value::{Transport, unquote};
+use crate::sip::value::unquote;
 use crate::sip::write::{Party, Request, Writer, response_tail};
 use proptest::prelude::*;
 
@@ -66,7 +67,7 @@ proptest! {
         let mut out = Vec::new();
         let party = Party { display: Some(&text), uri: text.as_bytes(), tag: Some(&text) };
         let request = Request {
-            method: Method::Message, uri: text.as_bytes(), transport: Transport::Other(&text), sent_by: &text, branch: &text,
+            method: Method::Message, uri: text.as_bytes(), transport: Transport::Tls, sent_by: &text, branch: &text,
             max_forwards: 1, from: party, to: party, call_id: &text, cseq: 1,
         };
         let mut writer = Writer::request(&mut out, &request);

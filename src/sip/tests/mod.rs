@@ -50,7 +50,7 @@ fn refusal(fault: Fault, answerable: bool) -> Verdict {
 /// Date, Expires and the informational headers are read too, but a bad one is as if it were absent.
 fn touch(message: &Message<'_>) -> Result<(), Malformed> {
     let _ = (message.method(), message.status(), message.target().map(|uri| uri.params().count()));
-    let _ = (message.via().branch_id(), message.vias().count(), message.via_count());
+    let _ = (message.via().branch, message.vias().count(), message.via_count());
     for party in [message.from(), message.to()] {
         let _ = (party.display(), party.tag, party.address.param("gr"), party.params.iter().count());
     }

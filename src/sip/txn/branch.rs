@@ -4,6 +4,7 @@
 //! `z9hG4bK` + stamp (26 characters: owner, 80 random bits, loop token) + slot number in base 32.
 
 use super::super::merged::Stamp;
+use crate::ids::ALPHABET;
 use std::fmt;
 
 /// What every branch of RFC 3261 starts with (§8.1.1.7).
@@ -12,7 +13,6 @@ pub const MAGIC_COOKIE: &str = "z9hG4bK";
 const STAMP_LEN: usize = 26;
 /// A 32-bit number in base 32.
 const INDEX_LEN: usize = 7;
-const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 /// A branch that we minted, at most 40 characters.
 #[derive(Clone, Copy, PartialEq, Eq)]

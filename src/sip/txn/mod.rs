@@ -51,7 +51,7 @@ pub(in crate::sip) use print::Prints;
 pub(in crate::sip) use print::{Mix, Print};
 pub use print::{PeerKey, RequestKey};
 pub use server::{ServerAction, ServerInvite, ServerInviteState, ServerNonInvite, ServerNonInviteState};
-pub use server_table::{AckFor, Answer, Received, Refused, ServerKey, ServerLimits, ServerTable, Tag};
+pub use server_table::{AckFor, Received, Refused, ServerKey, ServerLimits, ServerTable};
 
 /// The timer values of RFC 3261 §17 (table 4), RFC 6026 and RFC 4320.
 #[derive(Clone, Copy, Debug)]
@@ -173,14 +173,6 @@ impl<A: Copy, T> Step<'_, A, T> {
         match self {
             Self::Kept(_, value) => value,
             Self::Ended(_, value) => value,
-        }
-    }
-
-    /// Whether this was the last action.
-    pub fn is_ended(&self) -> bool {
-        match self {
-            Self::Kept(..) => false,
-            Self::Ended(..) => true,
         }
     }
 }

@@ -7,7 +7,7 @@
 //! | full | what happens |
 //! |---|---|
 //! | transactions, in all or of one peer | [`Received::Full`]: answer 503 with Retry-After, keep nothing |
-//! | octets of kept responses | the response is sent but not kept; a retransmission gives [`Answer::Status`], and its user builds the response again |
+//! | octets | [`ServerTable::hold`] is false; a response is sent but not kept: a retransmission gives [`Received::Replayed`], and its user builds the response again |
 //! | remembered answers of one peer | the oldest of that peer is forgotten |
 
 use super::super::merged::MergeIndex;
@@ -17,11 +17,10 @@ use super::print::{Mix, PeerKey, Print, Prints, RequestKey};
 use super::replay::Peers;
 use super::server::{ServerAction, ServerInvite, ServerNonInvite};
 use super::{Kind, Reliability, Step};
-use crate::ids::Owner;
+use crate::ids::{Id, Owner};
 use crate::now::Mono;
 use slab::Slab;
 use std::collections::HashMap;
-use std::fmt;
 
 /// The methods that a CANCEL is matched against, most likely first.
 const CANCELLABLE: [&str; 12] = [
@@ -46,7 +45,7 @@ pub struct ServerLimits {
     pub transactions: usize,
     /// Transactions of one peer.
     pub transactions_per_peer: usize,
-    /// Octets of kept responses in all.
+    /// Octets of kept responses, and of what users hold for answers to come, in all.
     pub octets: usize,
     /// Remembered answers in all.
     pub answers: usize,
@@ -61,53 +60,6 @@ pub struct ServerKey {
     serial: u64,
 }
 
-/// A To tag that follows from the request: equal for each retransmission, even when nothing but
-/// its hash is remembered. 18 characters with the owner in front, as an id has.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Tag([u8; 18]);
-
-impl Tag {
-    /// The tag as text.
-    pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-
-    fn new(owner: Owner, mut bits: u128) -> Self {
-        const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-        let mut tag = [0; 18];
-        let numbers = [usize::from(owner.node % 32), usize::from(owner.shard % 32)];
-        for (place, octet) in tag.iter_mut().enumerate() {
-            let digit = numbers.get(place).copied().unwrap_or((bits & 31) as usize);
-            *octet = ALPHABET[digit];
-            if place >= numbers.len() {
-                bits >>= 5;
-            }
-        }
-        Self(tag)
-    }
-}
-
-impl fmt::Debug for Tag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl fmt::Display for Tag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// The answer that a transaction gave already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer<'t> {
-    /// The response as it was sent.
-    Octets(&'t [u8]),
-    /// Its status; build the response again, with the same [`Tag`].
-    Status(u16),
-}
-
 /// What a request is.
 #[derive(Debug)]
 pub enum Received<'t, T> {
@@ -115,17 +67,17 @@ pub enum Received<'t, T> {
     New(ServerKey),
     /// A retransmission that is not answered: the user is still at work, or RFC 6026 absorbs it.
     Absorbed,
-    /// A retransmission: send this again.
-    Again(Answer<'t>, &'t mut T),
-    /// A retransmission of what was answered on a reliable transport in the last 32 s.
+    /// A retransmission: send these octets again.
+    Again(&'t [u8], &'t mut T),
+    /// A retransmission of what was answered lately, with a response that is not kept: build it again.
     Replayed {
         /// The status it was answered with.
         status: u16,
         /// The tag it was answered with.
-        tag: Tag,
+        tag: Id,
     },
     /// The same request came by another way (RFC 3261 §8.2.2.2): answer 482, keep nothing.
-    Merged(Tag),
+    Merged(Id),
     /// No room: answer 503 with Retry-After, keep nothing.
     Full,
 }
@@ -171,6 +123,8 @@ struct Slot<T> {
     /// The status of the last response; 0 before the first.
     status: u16,
     octets: Option<Box<[u8]>>,
+    /// Octets that count: of the response, or what the user holds for it.
+    held: usize,
     armed: Option<Mono>,
     value: T,
 }
@@ -198,13 +152,6 @@ impl<T> Slot<T> {
             (Reliability::Unreliable, Machine::Invite(_)) => !(200..300).contains(&status),
             (Reliability::Unreliable, Machine::NonInvite(_)) => true,
         }
-    }
-}
-
-fn answer_of(status: u16, octets: &Option<Box<[u8]>>) -> Option<Answer<'_>> {
-    match octets {
-        Some(octets) => Some(Answer::Octets(octets)),
-        None => (status != 0).then_some(Answer::Status(status)),
     }
 }
 
@@ -269,7 +216,7 @@ impl<T> ServerTable<T> {
         self.slots.iter().any(|(_, slot)| slot.status < 200 && wanted(&slot.value))
     }
 
-    /// Octets of responses that are kept.
+    /// Octets that are held for responses.
     pub fn octets(&self) -> usize {
         self.octets
     }
@@ -328,6 +275,7 @@ impl<T> ServerTable<T> {
             machine,
             status: 0,
             octets: None,
+            held: 0,
             armed: None,
             value: value(),
         });
@@ -377,8 +325,9 @@ impl<T> ServerTable<T> {
         (CancelAnswer::to(None), None)
     }
 
-    /// The To tag for the responses of `key`.
-    pub fn tag(&self, key: ServerKey) -> Option<Tag> {
+    /// The To tag for the responses of `key`. It follows from the request: equal for each
+    /// retransmission, even when nothing but its hash is remembered.
+    pub fn tag(&self, key: ServerKey) -> Option<Id> {
         let slot = self.slots.get(key.index as usize).filter(|slot| slot.serial == key.serial)?;
         Some(self.tag_of(slot.print))
     }
@@ -387,6 +336,20 @@ impl<T> ServerTable<T> {
     pub fn value(&mut self, key: ServerKey) -> Option<&mut T> {
         let slot = self.slots.get_mut(key.index as usize)?;
         (slot.serial == key.serial).then_some(&mut slot.value)
+    }
+
+    /// The user of `key` holds `octets` more until it answers. False if there is no room for them: it is
+    /// to answer 503 at once.
+    pub fn hold(&mut self, key: ServerKey, octets: usize) -> bool {
+        let total = self.octets.saturating_add(octets);
+        match self.slots.get_mut(key.index as usize).filter(|slot| slot.serial == key.serial) {
+            Some(slot) if total <= self.limits.octets => {
+                slot.held += octets;
+                self.octets = total;
+                true
+            }
+            Some(_) | None => false,
+        }
     }
 
     /// The user answers `key` with a response of `octets`: if it is allowed, send it. On a reliable
@@ -414,9 +377,13 @@ impl<T> ServerTable<T> {
             return Err(Refused::Status(status));
         }
         slot.status = status;
-        self.octets = self.octets.saturating_sub(slot.octets.take().map_or(0, |kept| kept.len()));
+        if status >= 200 {
+            self.octets = self.octets.saturating_sub(std::mem::take(&mut slot.held));
+        }
+        slot.octets = None;
         if slot.repeats(status) && self.octets.saturating_add(octets.len()) <= self.limits.octets {
             slot.octets = Some(octets.into());
+            slot.held += octets.len();
             self.octets += octets.len();
         }
         if status >= 300
@@ -449,7 +416,7 @@ impl<T> ServerTable<T> {
     pub fn on_timer(
         &mut self,
         now: Mono,
-        act: &mut impl FnMut(ServerKey, Step<'_, ServerAction, T>, Option<Answer<'_>>),
+        act: &mut impl FnMut(ServerKey, Step<'_, ServerAction, T>, Option<&[u8]>),
     ) {
         self.peers.sweep(now, &mut self.merges);
         while let Some(index) = self.deadlines.take_due(now, &mut self.slots) {
@@ -462,8 +429,10 @@ impl<T> ServerTable<T> {
             match action {
                 ServerAction::Retransmit => {
                     self.deadlines.arm(index, slot);
-                    let answer = answer_of(slot.status, &slot.octets);
-                    act(key, Step::Kept(action, &mut slot.value), answer);
+                    // Without its octets a response waits for the client to ask again.
+                    if let Some(octets) = &slot.octets {
+                        act(key, Step::Kept(action, &mut slot.value), Some(octets));
+                    }
                 }
                 ServerAction::SendTrying => {
                     slot.status = 100;
@@ -495,8 +464,11 @@ impl<T> ServerTable<T> {
             Machine::Invite(machine) => machine.on_request(),
             Machine::NonInvite(machine) => machine.on_request(),
         };
-        match (action, answer_of(slot.status, &slot.octets)) {
-            (ServerAction::Retransmit, Some(answer)) => Received::Again(answer, &mut slot.value),
+        match (action, &slot.octets, slot.status) {
+            (ServerAction::Retransmit, Some(octets), _) => Received::Again(octets, &mut slot.value),
+            (ServerAction::Retransmit, None, status @ 100..) => {
+                Received::Replayed { status, tag: Id::of(self.owner, self.prints.tag_bits(slot.print)) }
+            }
             _ => Received::Absorbed,
         }
     }
@@ -517,7 +489,7 @@ impl<T> ServerTable<T> {
         }
         let slot = self.slots.remove(index);
         self.by_print.remove(&slot.print);
-        self.octets = self.octets.saturating_sub(slot.octets.as_ref().map_or(0, |kept| kept.len()));
+        self.octets = self.octets.saturating_sub(slot.held);
         match (slot.reliability, slot.status) {
             (Reliability::Reliable, 200..) => {
                 let Slot { peer, print, status, triple, .. } = slot;
@@ -533,8 +505,8 @@ impl<T> ServerTable<T> {
         Some(Step::Ended(action, slot.value))
     }
 
-    fn tag_of(&self, print: Print) -> Tag {
-        Tag::new(self.owner, self.prints.tag_bits(print))
+    fn tag_of(&self, print: Print) -> Id {
+        Id::of(self.owner, self.prints.tag_bits(print))
     }
 }
 

@@ -15,7 +15,7 @@ pub use date::{date, write_date};
 pub use list::Values;
 pub use media::MediaType;
 pub use params::{Params, Tagged, unquote};
-pub use via::{Transport, Via};
+pub use via::Via;
 
 use super::lex::{self, TOKEN, digits};
 use super::method::Method;

@@ -4,44 +4,13 @@ use super::super::lex::{digits, is_token};
 use super::{Cursor, Malformed, Params};
 use crate::addr::uri::is_host;
 
-/// The transport of a Via, in any case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport<'a> {
-    /// `UDP`
-    Udp,
-    /// `TCP`
-    Tcp,
-    /// `TLS`
-    Tls,
-    /// Any other token, as it was spelt.
-    Other(&'a str),
-}
-
-impl<'a> Transport<'a> {
-    fn of(text: &'a str) -> Self {
-        let known = [("TLS", Self::Tls), ("TCP", Self::Tcp), ("UDP", Self::Udp)];
-        let found = known.iter().find(|(known, _)| known.eq_ignore_ascii_case(text));
-        found.map_or(Self::Other(text), |(_, transport)| *transport)
-    }
-
-    /// The transport as it stands on the wire.
-    pub fn as_str(&self) -> &'a str {
-        match self {
-            Self::Udp => "UDP",
-            Self::Tcp => "TCP",
-            Self::Tls => "TLS",
-            Self::Other(other) => other,
-        }
-    }
-}
-
 /// One value of Via.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Via<'a> {
     /// What stands before the parameters, as it was spelt.
     pub sent: &'a str,
-    /// The transport.
-    pub transport: Transport<'a>,
+    /// The transport: any token, in any case.
+    pub transport: &'a str,
     /// The host of `sent-by`, an IPv6 reference with its brackets.
     pub host: &'a str,
     /// The port of `sent-by`.
@@ -56,9 +25,6 @@ pub struct Via<'a> {
     pub received: Option<&'a str>,
 }
 
-/// What the branches of RFC 3261 start with.
-const COOKIE: &str = "z9hG4bK";
-
 impl<'a> Via<'a> {
     /// Parses one value of the list.
     ///
@@ -72,7 +38,7 @@ impl<'a> Via<'a> {
             cursor.expect(b'/')?;
             cursor.space();
         }
-        let transport = Transport::of(cursor.token()?);
+        let transport = cursor.token()?;
         if !cursor.space() {
             return Err(Malformed);
         }
@@ -104,13 +70,6 @@ impl<'a> Via<'a> {
             Ok(())
         })?;
         Ok(Self { sent, transport, host, port, params, branch, rport, received })
-    }
-
-    /// The branch without its magic cookie; `None` for a branch of RFC 2543 or an empty one
-    /// (RFC 4475 §3.2.1).
-    pub fn branch_id(&self) -> Option<&'a str> {
-        let (cookie, id) = self.branch?.split_at_checked(COOKIE.len())?;
-        (cookie.eq_ignore_ascii_case(COOKIE) && !id.is_empty()).then_some(id)
     }
 }
 

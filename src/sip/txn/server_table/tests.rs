@@ -53,7 +53,7 @@ fn threat_080_on_udp_a_retransmission_gets_the_same_octets_for_32_s() {
         Reliability::Unreliable,
         || unreachable!(),
     ) {
-        Received::Again(Answer::Octets(octets), 7) => Some(octets.to_vec()),
+        Received::Again(octets, 7) => Some(octets.to_vec()),
         Received::Absorbed => None,
         other => panic!("{other:?}"),
     };
@@ -200,7 +200,7 @@ fn check_150_requests_of_rfc_2543_match_by_their_headers() {
         let txn = open(&mut table, &request, Reliability::Unreliable);
         table.respond(Now::at(0).mono, txn, 486, b"busy").unwrap();
         let again = table.receive(Now::at(1).mono, &request, Reliability::Unreliable, || unreachable!());
-        assert!(matches!(again, Received::Again(Answer::Octets(b"busy"), _)));
+        assert!(matches!(again, Received::Again(b"busy", _)));
         let ack = RequestKey { method: "ACK", to_tag: Some("ours"), ..request };
         assert_eq!(table.on_ack(Now::at(2).mono, &ack), AckFor::Transaction);
         // Each of the headers counts.
@@ -305,7 +305,7 @@ fn check_150_a_failure_to_an_invite_is_repeated_until_its_ack_on_udp() {
     let mut sent = Vec::new();
     table.on_timer(Now::at_millis(500).mono, &mut |key, step, answer| {
         assert_eq!((key, step.action()), (txn, ServerAction::Retransmit));
-        if let Some(Answer::Octets(octets)) = answer {
+        if let Some(octets) = answer {
             sent.extend_from_slice(octets);
         }
     });
@@ -334,7 +334,7 @@ fn check_151_a_slow_user_gets_a_100_sent_and_then_expires_without_408() {
     table.on_timer(Now::at_millis(3500).mono, &mut |_, step, _| acts.push(step.action()));
     assert!(matches!(
         table.receive(Now::at(4).mono, &request, Reliability::Unreliable, || unreachable!()),
-        Received::Again(Answer::Status(100), _)
+        Received::Replayed { status: 100, .. }
     ));
     assert_eq!(table.respond(Now::at(5).mono, txn, 408, b"x").unwrap_err(), Refused::Status(408));
     table.on_timer(Now::at(32).mono, &mut |_, step, _| acts.push(step.action()));
@@ -351,7 +351,7 @@ fn threat_109_a_second_final_response_of_the_user_is_refused() {
     assert_eq!(table.respond(Now::at(0).mono, txn, 500, b"second").unwrap_err(), Refused::Status(500));
     assert!(matches!(
         table.receive(Now::at(1).mono, &key("MESSAGE"), Reliability::Unreliable, || unreachable!()),
-        Received::Again(Answer::Octets(b"first"), _)
+        Received::Again(b"first", _)
     ));
 }
 
@@ -402,8 +402,33 @@ fn full_of_octets_keeps_the_status_and_forgets_the_rest() {
     assert_eq!(table.octets(), 8);
     assert!(matches!(
         table.receive(Now::at(1).mono, &numbered(1, 2), Reliability::Unreliable, || unreachable!()),
-        Received::Again(Answer::Status(404), 7)
+        Received::Replayed { status: 404, .. }
     ));
+}
+
+#[test]
+fn octets_that_a_user_holds_count_until_its_answer() {
+    let mut table = limited(ServerLimits { octets: 10, ..LIMITS });
+    for (reliability, kept) in [(Reliability::Reliable, 0), (Reliability::Unreliable, 3)] {
+        let one = open(&mut table, &numbered(1, 1 + u32::try_from(kept).unwrap()), reliability);
+        let two = open(&mut table, &numbered(1, 2 + u32::try_from(kept).unwrap()), reliability);
+        assert!(table.hold(one, 6));
+        assert!(!table.hold(two, 5), "no room");
+        assert!(table.hold(two, 4));
+        assert_eq!(table.octets(), 10);
+        table.respond(Now::at(0).mono, one, 202, b"abc").unwrap();
+        assert_eq!(table.octets(), 4 + kept, "the response instead, if it may have to be sent again");
+        table.respond(Now::at(0).mono, two, 404, b"").unwrap();
+        assert_eq!(table.octets(), kept);
+    }
+    // One that is never answered.
+    let three = open(&mut table, &numbered(1, 9), Reliability::Reliable);
+    assert!(table.hold(three, 5));
+    while let Some(at) = table.deadline() {
+        table.on_timer(at, &mut |_, _, _| {});
+    }
+    assert_eq!((table.len(), table.octets()), (0, 0));
+    assert!(!table.hold(three, 1), "it is over");
 }
 
 #[test]
