@@ -3,7 +3,6 @@
 //! A connection whose peer does not read what it is sent is not read either, so that what it asks for
 //! can't pile up here.
 
-use super::shard::Shard;
 use super::wire::{Flushed, Wire};
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -65,7 +64,9 @@ impl Conn {
     pub fn flush(&self) -> Option<u64> {
         match self.wire.flush() {
             Ok(Flushed::All(mark)) => {
-                self.blocked.set(false);
+                if self.blocked.replace(false) {
+                    self.wake.notify_one();
+                }
                 Some(mark)
             }
             Ok(Flushed::Blocked(mark)) => {
@@ -89,14 +90,14 @@ impl Conn {
         if self.blocked.get() { self.wire.writable().await } else { std::future::pending().await }
     }
 
-    /// Reads once, as much as there is, and hands plaintext to `sink`. The number of octets on the
+    /// Reads once, as much as `scratch` holds, and hands plaintext to `sink`. The number of octets on the
     /// wire; 0 at the end. Waits while too much is to be written first.
     ///
     /// # Errors
     /// The connection is gone, or ([`io::ErrorKind::InvalidData`]) the peer broke TLS.
     pub async fn fill(
         &self,
-        shard: &Shard,
+        scratch: &RefCell<Box<[u8]>>,
         read: &mut OwnedReadHalf,
         mut sink: impl FnMut(&[u8]),
     ) -> io::Result<usize> {
@@ -104,7 +105,7 @@ impl Conn {
             return std::future::pending().await;
         }
         std::future::poll_fn(|context| {
-            let mut scratch = shard.scratch.borrow_mut();
+            let mut scratch = scratch.borrow_mut();
             let mut buffer = ReadBuf::new(&mut scratch);
             ready!(Pin::new(&mut *read).poll_read(context, &mut buffer))?;
             let octets = buffer.filled();
@@ -117,13 +118,13 @@ impl Conn {
 
     /// Writes what is left with `flush`, closes, and reads on until the peer closes too, [`LINGER`] at
     /// most: a socket that is closed with octets unread takes back what was just written.
-    pub async fn finish(&self, shard: &Shard, read: &mut OwnedReadHalf, flush: impl Fn()) {
+    pub async fn finish(&self, scratch: &RefCell<Box<[u8]>>, read: &mut OwnedReadHalf, flush: impl Fn()) {
         self.wire.close_when_written();
         flush();
         let ended = async {
             loop {
                 let more = std::future::poll_fn(|context| {
-                    let mut scratch = shard.scratch.borrow_mut();
+                    let mut scratch = scratch.borrow_mut();
                     let mut buffer = ReadBuf::new(&mut scratch);
                     ready!(Pin::new(&mut *read).poll_read(context, &mut buffer))?;
                     Poll::Ready(io::Result::Ok(!buffer.filled().is_empty()))
@@ -140,5 +141,95 @@ impl Conn {
             }
         };
         let _ = tokio::time::timeout(LINGER, ended).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    type Scratch = RefCell<Box<[u8]>>;
+
+    /// A connection of ours that no task has waited for yet, and the peer's end.
+    fn pair() -> (Conn, OwnedReadHalf, TcpStream, Scratch) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (ours, _) = listener.accept().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let (read, write) = tokio::net::TcpStream::from_std(ours).unwrap().into_split();
+        (Conn::new(Wire::new(write, None)), read, peer, RefCell::new(vec![0; 4096].into()))
+    }
+
+    /// Runs `work` as the drivers run.
+    fn run(work: impl Future<Output = ()>) {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work);
+    }
+
+    /// What the peer reads until the end.
+    fn hears(mut peer: TcpStream) -> std::thread::JoinHandle<io::Result<Vec<u8>>> {
+        std::thread::spawn(move || {
+            let mut all = Vec::new();
+            peer.read_to_end(&mut all).map(|_| all)
+        })
+    }
+
+    #[test]
+    fn what_is_queued_at_the_end_is_written_on_a_socket_that_is_not_ready_yet() {
+        run(async {
+            let (conn, mut read, peer, scratch) = pair();
+            conn.queue(b"SIP/2.0 400 Bad Request", 0);
+            let peer = hears(peer);
+            conn.finish(&scratch, &mut read, || assert!(conn.flush().is_some())).await;
+            drop(read);
+            assert_eq!(peer.join().unwrap().unwrap(), b"SIP/2.0 400 Bad Request");
+        });
+    }
+
+    #[test]
+    fn what_is_queued_at_the_end_is_written_though_the_peer_is_slow_and_talks_on() {
+        run(async {
+            let (conn, mut read, mut peer, scratch) = pair();
+            let much = vec![b'x'; 6 << 20];
+            conn.queue(&much, 0);
+            peer.write_all(b"more that nobody reads").unwrap();
+            let peer = hears(peer);
+            conn.finish(&scratch, &mut read, || assert!(conn.flush().is_some())).await;
+            drop(read);
+            assert_eq!(peer.join().unwrap().unwrap().len(), much.len(), "and no reset");
+        });
+    }
+
+    #[test]
+    fn a_peer_that_does_not_close_is_left_in_time() {
+        run(async {
+            let (conn, mut read, _peer, scratch) = pair();
+            let begun = std::time::Instant::now();
+            conn.finish(&scratch, &mut read, || assert!(conn.flush().is_some())).await;
+            assert!(begun.elapsed() >= LINGER && begun.elapsed() < LINGER * 2);
+        });
+    }
+
+    #[test]
+    fn a_peer_that_does_not_read_is_not_read() {
+        run(async {
+            let (conn, mut read, mut peer, scratch) = pair();
+            peer.write_all(b"a question").unwrap();
+            let mut heard = Vec::new();
+            conn.fill(&scratch, &mut read, |octets| heard.extend_from_slice(octets)).await.unwrap();
+            assert_eq!(heard, b"a question");
+            // More than the kernel takes.
+            conn.queue(&vec![b'x'; 8 << 20], 0);
+            conn.wire.writable().await.unwrap();
+            conn.flush();
+            assert!(conn.wire.waiting() > READ_WHILE);
+            peer.write_all(b"another").unwrap();
+            let mut reading = std::pin::pin!(conn.fill(&scratch, &mut read, |_| {}));
+            let outcome = tokio::time::timeout(Duration::from_millis(50), &mut reading).await;
+            assert!(outcome.is_err(), "nothing is read");
+            drop(hears(peer));
+        });
     }
 }

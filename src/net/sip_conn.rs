@@ -196,7 +196,7 @@ async fn run(
     let why = drive(&shard, &conn, &mut read).await;
     settle(&shard, &conn).await;
     shard.handle(shard.clock.now(), Input::LinkDown { link: id, why: &why });
-    conn.io.finish(&shard, &mut read, || shard.flush_link(&conn)).await;
+    conn.io.finish(&shard.scratch, &mut read, || shard.flush_link(&conn)).await;
     shard.remove_link(id);
 }
 
@@ -243,7 +243,7 @@ async fn drive(shard: &Rc<Shard>, link: &Rc<LinkConn>, read: &mut OwnedReadHalf)
         tokio::select! {
             biased;
             () = conn.wake.notified() => {}
-            outcome = conn.fill(shard, read, |octets| link.machine.borrow_mut().push(octets)) => match outcome {
+            outcome = conn.fill(&shard.scratch, read, |octets| link.machine.borrow_mut().push(octets)) => match outcome {
                 Ok(0) => return "closed by the peer".to_owned(),
                 Ok(READ_SIZE) => tokio::task::yield_now().await,
                 Ok(_) => {}

@@ -311,9 +311,9 @@ async fn drive(shard: Rc<Shard>, conn: Rc<StreamConn>, mut read: OwnedReadHalf) 
                 // What comes next goes to another stream at once, unless this one still has to write.
                 if conn.io.wire.waiting() == 0 {
                     ended(&shard, &conn, condition, &why);
-                    return conn.io.finish(&shard, &mut read, flush).await;
+                    return conn.io.finish(&shard.scratch, &mut read, flush).await;
                 }
-                conn.io.finish(&shard, &mut read, flush).await;
+                conn.io.finish(&shard.scratch, &mut read, flush).await;
                 break (condition, why);
             }
         }
@@ -464,7 +464,7 @@ async fn wait(shard: &Rc<Shard>, conn: &Rc<StreamConn>, read: &mut OwnedReadHalf
     tokio::select! {
         biased;
         () = conn.io.wake.notified() => {}
-        outcome = conn.io.fill(shard, read, |octets| conn.machine.borrow_mut().push(octets)) => match outcome {
+        outcome = conn.io.fill(&shard.scratch, read, |octets| conn.machine.borrow_mut().push(octets)) => match outcome {
             Ok(0) => conn.machine.borrow_mut().handle_eof(),
             // More waits: let the others run first.
             Ok(READ_SIZE) => tokio::task::yield_now().await,

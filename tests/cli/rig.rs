@@ -277,6 +277,14 @@ impl Daemon<'_> {
         }
     }
 
+    /// Does nothing more fit into the socket that systemd would read?
+    pub fn is_full(&self) -> bool {
+        let sender = UnixDatagram::unbound().unwrap();
+        sender.set_nonblocking(true).unwrap();
+        let sent = sender.send_to(b"WATCHDOG=1\n", self.house.path("notify"));
+        matches!(sent, Err(error) if error.kind() == ErrorKind::WouldBlock)
+    }
+
     /// Waits until `word` was said to systemd `times` times.
     pub fn wait_heard(&mut self, word: &str, times: usize) {
         wait_for(word, || {
