@@ -358,13 +358,40 @@ impl Shard {
     /// Nothing new is taken from now on; waits until nothing is under way.
     pub async fn drain(&self) {
         self.draining.set(true);
+        self.gateway.borrow_mut().stop();
         while !self.gateway().is_quiet() {
             self.drained.notified().await;
         }
     }
 
-    /// Waits until all streams and links have ended; [`Shard::close_all`] goes before it.
-    pub async fn closed(&self) {
+    /// What is under way goes back to its senders.
+    pub fn abandon(self: &Rc<Self>) {
+        let now = self.clock.now();
+        self.gateway.borrow_mut().abandon(now);
+        self.perform(now);
+    }
+
+    /// Closes the streams that others opened, so that nothing new comes in while there is still a way
+    /// back for what fails; waits for their end.
+    pub async fn close_inbound(self: &Rc<Self>) {
+        let now = self.clock.now();
+        for conn in self.all_streams().iter().filter(|conn| !conn.initiating) {
+            conn.close(now, None);
+        }
+        while self.streams.borrow().values().any(|conn| !conn.initiating) {
+            self.drained.notified().await;
+        }
+    }
+
+    /// Closes all streams and links cleanly; waits for their end.
+    pub async fn close_all(self: &Rc<Self>) {
+        let now = self.clock.now();
+        for conn in self.all_streams() {
+            conn.close(now, None);
+        }
+        for conn in self.all_links() {
+            conn.io.kill("shutting down");
+        }
         while !self.streams.borrow().is_empty() || !self.links.borrow().is_empty() {
             self.drained.notified().await;
         }
@@ -431,17 +458,6 @@ impl Shard {
     /// The UDP socket that reaches `addr`: the first of its address family.
     pub fn udp_for(&self, addr: std::net::SocketAddr) -> Option<LinkId> {
         self.udp.borrow().iter().find(|(_, s)| s.local.is_ipv4() == addr.is_ipv4()).map(|(id, _)| *id)
-    }
-
-    /// Closes all streams cleanly, and all links.
-    pub fn close_all(self: &Rc<Self>) {
-        let now = self.clock.now();
-        for conn in self.all_streams() {
-            conn.close(now, None);
-        }
-        for conn in self.all_links() {
-            conn.io.kill("shutting down");
-        }
     }
 
     /// All streams, in the order of their names.

@@ -1,8 +1,8 @@
 //! The daemon's life: start, what refuses it, the control socket, stop.
 
-use super::rig::{House, POLICY, SECRETS, read_until, run, wait_for, without};
+use super::rig::{House, PATIENCE, POLICY, SECRETS, read_until, run, wait_for, without};
 use std::io::Write;
-use std::net::TcpStream;
+use std::net::{TcpStream, UdpSocket};
 use std::os::unix::fs::FileTypeExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -145,6 +145,38 @@ fn sigterm_says_so_closes_streams_and_exits_with_0_in_time() {
         assert!(!house.path("admin.sock").exists());
         assert!(std::net::TcpStream::connect((house.ip.as_str(), 15269)).is_err());
     }
+}
+
+#[test]
+fn sigterm_leaves_no_request_without_an_answer() {
+    let Some(house) = House::new(POLICY) else { return };
+    // A name server that says nothing: all that is for the partner waits.
+    let silent = UdpSocket::bind((house.ip.as_str(), 15353)).unwrap();
+    silent.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut daemon = house.start();
+    let mut link = house.sip_link();
+    let request = |n: usize| {
+        format!(
+            "MESSAGE sip:romeo@fabrikam.example SIP/2.0\r\nVia: SIP/2.0/TCP x.example;branch=z9hG4bK{n}\r\n\
+             From: <sip:alice@contoso.example>;tag=1\r\nTo: <sip:romeo@fabrikam.example>\r\n\
+             Call-ID: {n}\r\nCSeq: 1 MESSAGE\r\nMax-Forwards: 70\r\nContent-Type: text/plain\r\n\
+             Content-Length: 2\r\n\r\nhi"
+        )
+    };
+    let all: String = (0..20).map(request).collect();
+    link.write_all(all.as_bytes()).unwrap();
+    // It has begun to look for the partner, so it has read.
+    silent.recv(&mut [0; 512]).unwrap();
+    daemon.signal("TERM");
+    wait_for("the drain", || house.read("log").contains("draining").then_some(()));
+    link.write_all(request(20).as_bytes()).unwrap();
+    let answers = read_until(&mut link, "never");
+    assert_eq!(daemon.wait_exit(), 0);
+    let statuses: Vec<&str> =
+        answers.lines().filter_map(|line| line.strip_prefix("SIP/2.0 ")).map(|rest| &rest[..3]).collect();
+    assert_eq!(statuses.iter().filter(|status| **status == "504").count(), 20, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == "503").count(), 1, "{statuses:?}");
+    assert_eq!(statuses.len(), 21, "{statuses:?}");
 }
 
 #[test]
