@@ -9,7 +9,7 @@ use super::exit;
 use super::policy_test::{self, policy_test};
 use crate::config;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// SIP-to-XMPP federation gateway.
@@ -107,8 +107,15 @@ struct Output {
     json: bool,
 }
 
-/// Does what the command line says; the exit code. `run` is the daemon.
-pub fn main(cli: Cli, run: impl FnOnce(&Path) -> u8) -> u8 {
+/// Does what the process's command line says; the exit code. `run` is the daemon.
+pub fn main(run: impl FnOnce(&Path) -> u8) -> u8 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // What was asked for (`--help`, `--version`), or what is wrong with the question.
+        Err(answer) => {
+            return written(answer.print(), if answer.use_stderr() { exit::USAGE } else { exit::DONE });
+        }
+    };
     match cli.verb {
         Verb::Run(file) => run(&file.config),
         Verb::Check { what, strict, file, output } => {
@@ -133,9 +140,20 @@ pub fn main(cli: Cli, run: impl FnOnce(&Path) -> u8) -> u8 {
 }
 
 fn say(text: &str, code: u8) -> u8 {
-    // A reader that went away (`stoxd check | head`) is no failure of ours.
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
-    code
+    let mut out = std::io::stdout().lock();
+    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()), code)
+}
+
+/// `code`, or that the output did not get where it was to go.
+fn written(outcome: io::Result<()>, code: u8) -> u8 {
+    match outcome {
+        // A reader that went away (`stoxd check | head`) is no failure of ours.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            eprintln!("error: can't write the output: {error}");
+            exit::FAILED
+        }
+        Ok(()) | Err(_) => code,
+    }
 }
 
 fn ask(daemon: &Daemon, question: Question, json: bool) -> u8 {

@@ -47,8 +47,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
 /// How long the drain waits for what is open.
-const DRAIN: Duration = Duration::from_secs(4);
-/// How long peers then have to close their side of a stream.
+const DRAIN: Duration = Duration::from_secs(3);
+/// How long peers then have to close the streams that they opened, and as long again for the rest.
 const CLOSING: Duration = Duration::from_secs(1);
 
 /// Why the daemon does not start.
@@ -239,22 +239,12 @@ fn watchdog() {
 
 /// No new work; what is open gets its time, then streams are closed as RFC 6120 §4.4 says.
 async fn drain(shard: &Rc<Shard>) {
-    shard.draining.set(true);
     tracing::info!(stoxd_event = "draining", "draining");
-    let tick = Duration::from_millis(20);
-    let waited = async {
-        while !shard.gateway().is_quiet() {
-            tokio::time::sleep(tick).await;
-        }
-    };
-    let _ = tokio::time::timeout(DRAIN, waited).await;
-    shard.close_all();
-    let closed = async {
-        while !shard.all_streams().is_empty() {
-            tokio::time::sleep(tick).await;
-        }
-    };
-    let _ = tokio::time::timeout(CLOSING, closed).await;
+    if tokio::time::timeout(DRAIN, shard.drain()).await.is_err() {
+        shard.abandon();
+    }
+    let _ = tokio::time::timeout(CLOSING, shard.close_inbound()).await;
+    let _ = tokio::time::timeout(CLOSING, shard.close_all()).await;
 }
 
 fn bind(config: &Config) -> Result<Sockets, StartError> {

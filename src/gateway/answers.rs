@@ -7,6 +7,7 @@
 use super::Gateway;
 use super::effect::Effect;
 use super::observe::Observation;
+use super::stop::STOPPING;
 use crate::addr::Jid;
 use crate::body::BodyError;
 use crate::bridge::errors::{StatusContext, status_of};
@@ -157,6 +158,10 @@ impl Gateway {
         let settings = self.settings.clone();
         let uas = Uas { name: &settings.name, domains: &settings.domain_names, map: settings.map_options() };
         match uas.examine(message, &source.identity) {
+            // RFC 3261 §21.5.4: another server may take it, or this one in a moment.
+            Ok(Examined::Message(_)) if self.stopping => {
+                self.reject(now, server, &Reject::status(503, STOPPING).with(Name::RetryAfter, "5"));
+            }
             Ok(Examined::Message(request)) => self.on_request(now, server, request),
             Ok(Examined::Options) => {
                 let headers = [

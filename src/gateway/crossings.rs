@@ -8,6 +8,7 @@
 use super::Gateway;
 use super::observe::Observation;
 use super::outgoing::{Origin, Outgoing, TOO_LONG};
+use super::stop::STOPPING;
 use crate::addr::Jid;
 use crate::body::{self, charset::one_line};
 use crate::bridge::errors::{StatusContext, status_of};
@@ -33,6 +34,10 @@ impl Gateway {
     pub(super) fn on_stanza(&mut self, now: Now, stanza: Verified<Stanza<'_>>) {
         if stanza.kind == StanzaKind::Message && stanza.message_type() == MessageType::Error {
             return self.on_error_stanza(now, stanza);
+        }
+        if self.stopping && stanza.kind == StanzaKind::Message {
+            let error = StanzaError::with_text(Condition::ResourceConstraint, STOPPING);
+            return self.return_stanza(now, &stanza, &error, STOPPING);
         }
         let partner = self.table.partner(stanza.from.domain()).cloned();
         if let Some(partner) = partner

@@ -25,6 +25,7 @@ mod outgoing;
 pub mod pairs;
 mod peers;
 pub mod settings;
+mod stop;
 #[cfg(test)]
 mod tests;
 mod threads;
@@ -194,6 +195,7 @@ pub struct Gateway {
     due: Vec<Due>,
     deadlines: BinaryHeap<Reverse<Due>>,
     armed: Option<Mono>,
+    stopping: bool,
 }
 
 /// Server transactions open at once, of them for one peer, octets held for their answers, and answers
@@ -239,6 +241,7 @@ impl Gateway {
             due: Vec::new(),
             deadlines: BinaryHeap::new(),
             armed: None,
+            stopping: false,
             guard,
             settings,
             table,

@@ -357,6 +357,12 @@ impl Pairs {
         bounces
     }
 
+    /// All that waits for a stream bounces.
+    pub fn abandon(&mut self, condition: Condition) -> Vec<Bounce> {
+        let keys: Vec<usize> = self.pairs.iter().map(|(key, _)| key).collect();
+        keys.into_iter().flat_map(|key| self.bounce_waiting(key, condition)).collect()
+    }
+
     /// Asks the authoritative server of the key's sender about it: on a stream of ours to it that is
     /// up, else on a new one that is opened only to ask. Never on the stream that wants to know, which
     /// is not ours (XEP-0220 §2.1.2).

@@ -305,6 +305,12 @@ impl Peers {
         back
     }
 
+    /// All that waits for links.
+    pub fn take_waiting(&mut self) -> Vec<Outgoing> {
+        let waiting = self.peers.iter_mut().flat_map(|peer| std::mem::take(&mut peer.waiting));
+        waiting.map(|waiting| waiting.outgoing).collect()
+    }
+
     /// The transport of a peer's link, if one is up.
     pub fn transport(&self, id: PeerId) -> Option<Transport> {
         self.peers.get(usize::from(id.0))?.ways().next().map(|(way, _)| way.transport)

@@ -5,6 +5,7 @@
 //! | [`clock`] | both clocks |
 //! | [`shard`] | the thread that owns sockets and gateway: performs effects, writes once a turn |
 //! | [`xmpp_conn`], [`sip_conn`], [`udp`] | the driver of one stream, one link, one UDP socket |
+//! | `conn` | what streams and links have in common: waking, reading, the end |
 //! | [`wire`] | one TCP connection, plain or TLS: what was written, and what not yet |
 //! | [`listener`] | listening sockets and limits by address |
 //! | [`edge`] | the thread for handshakes, DNS and dialling |
@@ -13,6 +14,7 @@
 //! | [`dns`], [`srv`], [`xmpp_locate`] | questions to the DNS, and where a partner's servers are |
 
 pub mod clock;
+mod conn;
 pub mod dialer;
 pub mod dns;
 pub mod edge;

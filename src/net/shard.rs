@@ -10,7 +10,6 @@ use super::clock::Clock;
 use super::dialer::Dialer;
 use super::sip_conn::LinkConn;
 use super::udp::UdpSocketConn;
-use super::wire::Flushed;
 use super::xmpp_conn::StreamConn;
 use crate::addr::Domain;
 use crate::gateway::effect::{Effect, LinkId, PeerId};
@@ -51,6 +50,8 @@ pub struct Shard {
     pub scratch: RefCell<Box<[u8]>>,
     /// Set when the daemon drains: no new connections.
     pub draining: Cell<bool>,
+    /// Told while draining whenever less may be open than before.
+    drained: Notify,
     /// How many connections there may be.
     pub limits: Cell<Limits>,
     /// Held by each XMPP connection, both ways, as long as it lives.
@@ -117,6 +118,7 @@ impl Shard {
             observer,
             scratch: RefCell::new(vec![0; READ_SIZE].into_boxed_slice()),
             draining: Cell::new(false),
+            drained: Notify::new(),
             limits: Cell::default(),
             xmpp_open: Rc::default(),
             sip_open: Rc::default(),
@@ -193,7 +195,7 @@ impl Shard {
             let mut gateway = self.gateway.borrow_mut();
             if gateway.effects().is_empty() {
                 self.rearm(&mut gateway);
-                return;
+                return self.maybe_drained();
             }
             gateway.effects().take()
         };
@@ -204,6 +206,7 @@ impl Shard {
         let mut gateway = self.gateway.borrow_mut();
         gateway.effects().recycle(list, octets);
         self.rearm(&mut gateway);
+        self.maybe_drained();
     }
 
     fn perform_one(self: &Rc<Self>, now: Now, effect: Effect, octets: &[u8]) {
@@ -219,9 +222,7 @@ impl Shard {
                 let octets = octets.get(range).unwrap_or_default();
                 let conn = self.links.borrow().get(&link).cloned();
                 if let Some(conn) = conn {
-                    if !conn.send(octets) {
-                        conn.kill("the peer does not read");
-                    }
+                    conn.send(octets);
                     self.touch_link(&conn);
                 } else if let (Some(socket), Some(to)) = (self.udp.borrow().get(&link), to) {
                     socket.send(octets, to);
@@ -252,7 +253,7 @@ impl Shard {
             }
             Effect::SipClose { link } => {
                 if let Some(conn) = self.links.borrow().get(&link) {
-                    conn.kill("closed");
+                    conn.io.kill("closed");
                 }
             }
             Effect::DialXmpp { stream, pair, purpose, ask, terms, proxy } => {
@@ -272,7 +273,7 @@ impl Shard {
 
     /// `conn` has something to write: it is written at the end of the turn.
     pub fn touch_stream(&self, conn: &Rc<StreamConn>) {
-        if !conn.dirty.replace(true) {
+        if !conn.io.dirty.replace(true) {
             self.dirty_streams.borrow_mut().push(conn.clone());
             self.flush.notify_one();
         }
@@ -280,7 +281,7 @@ impl Shard {
 
     /// Likewise.
     pub fn touch_link(&self, conn: &Rc<LinkConn>) {
-        if !conn.dirty.replace(true) {
+        if !conn.io.dirty.replace(true) {
             self.dirty_links.borrow_mut().push(conn.clone());
             self.flush.notify_one();
         }
@@ -300,7 +301,7 @@ impl Shard {
             let streams = std::mem::take(&mut *self.dirty_streams.borrow_mut());
             if !streams.is_empty() {
                 for conn in &streams {
-                    conn.dirty.set(false);
+                    conn.io.dirty.set(false);
                     self.flush_stream(now, conn);
                 }
                 continue;
@@ -310,7 +311,7 @@ impl Shard {
                 return;
             }
             for conn in &links {
-                conn.dirty.set(false);
+                conn.io.dirty.set(false);
                 self.flush_link(conn);
             }
         }
@@ -318,29 +319,12 @@ impl Shard {
 
     /// Writes a link.
     pub fn flush_link(&self, conn: &LinkConn) {
-        match conn.wire.flush() {
-            Ok(Flushed::All(_)) => conn.blocked.set(false),
-            Ok(Flushed::Blocked(_)) => conn.block(),
-            Err(error) => conn.kill(&error.to_string()),
-        }
+        conn.io.flush();
     }
 
     /// Writes a stream, and tells the gateway which stanzas the kernel has.
     pub fn flush_stream(self: &Rc<Self>, now: Now, conn: &Rc<StreamConn>) {
-        let written = match conn.wire.flush() {
-            Ok(Flushed::All(mark)) => {
-                conn.blocked.set(false);
-                mark
-            }
-            Ok(Flushed::Blocked(mark)) => {
-                conn.block();
-                mark
-            }
-            Err(error) => {
-                conn.kill(&error.to_string());
-                return;
-            }
-        };
+        let Some(written) = conn.io.flush() else { return };
         if conn.reported.replace(written) < written {
             self.handle(now, Input::Written { stream: conn.id, mark: written });
         }
@@ -371,6 +355,54 @@ impl Shard {
         }
     }
 
+    /// Nothing new is taken from now on; waits until nothing is under way.
+    pub async fn drain(&self) {
+        self.draining.set(true);
+        self.gateway.borrow_mut().stop();
+        while !self.gateway().is_quiet() {
+            self.drained.notified().await;
+        }
+    }
+
+    /// What is under way goes back to its senders.
+    pub fn abandon(self: &Rc<Self>) {
+        let now = self.clock.now();
+        self.gateway.borrow_mut().abandon(now);
+        self.perform(now);
+    }
+
+    /// Closes the streams that others opened, so that nothing new comes in while there is still a way
+    /// back for what fails; waits for their end.
+    pub async fn close_inbound(self: &Rc<Self>) {
+        let now = self.clock.now();
+        for conn in self.all_streams().iter().filter(|conn| !conn.initiating) {
+            conn.close(now, None);
+        }
+        while self.streams.borrow().values().any(|conn| !conn.initiating) {
+            self.drained.notified().await;
+        }
+    }
+
+    /// Closes all streams and links cleanly; waits for their end.
+    pub async fn close_all(self: &Rc<Self>) {
+        let now = self.clock.now();
+        for conn in self.all_streams() {
+            conn.close(now, None);
+        }
+        for conn in self.all_links() {
+            conn.io.kill("shutting down");
+        }
+        while !self.streams.borrow().is_empty() || !self.links.borrow().is_empty() {
+            self.drained.notified().await;
+        }
+    }
+
+    fn maybe_drained(&self) {
+        if self.draining.get() {
+            self.drained.notify_one();
+        }
+    }
+
     /// Registers a stream.
     pub fn add_stream(&self, conn: &Rc<StreamConn>) {
         self.streams.borrow_mut().insert(conn.id, conn.clone());
@@ -379,6 +411,7 @@ impl Shard {
     /// Forgets a stream.
     pub fn remove_stream(&self, stream: StreamId) {
         self.streams.borrow_mut().remove(&stream);
+        self.maybe_drained();
     }
 
     /// Gives `stream` a place among those with the partner that `remote` belongs to: a stream that we
@@ -414,6 +447,7 @@ impl Shard {
     /// Forgets a link.
     pub fn remove_link(&self, link: LinkId) {
         self.links.borrow_mut().remove(&link);
+        self.maybe_drained();
     }
 
     /// Registers a UDP socket.
@@ -424,17 +458,6 @@ impl Shard {
     /// The UDP socket that reaches `addr`: the first of its address family.
     pub fn udp_for(&self, addr: std::net::SocketAddr) -> Option<LinkId> {
         self.udp.borrow().iter().find(|(_, s)| s.local.is_ipv4() == addr.is_ipv4()).map(|(id, _)| *id)
-    }
-
-    /// Closes all streams cleanly, and all links.
-    pub fn close_all(self: &Rc<Self>) {
-        let now = self.clock.now();
-        for conn in self.all_streams() {
-            conn.close(now, None);
-        }
-        for conn in self.all_links() {
-            conn.kill("shutting down");
-        }
     }
 
     /// All streams, in the order of their names.
@@ -458,7 +481,7 @@ impl Shard {
     /// Ends the links of a peer, so that whoever is there proves anew who it is.
     pub fn close_links_of(&self, peer: PeerId, why: &str) {
         for conn in self.links.borrow().values().filter(|conn| conn.peer.get() == Some(peer)) {
-            conn.kill(why);
+            conn.io.kill(why);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! (RFC 5922), or from its address where the configuration trusts one; a link that proves nothing
 //! lives for a moment only, long enough to hear 403.
 
+use super::conn::Conn;
 use super::dialer::shown;
 use super::edge::Secured;
 use super::shard::{READ_SIZE, Shard};
@@ -14,29 +15,25 @@ use crate::sip::frame::Limits;
 use crate::sip::link::{Link, LinkEvent, LinkId, LinkIdentity, PeerId, Source};
 use crate::sip::locate::{Target, Transport};
 use std::cell::{Cell, RefCell};
-use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::ready;
 use std::time::Duration;
-use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
-use tokio::sync::Notify;
 
 /// How long one TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a connection may take to come about, with its TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a message may stay incomplete without another octet.
-const INCOMPLETE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long one message may take to come in whole.
+const INCOMPLETE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long answers may take that are owed on a link which has ended for reading: what waits in a queue
 /// is answered by then.
 const SETTLE: Duration = Duration::from_secs(12);
-const SETTLE_TICK: Duration = Duration::from_millis(20);
 /// How long a link lives that proved nothing.
 const UNPROVEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many messages of such a link are answered.
+const UNPROVEN_MESSAGES: u32 = 4;
 
 /// One SIP connection.
 pub struct LinkConn {
@@ -50,29 +47,21 @@ pub struct LinkConn {
     pub initiating: bool,
     /// Whose it is, if that is proven.
     pub peer: Cell<Option<PeerId>>,
-    pub(super) wire: Wire,
-    pub(super) dirty: Cell<bool>,
-    pub(super) blocked: Cell<bool>,
+    pub(super) io: Conn,
     machine: RefCell<Link>,
-    wake: Notify,
-    dead: RefCell<Option<String>>,
+    /// Messages that came before the link proved whose it is.
+    unproven: Cell<u32>,
+    /// Does its task wait for the last answers?
+    settling: Cell<bool>,
 }
 
 impl LinkConn {
-    /// Appends octets; false if the peer does not read what it was sent.
-    pub(super) fn send(&self, octets: &[u8]) -> bool {
-        self.wire.queue(octets, 0)
-    }
-
-    /// The connection is of no use any more.
-    pub(super) fn kill(&self, why: &str) {
-        self.dead.borrow_mut().get_or_insert_with(|| why.to_owned());
-        self.wake.notify_one();
-    }
-
-    pub(super) fn block(&self) {
-        self.blocked.set(true);
-        self.wake.notify_one();
+    /// Appends octets, to be written at the end of the turn.
+    pub(super) fn send(&self, octets: &[u8]) {
+        self.io.queue(octets, 0);
+        if self.settling.get() {
+            self.io.wake.notify_one();
+        }
     }
 }
 
@@ -192,12 +181,10 @@ async fn run(
         transport,
         initiating,
         peer: Cell::new(peer),
-        wire,
-        dirty: Cell::new(false),
-        blocked: Cell::new(false),
+        io: Conn::new(wire),
         machine: RefCell::new(Link::new(source, limits)),
-        wake: Notify::new(),
-        dead: RefCell::new(None),
+        unproven: Cell::new(0),
+        settling: Cell::new(false),
     });
     shard.add_link(&conn);
     if let (Some(peer), true) = (peer, initiating) {
@@ -205,55 +192,68 @@ async fn run(
         shard.handle(shard.clock.now(), Input::LinkUp { link: id, peer, way });
     }
     // The peer's first octets may have come with its last handshake message.
-    let _ = conn.wire.decrypt(&[], &mut |octets| conn.machine.borrow_mut().push(octets));
+    let _ = conn.io.wire.decrypt(&[], &mut |octets| conn.machine.borrow_mut().push(octets));
     let why = drive(&shard, &conn, &mut read).await;
     settle(&shard, &conn).await;
-    conn.wire.close_when_written();
-    let _ = conn.wire.flush();
-    shard.remove_link(id);
     shard.handle(shard.clock.now(), Input::LinkDown { link: id, why: &why });
+    conn.io.finish(&shard.scratch, &mut read, || shard.flush_link(&conn)).await;
+    shard.remove_link(id);
 }
 
 /// A link that is out of step reads no more, but what came before is still answered on it: nothing else
 /// is lost by bad input.
 async fn settle(shard: &Rc<Shard>, conn: &Rc<LinkConn>) {
-    let until = shard.clock.now().mono + SETTLE;
-    while shard.gateway().owes_answers(conn.id) && shard.clock.now().mono < until {
-        tokio::time::sleep(SETTLE_TICK).await;
-        shard.flush_link(conn);
-        if conn.dead.borrow().is_some() {
-            return;
+    conn.settling.set(true);
+    let answered = async {
+        while shard.gateway().owes_answers(conn.id) {
+            tokio::select! {
+                () = conn.io.wake.notified() => {}
+                outcome = conn.io.unblocked() => {
+                    if outcome.is_err() {
+                        return;
+                    }
+                    shard.flush_link(conn);
+                }
+            }
+            if conn.io.take_dead().is_some() {
+                return;
+            }
         }
-    }
+    };
+    let _ = tokio::time::timeout(SETTLE, answered).await;
 }
 
-async fn drive(shard: &Rc<Shard>, conn: &Rc<LinkConn>, read: &mut OwnedReadHalf) -> String {
-    let born = shard.clock.now().mono;
-    let unproven = conn.peer.get().is_none().then(|| born + UNPROVEN_TIMEOUT);
+async fn drive(shard: &Rc<Shard>, link: &Rc<LinkConn>, read: &mut OwnedReadHalf) -> String {
+    let conn = &link.io;
+    let unproven = link.peer.get().is_none().then(|| shard.clock.now().mono + UNPROVEN_TIMEOUT);
+    // When the message that is not complete began.
+    let mut begun = None;
     loop {
-        if !turn(shard, conn) {
-            conn.kill("not SIP, or an item that could not be handled");
+        match turn(shard, link) {
+            Ok(0) => {}
+            Ok(_) => begun = None,
+            Err(why) => conn.kill(why),
         }
-        if let Some(why) = conn.dead.borrow_mut().take() {
+        if let Some(why) = conn.take_dead() {
             return why;
         }
-        let incomplete = conn.machine.borrow().pending() > 0;
-        let now = shard.clock.now().mono;
-        let deadline = [unproven, incomplete.then(|| now + INCOMPLETE_TIMEOUT)].into_iter().flatten().min();
+        let incomplete = link.machine.borrow().pending() > 0;
+        begun = incomplete.then(|| begun.unwrap_or(shard.clock.now().mono));
+        let deadline = [unproven, begun.map(|at| at + INCOMPLETE_TIMEOUT)].into_iter().flatten().min();
         tokio::select! {
             biased;
             () = conn.wake.notified() => {}
-            outcome = fill(shard, read, conn) => match outcome {
+            outcome = conn.fill(&shard.scratch, read, |octets| link.machine.borrow_mut().push(octets)) => match outcome {
                 Ok(0) => return "closed by the peer".to_owned(),
                 Ok(READ_SIZE) => tokio::task::yield_now().await,
                 Ok(_) => {}
                 Err(error) => return error.to_string(),
             },
-            outcome = conn.wire.writable(), if conn.blocked.get() => {
+            outcome = conn.unblocked() => {
                 if let Err(error) = outcome {
                     return error.to_string();
                 }
-                shard.flush_link(conn);
+                shard.flush_link(link);
             }
             () = sleep_until(deadline.map(|at| shard.clock.instant(at))) => {
                 return if incomplete { "a message stayed incomplete" } else { "not authenticated" }.to_owned();
@@ -262,46 +262,38 @@ async fn drive(shard: &Rc<Shard>, conn: &Rc<LinkConn>, read: &mut OwnedReadHalf)
     }
 }
 
-/// Hands over all messages that are complete; false if the link is of no more use.
-fn turn(shard: &Rc<Shard>, conn: &Rc<LinkConn>) -> bool {
+/// Hands over all messages that are complete, and says how many; or why the link is of no more use.
+fn turn(shard: &Rc<Shard>, conn: &Rc<LinkConn>) -> Result<usize, &'static str> {
     let now = shard.clock.now();
+    let mut messages = 0;
     loop {
+        if conn.peer.get().is_none() && conn.unproven.get() >= UNPROVEN_MESSAGES {
+            return Err("not authenticated");
+        }
         let mut machine = conn.machine.borrow_mut();
-        let (handled, goes_on) = match machine.next_event() {
-            None => return true,
+        let (handled, outcome) = match machine.next_event() {
+            None => return Ok(messages),
             Some((LinkEvent::Message(octets), source)) => {
-                (shard.input(now, Input::Sip { source, octets }), true)
+                messages += 1;
+                (shard.input(now, Input::Sip { source, octets }), Ok(()))
             }
             Some((LinkEvent::Ping, _)) => {
-                conn.wire.queue(b"\r\n", 0);
+                conn.io.queue(b"\r\n", 0);
                 shard.touch_link(conn);
-                (true, true)
+                (true, Ok(()))
             }
             Some((LinkEvent::Broken(error), source)) => {
                 let readable = error.readable();
                 let input = Input::SipBroken { source, fault: error.fault, readable: readable.as_ref() };
-                (shard.input(now, input), false)
+                (shard.input(now, input), Err("not SIP"))
             }
         };
         drop(machine);
         shard.perform(now);
-        if !goes_on || !handled {
-            return false;
+        if !handled {
+            return Err("an item could not be handled");
         }
+        outcome?;
+        conn.unproven.set(conn.unproven.get().saturating_add(1));
     }
-}
-
-/// Reads once, as much as there is, into the machine. The number of octets; 0 at the end.
-async fn fill(shard: &Rc<Shard>, read: &mut OwnedReadHalf, conn: &LinkConn) -> io::Result<usize> {
-    std::future::poll_fn(|context| {
-        let mut scratch = shard.scratch.borrow_mut();
-        let mut buffer = ReadBuf::new(&mut scratch);
-        ready!(Pin::new(&mut *read).poll_read(context, &mut buffer))?;
-        let octets = buffer.filled();
-        let mut machine = conn.machine.borrow_mut();
-        let taken = conn.wire.decrypt(octets, &mut |plain| machine.push(plain));
-        let outcome = taken.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error));
-        std::task::Poll::Ready(outcome.map(|()| octets.len()))
-    })
-    .await
 }

@@ -32,6 +32,8 @@ struct State {
     pending_mark: u64,
     /// The mark of the last item inside the TLS session's own buffer.
     sealed_mark: u64,
+    /// Octets of plaintext in that buffer, those of records that are half written included.
+    sealed: usize,
     /// The mark of the last item that the kernel has to its last octet.
     written_mark: u64,
     /// Send the TLS close_notify and the FIN when all is written.
@@ -62,6 +64,7 @@ impl Wire {
                 pending_written: 0,
                 pending_mark: 0,
                 sealed_mark: 0,
+                sealed: 0,
                 written_mark: 0,
                 closing: false,
                 closed: false,
@@ -80,6 +83,12 @@ impl Wire {
         state.pending.extend_from_slice(octets);
         state.pending_mark = state.pending_mark.max(mark);
         true
+    }
+
+    /// Octets that the kernel has not taken yet.
+    pub fn waiting(&self) -> usize {
+        let state = self.state.borrow();
+        state.sealed + state.pending.len() - state.pending_written
     }
 
     /// Closes cleanly once everything queued is written: close_notify, then FIN.
@@ -112,8 +121,10 @@ impl Wire {
                     }
                 }
                 state.written_mark = state.sealed_mark;
+                state.sealed = 0;
                 if !state.pending.is_empty() {
                     tls.writer().write_all(&state.pending)?;
+                    state.sealed = state.pending.len();
                     state.pending.clear();
                     state.sealed_mark = state.pending_mark;
                     continue;

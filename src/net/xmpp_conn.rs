@@ -4,9 +4,10 @@
 //! hands stanzas to the gateway, and does the TLS handshake when the machine asks for it. Everything
 //! that is decided is decided in `xmpp::Stream` and the gateway.
 
+use super::conn::Conn;
 use super::dialer::shown;
 use super::edge::{ConnectError, Secured};
-use super::shard::{Seat, Shard};
+use super::shard::{READ_SIZE, Seat, Shard};
 use super::srv::Mode;
 use super::tls::PeerCert;
 use super::wire::Wire;
@@ -20,21 +21,15 @@ use crate::xmpp::{
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::ready;
 use std::time::Duration;
-use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
-use tokio::sync::Notify;
 
 /// How long one TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long one TCP connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long we read on after the end, so that the peer can read why.
-const LINGER: Duration = Duration::from_secs(2);
 
 /// One stream's connection.
 pub struct StreamConn {
@@ -48,9 +43,7 @@ pub struct StreamConn {
     pub pairs: RefCell<Vec<(Pair, &'static str)>>,
     /// The TLS version, once there is one.
     pub tls: Cell<Option<&'static str>>,
-    pub(super) wire: Wire,
-    pub(super) dirty: Cell<bool>,
-    pub(super) blocked: Cell<bool>,
+    pub(super) io: Conn,
     pub(super) reported: Cell<u64>,
     machine: RefCell<Stream>,
     /// The only pair of an initiating stream.
@@ -58,8 +51,6 @@ pub struct StreamConn {
     /// The places of a receiving stream among those of its partners.
     seats: RefCell<Vec<Seat>>,
     mark: Cell<u64>,
-    wake: Notify,
-    dead: RefCell<Option<String>>,
 }
 
 impl StreamConn {
@@ -70,16 +61,12 @@ impl StreamConn {
             initiating: pair.is_some(),
             pairs: RefCell::default(),
             tls: Cell::new(None),
-            wire,
-            dirty: Cell::new(false),
-            blocked: Cell::new(false),
+            io: Conn::new(wire),
             reported: Cell::new(0),
             machine: RefCell::new(machine),
             pair,
             seats: RefCell::default(),
             mark: Cell::new(0),
-            wake: Notify::new(),
-            dead: RefCell::new(None),
         })
     }
 
@@ -103,42 +90,31 @@ impl StreamConn {
             self.collect();
         } else {
             // The stream is ending; the gateway hears it and bounces what was not written.
-            self.wake.notify_one();
+            self.io.wake.notify_one();
         }
     }
 
     /// Puts a question about a dialback key; None if it will be answered, else the answer.
     pub(super) fn verify(&self, now: Now, verify: Verify) -> Option<VerifyAnswer> {
         let refused = self.machine.borrow_mut().verify(now, verify).err();
-        self.wake.notify_one();
+        self.io.wake.notify_one();
         refused.map(|(_, verify)| verify.answer(Outcome::Error(Condition::RemoteServerTimeout)))
     }
 
     pub(super) fn verified(&self, now: Now, answer: VerifyAnswer) {
         self.machine.borrow_mut().handle_verified(now, &answer);
-        self.wake.notify_one();
+        self.io.wake.notify_one();
     }
 
     pub(super) fn close(&self, now: Now, condition: Option<StreamCondition>) {
         self.machine.borrow_mut().close(now, condition.map(Into::into));
-        self.wake.notify_one();
+        self.io.wake.notify_one();
     }
 
     /// The tables were loaded anew: a pair that lost its right ends the stream.
     pub(super) fn reload(&self, realm: &crate::gateway::Realm) {
         self.machine.borrow_mut().handle_reload(realm);
-        self.wake.notify_one();
-    }
-
-    /// The connection is of no use any more.
-    pub(super) fn kill(&self, why: &str) {
-        self.dead.borrow_mut().get_or_insert_with(|| why.to_owned());
-        self.wake.notify_one();
-    }
-
-    pub(super) fn block(&self) {
-        self.blocked.set(true);
-        self.wake.notify_one();
+        self.io.wake.notify_one();
     }
 
     /// Moves what the machine has written to the wire.
@@ -146,10 +122,7 @@ impl StreamConn {
         let mut machine = self.machine.borrow_mut();
         let output = machine.output();
         if !output.is_empty() {
-            if !self.wire.queue(output, self.mark.get()) {
-                self.dead.borrow_mut().get_or_insert_with(|| "the peer does not read".to_owned());
-                self.wake.notify_one();
-            }
+            self.io.queue(output, self.mark.get());
             output.clear();
         }
     }
@@ -304,7 +277,7 @@ fn begin_tls(conn: &StreamConn, identity: PeerCert, version: &'static str) {
     conn.tls.set(Some(version));
     conn.machine.borrow_mut().handle_tls(Box::new(identity));
     // The peer's first octets may have come with its last handshake message.
-    let _ = conn.wire.decrypt(&[], &mut |octets| conn.machine.borrow_mut().push(octets));
+    let _ = conn.io.wire.decrypt(&[], &mut |octets| conn.machine.borrow_mut().push(octets));
 }
 
 fn halves(socket: std::net::TcpStream) -> io::Result<(OwnedReadHalf, tokio::net::tcp::OwnedWriteHalf)> {
@@ -331,19 +304,33 @@ async fn drive(shard: Rc<Shard>, conn: Rc<StreamConn>, mut read: OwnedReadHalf) 
                 Err(error) => break (Condition::RemoteServerTimeout, error.to_string()),
             },
             Next::Down(reason) => {
-                conn.wire.close_when_written();
-                shard.flush_stream(shard.clock.now(), &conn);
-                let _ = tokio::time::timeout(LINGER, discard(&shard, &mut read, &conn)).await;
-                break (reason.bounce(), reason.to_string());
+                let flush = || shard.flush_stream(shard.clock.now(), &conn);
+                conn.io.wire.close_when_written();
+                flush();
+                let (condition, why) = (reason.bounce(), reason.to_string());
+                // What comes next goes to another stream at once, unless this one still has to write.
+                if conn.io.wire.waiting() == 0 {
+                    ended(&shard, &conn, condition, &why);
+                    return conn.io.finish(&shard.scratch, &mut read, flush).await;
+                }
+                conn.io.finish(&shard.scratch, &mut read, flush).await;
+                break (condition, why);
             }
         }
-        if let Some(why) = conn.dead.borrow_mut().take() {
+        if let Some(why) = conn.io.take_dead() {
             break (Condition::RemoteServerTimeout, why);
         }
         if let Err(error) = wait(&shard, &conn, &mut read).await {
-            conn.kill(&error);
+            conn.io.kill(&error);
         }
     };
+    ended(&shard, &conn, condition, &why);
+    // A TLS alert may be due.
+    conn.io.flush();
+}
+
+/// The stream carries nothing any more.
+fn ended(shard: &Rc<Shard>, conn: &StreamConn, condition: Condition, why: &str) {
     shard.remove_stream(conn.id);
     if !conn.initiating {
         tracing::info!(
@@ -353,7 +340,7 @@ async fn drive(shard: Rc<Shard>, conn: Rc<StreamConn>, mut read: OwnedReadHalf) 
             "inbound stream ended: {why}"
         );
     }
-    shard.handle(shard.clock.now(), Input::StreamDown { stream: conn.id, condition, why: &why });
+    shard.handle(shard.clock.now(), Input::StreamDown { stream: conn.id, condition, why });
 }
 
 /// Lets the machine say all that there is to say.
@@ -413,7 +400,7 @@ fn turn(shard: &Rc<Shard>, conn: &Rc<StreamConn>) -> Next {
         drop(machine);
         shard.perform(now);
         if !handled {
-            conn.kill("an item could not be handled");
+            conn.io.kill("an item could not be handled");
             break Next::Wait;
         }
     };
@@ -443,12 +430,12 @@ async fn start_tls(
 ) -> Result<OwnedReadHalf, ConnectError> {
     let lost = || ConnectError::Tls(io::ErrorKind::ConnectionAborted.into());
     loop {
-        match conn.wire.flush().map_err(ConnectError::Tls)? {
+        match conn.io.wire.flush().map_err(ConnectError::Tls)? {
             super::wire::Flushed::All(_) => break,
-            super::wire::Flushed::Blocked(_) => conn.wire.writable().await.map_err(ConnectError::Tls)?,
+            super::wire::Flushed::Blocked(_) => conn.io.wire.writable().await.map_err(ConnectError::Tls)?,
         }
     }
-    let write = conn.wire.take_half().ok_or_else(lost)?;
+    let write = conn.io.wire.take_half().ok_or_else(lost)?;
     let socket = read.reunite(write).map_err(|_| lost())?.into_std().map_err(ConnectError::Tls)?;
     let secured = match &conn.pair {
         None => {
@@ -465,7 +452,7 @@ async fn start_tls(
         }
     };
     let (read, write) = halves(secured.socket).map_err(ConnectError::Tls)?;
-    conn.wire.replace(write, Some(secured.tls));
+    conn.io.wire.replace(write, Some(secured.tls));
     let identity = shard.dialer.identity(secured.chain, secured.version, shard.clock.now().wall).await;
     begin_tls(conn, identity, secured.version);
     Ok(read)
@@ -476,19 +463,16 @@ async fn wait(shard: &Rc<Shard>, conn: &Rc<StreamConn>, read: &mut OwnedReadHalf
     let deadline = conn.machine.borrow().deadline().map(|at| shard.clock.instant(at));
     tokio::select! {
         biased;
-        () = conn.wake.notified() => {}
-        outcome = fill(shard, read, conn) => match outcome {
+        () = conn.io.wake.notified() => {}
+        outcome = conn.io.fill(&shard.scratch, read, |octets| conn.machine.borrow_mut().push(octets)) => match outcome {
             Ok(0) => conn.machine.borrow_mut().handle_eof(),
-            Ok(n) => {
-                if n == super::shard::READ_SIZE {
-                    // More waits: let the others run first.
-                    tokio::task::yield_now().await;
-                }
-            }
+            // More waits: let the others run first.
+            Ok(READ_SIZE) => tokio::task::yield_now().await,
+            Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(error.to_string()),
             Err(_) => conn.machine.borrow_mut().handle_eof(),
         },
-        outcome = conn.wire.writable(), if conn.blocked.get() => {
+        outcome = conn.io.unblocked() => {
             outcome.map_err(|error| error.to_string())?;
             shard.flush_stream(shard.clock.now(), conn);
         }
@@ -502,43 +486,5 @@ pub(super) async fn sleep_until(deadline: Option<tokio::time::Instant>) {
     match deadline {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Reads once, as much as there is, into the machine. The number of octets; 0 at the end.
-async fn fill(shard: &Rc<Shard>, read: &mut OwnedReadHalf, conn: &StreamConn) -> io::Result<usize> {
-    std::future::poll_fn(|context| {
-        let mut scratch = shard.scratch.borrow_mut();
-        let mut buffer = ReadBuf::new(&mut scratch);
-        ready!(Pin::new(&mut *read).poll_read(context, &mut buffer))?;
-        let octets = buffer.filled();
-        let mut machine = conn.machine.borrow_mut();
-        let taken = conn.wire.decrypt(octets, &mut |plain| machine.push(plain));
-        let count = octets.len();
-        drop(machine);
-        std::task::Poll::Ready(match taken {
-            Ok(()) => Ok(count),
-            Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
-        })
-    })
-    .await
-}
-
-/// Reads on and throws away, until the peer closes too.
-async fn discard(shard: &Rc<Shard>, read: &mut OwnedReadHalf, conn: &Rc<StreamConn>) {
-    loop {
-        let outcome = std::future::poll_fn(|context| {
-            let mut scratch = shard.scratch.borrow_mut();
-            let mut buffer = ReadBuf::new(&mut scratch);
-            ready!(Pin::new(&mut *read).poll_read(context, &mut buffer))?;
-            std::task::Poll::Ready(io::Result::Ok(buffer.filled().len()))
-        });
-        tokio::select! {
-            outcome = outcome => if !matches!(outcome, Ok(1..)) { return },
-            outcome = conn.wire.writable(), if conn.blocked.get() => {
-                if outcome.is_err() { return }
-                shard.flush_stream(shard.clock.now(), conn);
-            }
-        }
     }
 }

@@ -1,7 +1,8 @@
 //! The daemon's life: start, what refuses it, the control socket, stop.
 
-use super::rig::{House, POLICY, SECRETS, read_until, run, without};
+use super::rig::{House, PATIENCE, POLICY, SECRETS, read_until, run, wait_for, without};
 use std::io::Write;
+use std::net::{TcpStream, UdpSocket};
 use std::os::unix::fs::FileTypeExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -147,12 +148,83 @@ fn sigterm_says_so_closes_streams_and_exits_with_0_in_time() {
 }
 
 #[test]
+fn sigterm_leaves_no_request_without_an_answer() {
+    let Some(house) = House::new(POLICY) else { return };
+    // A name server that says nothing: all that is for the partner waits.
+    let silent = UdpSocket::bind((house.ip.as_str(), 15353)).unwrap();
+    silent.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut daemon = house.start();
+    let mut link = house.sip_link();
+    let request = |n: usize| {
+        format!(
+            "MESSAGE sip:romeo@fabrikam.example SIP/2.0\r\nVia: SIP/2.0/TCP x.example;branch=z9hG4bK{n}\r\n\
+             From: <sip:alice@contoso.example>;tag=1\r\nTo: <sip:romeo@fabrikam.example>\r\n\
+             Call-ID: {n}\r\nCSeq: 1 MESSAGE\r\nMax-Forwards: 70\r\nContent-Type: text/plain\r\n\
+             Content-Length: 2\r\n\r\nhi"
+        )
+    };
+    let all: String = (0..20).map(request).collect();
+    link.write_all(all.as_bytes()).unwrap();
+    // It has begun to look for the partner, so it has read.
+    silent.recv(&mut [0; 512]).unwrap();
+    daemon.signal("TERM");
+    wait_for("the drain", || house.read("log").contains("draining").then_some(()));
+    link.write_all(request(20).as_bytes()).unwrap();
+    let answers = read_until(&mut link, "never");
+    assert_eq!(daemon.wait_exit(), 0);
+    let statuses: Vec<&str> =
+        answers.lines().filter_map(|line| line.strip_prefix("SIP/2.0 ")).map(|rest| &rest[..3]).collect();
+    assert_eq!(statuses.iter().filter(|status| **status == "504").count(), 20, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == "503").count(), 1, "{statuses:?}");
+    assert_eq!(statuses.len(), 21, "{statuses:?}");
+}
+
+#[test]
 fn the_watchdog_is_fed() {
     let Some(house) = House::new(POLICY) else { return };
     let mut command = Command::new(env!("CARGO_BIN_EXE_stoxd"));
     command.arg("run").arg("-c").arg(house.path("stoxd.toml")).env("WATCHDOG_USEC", "100000");
     let mut daemon = house.launch_as(command);
     daemon.wait_heard("WATCHDOG=1\n", 3);
+}
+
+#[test]
+fn a_manager_that_does_not_read_stops_nothing() {
+    let Some(house) = House::new(POLICY) else { return };
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stoxd"));
+    // Each beat is a note that nobody takes: the socket is full after some of them.
+    command.arg("run").arg("-c").arg(house.path("stoxd.toml")).env("WATCHDOG_USEC", "2000");
+    let mut daemon = house.launch_as(command);
+    daemon.wait_ready();
+    wait_for("a full notify socket", || daemon.is_full().then_some(()));
+    for _ in 0..3 {
+        daemon.signal("HUP");
+        assert!(house.welcomes("fabrikam.example"));
+        assert_eq!(house.sip_message("bob@contoso.example", "romeo@fabrikam.example", "x"), 403);
+    }
+    wait_for("three reloads", || (house.read("log").matches("config.reload").count() >= 3).then_some(()));
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait_exit(), 0);
+}
+
+#[test]
+fn a_link_that_proves_nothing_is_refused_four_times_and_closed() {
+    let Some(house) = House::new(POLICY) else { return };
+    let _daemon = house.start();
+    // The peer's address is another one of this machine.
+    let mut link = TcpStream::connect((house.ip.as_str(), 15060)).unwrap();
+    let request = |n: usize| {
+        format!(
+            "OPTIONS sip:contoso.example SIP/2.0\r\nVia: SIP/2.0/TCP x.example;branch=z9hG4bK{n}\r\n\
+             From: <sip:alice@contoso.example>;tag=1\r\nTo: <sip:contoso.example>\r\nCall-ID: {n}\r\n\
+             CSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+        )
+    };
+    let all: String = (0..300).map(request).collect();
+    link.write_all(all.as_bytes()).unwrap();
+    let answers = read_until(&mut link, "never");
+    assert_eq!(answers.matches("SIP/2.0 403 ").count(), 4, "{answers}");
+    assert_eq!(answers.matches("SIP/2.0 ").count(), 4, "and nothing else: {answers}");
 }
 
 #[test]

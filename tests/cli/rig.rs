@@ -232,6 +232,17 @@ socket = "admin.sock"
         }
     }
 
+    /// A TCP link from the address that is the SIP server's.
+    pub fn sip_link(&self) -> TcpStream {
+        use socket2::{Domain, Socket, Type};
+        use std::net::SocketAddr;
+        let at = |port| -> SocketAddr { format!("{}:{port}", self.ip).parse().unwrap() };
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&at(0).into()).unwrap();
+        socket.connect(&at(15060).into()).unwrap();
+        socket.into()
+    }
+
     /// Sends a MESSAGE over UDP as the SIP server behind our domain; the status of the answer.
     pub fn sip_message(&self, from: &str, to: &str, text: &str) -> u16 {
         let socket = UdpSocket::bind((self.ip.as_str(), 0)).unwrap();
@@ -275,6 +286,14 @@ impl Daemon<'_> {
                 Err(error) => panic!("{error}"),
             }
         }
+    }
+
+    /// Does nothing more fit into the socket that systemd would read?
+    pub fn is_full(&self) -> bool {
+        let sender = UnixDatagram::unbound().unwrap();
+        sender.set_nonblocking(true).unwrap();
+        let sent = sender.send_to(b"WATCHDOG=1\n", self.house.path("notify"));
+        matches!(sent, Err(error) if error.kind() == ErrorKind::WouldBlock)
     }
 
     /// Waits until `word` was said to systemd `times` times.

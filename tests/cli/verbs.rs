@@ -151,6 +151,27 @@ fn a_command_line_that_is_wrong_is_2() {
 }
 
 #[test]
+fn output_that_can_not_be_written_is_1_and_says_so() {
+    let house = house(POLICY);
+    let ask = ["policy", "test", "--from", "sip:alice@contoso.example", "--to", "xmpp:r@fabrikam.example"];
+    let config = house.path("stoxd.toml").into_os_string().into_string().unwrap();
+    let verbs = [
+        vec!["--help"],
+        vec!["--version"],
+        vec!["check", "-c", &config],
+        [&ask[..], &["-c", &config]].concat(),
+    ];
+    for verb in verbs {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_stoxd"));
+        let done = command.args(&verb).stdout(full).output().unwrap();
+        let err = String::from_utf8(done.stderr).unwrap();
+        assert_eq!(done.status.code(), Some(1), "{verb:?}: {err}");
+        assert!(err.contains("can't write the output: No space left on device"), "{verb:?}: {err}");
+    }
+}
+
+#[test]
 fn without_a_daemon_status_and_reload_are_4() {
     let house = house(POLICY);
     let socket = house.path("admin.sock");

@@ -440,6 +440,7 @@ class SipAgent:
         conf.write_text(fill("linphonerc", ip=self.ip, port=rig.port(SIP), user=user,
                              domain=SIP_DOMAIN, proxy=f"{rig.ip(EDGE)}:{rig.port(SIP)}"))
         self.trace = home / "trace"
+        self.trace.unlink(missing_ok=True)  # what an agent before this one registered says nothing of this one
         self.part = rig.start(f"agent-{user}", ["linphone-daemon", "--config", conf, "--log", self.trace],
                               stdin=subprocess.PIPE, cwd=home, env={"HOME": str(home), "XDG_DATA_HOME": "",
                                                                     "XDG_CONFIG_HOME": ""})

@@ -11,6 +11,7 @@ mod identity;
 mod memory;
 mod net;
 mod policy;
+mod stop;
 mod texts;
 mod to_sip;
 mod to_xmpp;

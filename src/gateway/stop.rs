@@ -1,0 +1,41 @@
+//! Stopping: nothing new is taken, and what is not delivered in time goes back to its senders.
+//!
+//! ```text
+//!   stop ──▶ requests get 503, messages come back ──▶ quiet ──▶ streams and links are closed
+//!                                       └─ time is over: abandon ─┘
+//! ```
+
+use super::Gateway;
+use super::outgoing::Undelivered;
+use crate::now::Now;
+use crate::xmpp::error::Condition;
+use std::cmp::Reverse;
+
+/// What the senders hear.
+pub(super) const STOPPING: &str = "the gateway is stopping";
+
+impl Gateway {
+    /// From now on nothing new is taken. What is under way goes on; see [`Gateway::is_quiet`].
+    pub fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    /// All that waits, or was sent and not answered, fails now.
+    ///
+    /// A stanza in a stream's buffer does not: that stream's end says what became of it.
+    pub fn abandon(&mut self, now: Now) {
+        let bounces = self.pairs.abandon(Condition::RemoteServerTimeout);
+        self.bounce_all(now, bounces, STOPPING);
+        let failure = Undelivered::together(Condition::RemoteServerTimeout, 504, STOPPING);
+        let mut left = self.peers.take_waiting();
+        for key in self.clients.select(Option::is_some) {
+            left.extend(self.clients.forget(key).flatten());
+        }
+        left.extend(std::mem::take(&mut self.targets).into_values().flatten());
+        self.queued = 0;
+        for outgoing in left {
+            self.fail(now, outgoing, failure.clone());
+        }
+        self.deadlines.extend(self.due.drain(..).map(Reverse));
+    }
+}
