@@ -31,8 +31,11 @@ impl Gateway {
         for key in self.clients.select(Option::is_some) {
             left.extend(self.clients.forget(key).flatten());
         }
-        left.extend(std::mem::take(&mut self.targets).into_values().flatten());
-        self.queued = 0;
+        // In an order that does not depend on the map's.
+        let mut targets: Vec<_> = std::mem::take(&mut self.targets).into_iter().collect();
+        targets.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        left.extend(targets.into_iter().flat_map(|(_, queue)| queue));
+        (self.queued, self.held) = (0, 0);
         for outgoing in left {
             self.fail(now, outgoing, failure.clone());
         }
