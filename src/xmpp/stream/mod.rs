@@ -32,8 +32,8 @@ mod tests;
 
 pub use event::{DownReason, SendError, StreamEvent};
 
-use self::core::{Behind, Core, Framing, Times};
-use self::header::Dialback;
+use self::core::{Behind, Core, Framing, RefusedKeys, Times};
+use self::header::{Dialback, OfferTls};
 use crate::addr::Domain;
 use crate::crossing::Verified;
 use crate::ids::Ids;
@@ -138,7 +138,9 @@ impl Stream {
                 pending: Vec::new(),
                 questions: Vec::new(),
                 sasl_failures: 0,
-                key_failures: 0,
+                refused_keys: RefusedKeys { count: 0, since: now.mono },
+                wrong_questions: 0,
+                offered_tls: OfferTls::No,
                 dialback: Dialback::Silent,
                 times: Times {
                     setup: now.mono + setup,
@@ -344,21 +346,9 @@ impl Stream {
     }
 
     /// The tables were loaded anew: a stream with a pair that would no longer be proven that way ends
-    /// with `policy-violation`.
+    /// with `policy-violation`, and one that has proven none goes on by the new terms.
     pub fn handle_reload(&mut self, realm: &dyn Realm) {
-        let refused = self.core.pairs.iter().find_map(|proven| {
-            let (local, remote) = (proven.pair.local.as_str(), proven.pair.remote.as_str());
-            match realm.terms(Some(local), remote) {
-                Err(refused) => Some(Some(refused)),
-                Ok(terms) if !terms.ways().allow(proven.auth) || !realm.serves(local) => Some(None),
-                Ok(_) => None,
-            }
-        });
-        match refused {
-            None => {}
-            Some(Some(refused)) => self.core.refuse(refused),
-            Some(None) => self.core.fail(StreamCondition::PolicyViolation),
-        }
+        self.core.on_reload(realm);
     }
 
     /// Ends the stream: without an error by the close handshake, waiting for the peer's close tag;
