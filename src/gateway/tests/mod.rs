@@ -10,6 +10,7 @@ mod hostile;
 mod identity;
 mod net;
 mod policy;
+mod realm;
 mod texts;
 mod to_sip;
 mod to_xmpp;

@@ -23,8 +23,8 @@ const LANG_MAX: usize = 35;
 /// Keys of which so many are not taken within [`REFUSED_KEYS_WINDOW`] end the stream, whatever was
 /// wrong with them: each costs us an answer, and some a question to another server.
 const REFUSED_KEYS_MAX: u8 = 10;
-/// A stream that lives by other pairs may have keys refused now and then. Longer than a stream lives
-/// that has no pair, so that for those the maximum is for good.
+/// A stream that lives by other pairs may have keys refused now and then. By default a stream without
+/// a pair does not live so long.
 const REFUSED_KEYS_WINDOW: Duration = Duration::from_secs(60);
 /// Questions about keys of ours that may come in vain on a stream without a pair. A server that asks
 /// about keys that we gave out gets `valid`, as often as it likes.

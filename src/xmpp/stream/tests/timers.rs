@@ -24,9 +24,10 @@ fn threat_026_an_unauthenticated_stream_is_closed_at_its_limit_whatever_it_does(
 
     let mut one = One::secured(usual(), Names::valid(PARTNER));
     one.out();
+    let key = crate::xmpp::dialback::key(b"our secret", PARTNER, OURS, "x");
     for seconds in 1..30 {
         assert_eq!(one.at(seconds), "");
-        one.feed(" <db:verify from='xmpp.example' to='sip.example' id='x'>k</db:verify>");
+        one.feed(&format!(" <db:verify from='{PARTNER}' to='{OURS}' id='x'>{}</db:verify>", key.as_str()));
     }
     one.out();
     assert_eq!(one.at(30), "down: not established in time");
