@@ -164,7 +164,14 @@ fn check_130_a_late_or_foreign_answer_proves_nothing() {
     assert!(one.out().contains("<remote-server-timeout"));
     one.stream.handle_verified(one.now, &asked.answer(Outcome::Valid));
     assert_eq!((one.events().as_str(), one.out().as_str()), ("", ""));
-    // A key that was offered before TLS is not proven after it.
+    // A key that was offered before TLS is not proven after it, and nothing is said between.
+    let mut one = One::receiving(terms(Need::Optional, Need::Optional, true));
+    one.feed(&header_from(PARTNER));
+    one.feed(&offer(PARTNER, OURS, "k"));
+    one.feed(STARTTLS);
+    one.out();
+    assert_eq!((one.answer(Outcome::Valid).as_str(), one.at(20).as_str()), ("", ""));
+    assert_eq!((one.out().as_str(), one.stream.phase()), ("", Phase::Handshake));
     let mut one = One::receiving(terms(Need::Optional, Need::Optional, true));
     one.feed(&header_from(PARTNER));
     one.feed(&offer(PARTNER, OURS, "k"));
@@ -395,8 +402,12 @@ fn pairs_on_one_stream_are_bounded() {
     one.feed(&header_from(PARTNER));
     for from in [PARTNER, "chat.xmpp.example"] {
         one.feed(&offer(from, OURS, "k"));
-        one.answer(Outcome::Valid);
     }
+    // Those under verification count.
+    assert_eq!(one.feed(&offer("second.example", OURS, "k")), "");
+    assert!(one.out().contains("<resource-constraint"));
+    one.answer(Outcome::Valid);
+    one.answer(Outcome::Valid);
     one.out();
     assert_eq!(one.feed(&offer("second.example", OURS, "k")), "");
     assert!(one.out().contains("<resource-constraint"));

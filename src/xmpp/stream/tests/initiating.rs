@@ -395,3 +395,13 @@ fn see_other_host_is_a_failure() {
     );
     assert_eq!(events, "down: stream error from the peer: see-other-host");
 }
+
+#[test]
+fn pairs_that_are_proposed_on_one_stream_are_bounded() {
+    let mut one = up_by_sasl();
+    for n in 1..=64 {
+        let further = pair(&format!("d{n}.example"), PARTNER);
+        let expected = if n < 64 { Ok(()) } else { Err(SendError::Full) };
+        assert_eq!(one.stream.propose(one.now, further, &one.realm), expected, "{n}");
+    }
+}

@@ -217,3 +217,12 @@ fn f26_a_reload_reaches_a_stream_whose_proof_is_on_its_way() {
     assert_eq!(one.feed(valid), "down: stream error sent: policy-violation");
     assert_eq!(one.stream.write_stanza(one.now, OURS, PARTNER, b"<presence/>"), Err(SendError::NotOpen));
 }
+
+#[test]
+fn threat_021_what_a_large_stanza_took_is_given_back() {
+    let mut one = One::up(usual());
+    let large = MESSAGE.replace("Hi", &"x".repeat(200_000));
+    assert!(one.feed(&large).starts_with("Message"));
+    assert!(one.stream.text.capacity() <= KEEP, "{}", one.stream.text.capacity());
+    assert!(one.feed(MESSAGE).starts_with("Message"));
+}
