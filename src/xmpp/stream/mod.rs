@@ -277,12 +277,18 @@ impl Stream {
         &mut self.core.out
     }
 
-    /// The output, for one stanza of a pair that is proven on this stream we opened. The caller
-    /// appends exactly one whole stanza in the namespace `jabber:server`, which it does not declare.
+    /// Appends what the caller has written for a pair that is proven on this stream we opened: whole
+    /// stanzas in the namespace `jabber:server`, which they do not declare.
     ///
     /// # Errors
     /// [`SendError::NotOpen`] and [`SendError::NotProven`].
-    pub fn writer(&mut self, now: Now, sender: &str, target: &str) -> Result<&mut Vec<u8>, SendError> {
+    pub fn write_stanza(
+        &mut self,
+        now: Now,
+        sender: &str,
+        target: &str,
+        stanza: &[u8],
+    ) -> Result<(), SendError> {
         let core = &mut self.core;
         if core.role != Role::Initiating || core.phase != Phase::Up {
             return Err(SendError::NotOpen);
@@ -291,21 +297,7 @@ impl Stream {
             return Err(SendError::NotProven);
         }
         (core.times.used, core.times.sent) = (now.mono, now.mono);
-        Ok(&mut core.out)
-    }
-
-    /// Appends a stanza that is already written; see [`Stream::writer`].
-    ///
-    /// # Errors
-    /// As [`Stream::writer`].
-    pub fn write_stanza(
-        &mut self,
-        now: Now,
-        sender: &str,
-        target: &str,
-        stanza: &[u8],
-    ) -> Result<(), SendError> {
-        self.writer(now, sender, target)?.extend_from_slice(stanza);
+        core.out.extend_from_slice(stanza);
         Ok(())
     }
 
@@ -366,16 +358,6 @@ impl Stream {
         }
     }
 
-    /// The number that it was made with.
-    pub fn id(&self) -> StreamId {
-        self.core.id
-    }
-
-    /// Who opened it.
-    pub fn role(&self) -> Role {
-        self.core.role
-    }
-
     /// Where it stands.
     pub fn phase(&self) -> Phase {
         self.core.phase
@@ -394,11 +376,6 @@ impl Stream {
     /// The language of the peer's stanzas that name none, from its header (RFC 6120 §4.7.4).
     pub fn lang(&self) -> Option<&str> {
         self.core.lang.as_deref()
-    }
-
-    /// What TLS knows of the peer, once there is TLS.
-    pub fn identity(&self) -> Option<&dyn PeerIdentity> {
-        self.core.peer.as_deref().map(|peer| peer as &dyn PeerIdentity)
     }
 
     /// The pairs that are proven, and how.

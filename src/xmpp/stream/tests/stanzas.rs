@@ -168,6 +168,11 @@ fn f26_a_reload_ends_a_stream_that_lost_its_terms() {
     one.stream.handle_reload(&one.realm);
     assert_eq!(one.events(), "down: refused: domain is not an allowed partner");
     assert_error(&one.out(), "policy-violation");
+    // Or whose domain of ours is none any more.
+    let mut one = One::up(usual());
+    one.realm.domains.retain(|name| *name != OURS);
+    one.stream.handle_reload(&one.realm);
+    assert_eq!(one.events(), "down: stream error sent: policy-violation");
     // Or whose way is no longer open.
     let mut one = One::up(usual());
     one.realm = TestRealm::new(terms(Need::Required, Need::NotSupported, true));

@@ -98,7 +98,7 @@ fn f55_a_stream_without_stanzas_is_closed() {
     assert_eq!(one.stream.deadline(), Some(Now::at(700).mono));
     assert_eq!(one.at(700), "");
     assert_eq!(one.out(), "</stream:stream>");
-    assert_eq!(one.stream.writer(one.now, OURS, PARTNER).err(), Some(SendError::NotOpen));
+    assert_eq!(one.stream.write_stanza(one.now, OURS, PARTNER, b"<x/>"), Err(SendError::NotOpen));
     one.stream.handle_eof();
     assert_eq!(one.events(), "down: inactive");
 }
