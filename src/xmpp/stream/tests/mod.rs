@@ -6,6 +6,7 @@ mod dialback;
 mod initiating;
 mod receiving;
 mod stanzas;
+mod strangers;
 mod timers;
 mod transcripts;
 mod walk;
