@@ -46,7 +46,7 @@ use crate::sip::message::Readable;
 use crate::sip::txn::{ClientTable, ServerLimits, ServerTable};
 use crate::xmpp::error::Condition;
 use crate::xmpp::iq::IqContext;
-use crate::xmpp::{self, Iq, Misaddressed, Refused, Stanza, StreamId, Terms, Verify, VerifyAnswer};
+use crate::xmpp::{self, Iq, Misaddressed, Refused, Stanza, StreamId, Terms, Verify, VerifyAnswer, Ways};
 use answers::Answerable;
 use effect::{Due, Effects, Timer};
 use notice::Notices;
@@ -330,7 +330,17 @@ impl Gateway {
 
     /// What streams need to know of the tables, as they are now.
     pub fn realm(&self) -> Realm {
-        Realm { table: self.table.clone(), settings: self.settings.clone(), dialback: self.dialback.clone() }
+        // Once a load, not once a stream.
+        let welcome = |domain: &Domain| self.table.welcome(domain.as_str()).is_ok();
+        let ways = (self.table.partners().iter())
+            .filter(|partner| partner.domains().any(welcome))
+            .fold(Ways::default(), |ways, partner| ways.or(terms(partner).ways()));
+        Realm {
+            table: self.table.clone(),
+            settings: self.settings.clone(),
+            dialback: self.dialback.clone(),
+            ways,
+        }
     }
 
     /// The settings, as they are now.
@@ -422,6 +432,8 @@ pub struct Realm {
     table: Arc<Table>,
     settings: Arc<Settings>,
     dialback: Arc<[u8]>,
+    /// The ways that are open to some partner or other.
+    ways: Ways,
 }
 
 impl Realm {
@@ -461,6 +473,10 @@ impl xmpp::Realm for Realm {
             | Reason::NotAdded => Refused::Unlisted,
         })?;
         Ok(terms(partner))
+    }
+
+    fn any_ways(&self) -> Ways {
+        self.ways
     }
 
     fn dialback_secret(&self) -> &[u8] {

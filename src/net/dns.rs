@@ -465,6 +465,32 @@ mod tests {
     }
 
     #[test]
+    fn threat_158_of_one_answer_a_hundred_records_are_read() {
+        use hickory_resolver::proto::op::Query;
+        use hickory_resolver::proto::rr::{Record, rdata::A};
+        let name = Name::from_ascii("im.example.").unwrap();
+        let lookup_of = |count: u32| {
+            let record =
+                |n: u32| Record::from_rdata(name.clone(), 60, RData::A(A(Ipv4Addr::from(0xc000_0200 + n))));
+            Lookup::new_with_max_ttl(Query::query(name.clone(), RecordType::A), (0..count).map(record))
+        };
+        let read = |count| {
+            let seen = std::cell::Cell::new(0);
+            let answer = answer(&lookup_of(count), false, |record| {
+                seen.set(seen.get() + 1);
+                record.ip_addr()
+            });
+            (answer.unwrap(), seen.get())
+        };
+        for count in [100, 101, 5000] {
+            let (answer, seen) = read(count);
+            assert_eq!((answer.records.len(), seen), (100, 100), "of {count}");
+            assert_eq!(answer.records[99], "192.0.2.99".parse::<IpAddr>().unwrap());
+        }
+        assert_eq!(read(99).0.records.len(), 99);
+    }
+
+    #[test]
     fn what_is_not_known_outweighs_what_is_not_there() {
         use DnsFault::{Bogus, NoRecords, NoSuchName, Timeout};
         let fault = |six: &DnsFault, four: &DnsFault| {

@@ -16,6 +16,8 @@ use subtle::ConstantTimeEq;
 const KEY_LEN: usize = 64;
 /// The longest key of a peer's that we ask about, in octets.
 pub const PEER_KEY_MAX: usize = 512;
+/// The longest stream id of a peer's that keys are made for, in octets.
+pub const PEER_ID_MAX: usize = 256;
 
 /// A dialback key of ours, 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,7 +35,7 @@ impl Key {
 /// (XEP-0185 §2).
 ///
 /// The parts are joined by a space, as the recommendation says. That is unambiguous because no part
-/// holds one: domains are canonical, and [`check`] finds no key right for an id that has one.
+/// holds one: domains are canonical, and an id that has one [is not usable](is_usable).
 pub fn key(secret: &[u8], receiving: &str, originating: &str, stream_id: &str) -> Key {
     let mut hashed = [0; KEY_LEN];
     hex(&Sha256::digest(secret), &mut hashed);
@@ -48,16 +50,24 @@ pub fn key(secret: &[u8], receiving: &str, originating: &str, stream_id: &str) -
     Key(out)
 }
 
-/// Whether `offered` is exactly the key for these three, compared in constant time. An empty key is
-/// not, whatever the secret; neither is any key for an id that holds a separator.
+/// Whether keys are made for a stream of that id: one of plain characters and sensible length.
+pub fn is_usable(stream_id: &str) -> bool {
+    (1..=PEER_ID_MAX).contains(&stream_id.len()) && stream_id.bytes().all(|octet| octet.is_ascii_graphic())
+}
+
+/// A key without the white space that may stand around it.
+pub fn trimmed(key: &str) -> &str {
+    key.trim_matches([' ', '\t', '\r', '\n'])
+}
+
+/// Whether `offered` is exactly the key for these three, compared in constant time. What can't be one
+/// of ours by its length, or by an id that is not usable, is not hashed for.
 pub fn check(secret: &[u8], receiving: &str, originating: &str, stream_id: &str, offered: &str) -> bool {
-    let plain = !stream_id.is_empty()
-        && stream_id.bytes().all(|octet| octet.is_ascii_graphic())
-        && !receiving.contains(' ')
-        && !originating.contains(' ');
-    let wanted = key(secret, receiving, originating, stream_id);
-    let offered = offered.trim_matches([' ', '\t', '\r', '\n']);
-    plain & bool::from(wanted.0.as_slice().ct_eq(offered.as_bytes()))
+    let offered = trimmed(offered);
+    let plain = is_usable(stream_id) && !receiving.contains(' ') && !originating.contains(' ');
+    plain
+        && offered.len() == KEY_LEN
+        && key(secret, receiving, originating, stream_id).0.as_slice().ct_eq(offered.as_bytes()).into()
 }
 
 fn hex(octets: &[u8], out: &mut [u8; KEY_LEN]) {

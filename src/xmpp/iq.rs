@@ -329,7 +329,9 @@ mod tests {
         }
         let without_id =
             "<iq from='juliet@xmpp.example/b' to='sip.example' type='get'><ping xmlns='urn:xmpp:ping'/></iq>";
-        assert!(ask(without_id).unwrap().contains("id='' type='error'"));
+        for request in [without_id, &without_id.replace(" type", " id='' type")] {
+            assert!(ask(request).unwrap().contains("id='' type='error'"));
+        }
         let without_type =
             "<iq from='a@xmpp.example' to='sip.example' id='1'><ping xmlns='urn:xmpp:ping'/></iq>";
         assert!(ask(without_type).unwrap().contains("<bad-request"));

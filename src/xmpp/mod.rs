@@ -32,7 +32,7 @@ pub use error::{Condition, ErrorType, StanzaError, StreamCondition, StreamError}
 pub use settings::Settings;
 pub use stanza::{Iq, Misaddressed, Stanza, StanzaKind};
 pub use stream::{DownReason, Purpose, SendError, Stream, StreamEvent, TlsMode};
-pub use terms::{Auth, CertFault, CertVerdict, Need, Pair, PeerIdentity, Realm, Refused, Terms};
+pub use terms::{Auth, CertFault, CertVerdict, Need, Pair, PeerIdentity, Realm, Refused, Terms, Ways};
 
 /// The number of a stream, given by whoever owns it; it goes back and forth in questions and answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

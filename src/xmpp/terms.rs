@@ -72,7 +72,7 @@ pub enum Auth {
 /// | Required | NotSupported | TLS-dialback | none |
 /// | Optional | NotSupported | TLS-dialback, TCP-dialback | none |
 /// | NotSupported | NotSupported | TCP-dialback | none |
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ways {
     /// SASL EXTERNAL over TLS.
     pub sasl: bool,
@@ -110,6 +110,15 @@ impl Ways {
     pub fn dialback(self, secured: bool) -> bool {
         if secured { self.tls_dialback } else { self.tcp_dialback }
     }
+
+    /// The ways that are open here or there.
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            sasl: self.sasl || other.sasl,
+            tls_dialback: self.tls_dialback || other.tls_dialback,
+            tcp_dialback: self.tcp_dialback || other.tcp_dialback,
+        }
+    }
 }
 
 /// Why a domain gets no stream at all.
@@ -137,6 +146,9 @@ pub trait Realm {
     /// # Errors
     /// [`Refused`] says why there are none.
     fn terms(&self, local: Option<&str>, remote: &str) -> Result<Terms, Refused>;
+
+    /// The ways that are open to some partner or other, for a peer that has not said yet who it is.
+    fn any_ways(&self) -> Ways;
 
     /// The secret behind our dialback keys (XEP-0185), the same on every node of our domains.
     fn dialback_secret(&self) -> &[u8];

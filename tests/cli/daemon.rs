@@ -87,7 +87,7 @@ fn what_can_not_be_used_is_78_and_all_of_it_is_said() {
 }
 
 #[test]
-fn a_second_daemon_on_the_same_control_socket_is_refused() {
+fn threat_151_a_second_daemon_on_the_same_control_socket_is_refused() {
     let Some(house) = House::new(POLICY) else { return };
     let mut first = house.start();
     let second = House::new(POLICY).unwrap();
@@ -129,7 +129,7 @@ fn threat_175_the_control_socket_is_its_owners() {
 }
 
 #[test]
-fn sigterm_says_so_closes_streams_and_exits_with_0_in_time() {
+fn threat_151_sigterm_says_so_closes_streams_and_exits_with_0_in_time() {
     let Some(house) = House::new(POLICY) else { return };
     for name in ["TERM", "INT"] {
         let mut daemon = house.start();

@@ -2,7 +2,8 @@
 
 use super::rig::{Daemon, House, POLICY, read_until, wait_for};
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Instant;
 
 /// A partner that proves itself by dialback without TLS, and may have `limit` streams.
 fn policy(limit: &str) -> String {
@@ -131,4 +132,57 @@ fn f50_one_connection_more_than_there_may_be_is_refused() {
     house.edit("connection_limit = 1\n", "connection_limit = 5\n");
     assert_eq!(house.stoxd(&["reload"]).code, 0);
     let _many: Vec<_> = (0..4).map(|_| house.greet("fabrikam.example", "contoso.example")).collect();
+}
+
+/// A connection from an address of the test's own.
+fn from(source: [u8; 4], house: &House, port: u16) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
+    let to = SocketAddr::new(house.ip.parse().unwrap(), port);
+    socket.connect(&to.into()).unwrap();
+    socket.into()
+}
+
+#[test]
+fn threat_027_threat_074_threat_161_idle_and_half_done_connections_harm_nobody_and_leave_nothing() {
+    let Some(house) = House::new(POLICY) else { return };
+    house.edit(
+        "transport = \"udp\" }]",
+        &format!("transport = \"udp\" }}, {{ addr = \"{}:15060\", transport = \"tcp\" }}]", house.ip),
+    );
+    let daemon = house.start();
+    assert!(house.welcomes("fabrikam.example"));
+    let settled =
+        || wait_for("the descriptors", || (daemon.descriptors() <= 40).then(|| daemon.descriptors()));
+    let before = settled();
+    let half = "MESSAGE sip:romeo@fabrikam.example SIP/2.0\r\nContent-Length: 100\r\n\r\nhalf";
+    let mut held = Vec::new();
+    for n in 0..100 {
+        // Said nothing; half a TLS handshake; half a header; half a request.
+        for (port, start) in [
+            (15269, ""),
+            (15269, "\u{16}\u{3}\u{1}"),
+            (15269, "<stream:str"),
+            (15061, "\u{16}"),
+            (15060, half),
+        ] {
+            let mut stream = from([127, 200, 0, 1 + n % 4], &house, port);
+            let _ = stream.write_all(start.as_bytes());
+            held.push(stream);
+        }
+    }
+    // Others are served at once meanwhile.
+    let begun = Instant::now();
+    assert!(house.welcomes("fabrikam.example"));
+    assert_eq!(house.sip_message("bob@contoso.example", "romeo@fabrikam.example", "x"), 403);
+    assert!(begun.elapsed().as_secs() < 3, "{:?}", begun.elapsed());
+    assert!(daemon.descriptors() >= before + 400, "{}", daemon.descriptors());
+    // A request that does not end, from nobody who is known, ends at its limit.
+    let begun = Instant::now();
+    let mut half = held.pop().unwrap();
+    read_until(&mut half, "never");
+    assert!(begun.elapsed().as_secs() <= 11, "{:?}", begun.elapsed());
+    drop(held);
+    wait_for("the descriptors back", || (daemon.descriptors() <= before + 2).then_some(()));
+    assert!(house.welcomes("fabrikam.example"));
 }

@@ -24,7 +24,7 @@ fn sighup_takes_the_new_policy_and_says_so() {
 }
 
 #[test]
-fn sighup_with_a_broken_policy_keeps_the_old_one_and_says_so() {
+fn threat_172_sighup_with_a_broken_policy_keeps_the_old_one_and_says_so() {
     let Some(house) = House::new(POLICY) else { return };
     let mut daemon = house.start();
     house.write("policy.toml", &other_partner().replace("policy = \"Sales\"", "policy = \"Salse\""));

@@ -276,6 +276,11 @@ impl Daemon<'_> {
         assert_eq!(ran.code, 0, "{}", ran.err);
     }
 
+    /// How many descriptors it holds.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
     /// All that was said to systemd so far.
     pub fn heard(&mut self) -> &str {
         let mut octets = [0; 4096];

@@ -35,7 +35,7 @@ fn check_config_passes_with_its_numbers_and_0() {
 }
 
 #[test]
-fn check_config_shows_the_line_with_a_caret_and_78() {
+fn threat_172_check_config_shows_the_line_with_a_caret_and_78() {
     let house = house(&POLICY.replace("policy = \"Sales\"", "policy = \"Salse\""));
     let ran = house.stoxd(&["check", "config"]);
     assert_eq!(

@@ -242,3 +242,38 @@ fn each_refusal_is_observed_once() {
     assert_eq!((denied, others), (1, 0), "{:?}", world.observed);
     assert_eq!(world.gateway.counts().failed, [2, 1]);
 }
+
+#[test]
+fn threat_171_a_wall_clock_that_jumps_a_day_moves_no_deadline() {
+    for millis in [-86_400_000_i64, 86_400_000] {
+        let jump = |world: &mut World| {
+            let wall = world.now.wall.as_millis().checked_add_signed(millis).unwrap();
+            world.now.wall = crate::now::Wall::from_millis(wall);
+        };
+        // What waits for a stream, what waits for an answer, and a stream that carries.
+        let mut world = World::with(Net { streams: Play::Silent, ..Net::works() }, |_| {});
+        world.sip(&message(1, ALICE, ROMEO, "x"));
+        world.say("m1", ALICE, "x");
+        let stream = world.dialled_stream();
+        let request = world.one_sip();
+        jump(&mut world);
+        world.handle(crate::gateway::Input::Timeout);
+        world.assert_nothing_sent();
+        world.pass(Duration::from_millis(9_999));
+        assert_eq!(world.statuses(), [100]);
+        world.pass(Duration::from_millis(1));
+        assert_eq!(world.statuses(), [504], "{millis}");
+        world.stream_up(stream);
+        jump(&mut world);
+        world.sip(&message(2, ALICE, ROMEO, "y"));
+        assert!(world.one_xmpp().contains("<body>y</body>"), "{millis}");
+        assert_eq!(world.statuses(), [202]);
+        jump(&mut world);
+        world.handle(crate::gateway::Input::Timeout);
+        assert!(!world.seen.contains(&Seen::CloseXmpp(stream)), "{millis}");
+        world.assert_nothing_sent();
+        world.answer(&request, 200);
+        assert_eq!(world.gateway.counts().delivered, [1, 1]);
+        world.assert_quiet();
+    }
+}

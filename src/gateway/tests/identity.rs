@@ -267,3 +267,55 @@ fn threat_078_stray_responses_are_dropped() {
     world.answer(&sent, 200);
     assert_eq!(world.gateway.counts().delivered, [0, 1]);
 }
+
+#[test]
+fn check_153_threat_077_threat_143_each_refusal_has_its_code_and_what_goes_with_it() {
+    let mut world = world();
+    let link = world.source();
+    let plain = "Content-Type: text/plain\r\n";
+    let with = |headers: &str| format!("{plain}{headers}");
+    let in_dialog =
+        |text: String| text.replace(&format!("To: <sip:{ROMEO}>"), &format!("To: <sip:{ROMEO}>;tag=1"));
+    let ask = |method, n, headers: &str| request(method, n, ALICE, ROMEO, headers, "x");
+    let other_uri = |n, uri: &str| {
+        message(n, ALICE, ROMEO, "x").replace(&format!("MESSAGE sip:{ROMEO}"), &format!("MESSAGE {uri}"))
+    };
+    let allow = Some(("Allow", "MESSAGE, OPTIONS, CANCEL"));
+    for (n, (text, status, header)) in [
+        (ask("REGISTER", 1, ""), 405, allow),
+        (ask("PUBLISH", 2, ""), 405, allow),
+        (ask("REFER", 3, ""), 405, allow),
+        (ask("BREW", 4, ""), 501, allow),
+        (ask("message", 5, plain), 501, allow),
+        (ask("NOTIFY", 6, "Event: presence\r\nSubscription-State: active\r\n"), 481, None),
+        (in_dialog(ask("NOTIFY", 7, "Event: presence\r\nSubscription-State: active\r\n")), 481, None),
+        (in_dialog(ask("BYE", 8, "")), 481, None),
+        (in_dialog(ask("INFO", 9, "")), 481, None),
+        (in_dialog(ask("MESSAGE", 10, plain)), 481, None),
+        (ask("MESSAGE", 11, &with("Require: 100rel, x-y\r\n")), 420, Some(("Unsupported", "100rel, x-y"))),
+        (ask("MESSAGE", 12, "Content-Type: image/png\r\n"), 415, Some(("Accept", crate::body::ACCEPT))),
+        (
+            ask("MESSAGE", 13, &with("Content-Encoding: gzip\r\n")),
+            415,
+            Some(("Accept-Encoding", crate::body::ACCEPT_ENCODING)),
+        ),
+        (other_uri(14, "http://capulet.example/romeo"), 416, None),
+        (other_uri(15, "sip:romeo@capulet.example:port"), 400, None),
+        (other_uri(16, "<sip:romeo@capulet.example>"), 400, None),
+        (message(17, ALICE, ROMEO, "x").replace("Max-Forwards: 70", "Max-Forwards: 0"), 483, None),
+        (message(18, ALICE, ROMEO, "x").replacen("SIP/2.0\r\n", "SIP/7.0\r\n", 1), 505, None),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        world.sip_from(&link, &text);
+        let answer = world.one_sip();
+        assert_eq!(answer.status(), Some(status), "{n}: {text}");
+        if let Some((name, value)) = header {
+            assert_eq!(answer.header(name), Some(value), "{n}: {}", answer.text);
+        }
+        assert!(world.seen.is_empty(), "{n}: {:?}", world.seen);
+    }
+    // What is no scheme, no name and no extension of anybody's is asked before policy is.
+    assert!(world.gateway.pairs.up().next().is_none());
+}

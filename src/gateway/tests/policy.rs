@@ -253,3 +253,74 @@ fn check_169_over_the_rate_is_told_in_the_senders_protocol() {
     assert_eq!(errors.len(), 1);
     assert!(errors[0].contains("id='m5'") && errors[0].contains("<resource-constraint"), "{errors:?}");
 }
+
+#[test]
+fn check_169_what_is_refused_costs_its_sender_as_much_as_what_crosses() {
+    let mut world = World::with(Net { status: Some(200), ..Net::works() }, |settings| settings.user_rate = 5);
+    for n in 0..6 {
+        world.say(&format!("m{n}"), "denied@contoso.example", "x");
+        world.sip(&message(n, "denied@contoso.example", ROMEO, "x"));
+    }
+    let errors = world.take_xmpp();
+    assert_eq!(errors.len(), 6);
+    assert!(errors[..5].iter().all(|error| error.contains("<forbidden")), "{errors:?}");
+    assert!(errors[5].contains("id='m5'") && errors[5].contains("<resource-constraint"), "{errors:?}");
+    assert_eq!(world.statuses(), [403, 403, 403, 403, 403, 503]);
+    // And with what crosses: there is one budget for both.
+    world.pass(std::time::Duration::from_millis(400));
+    for n in 10..13 {
+        world.say(&format!("m{n}"), if n == 10 { "denied@contoso.example" } else { ALICE }, "x");
+    }
+    let requests = world.take_sip().len();
+    let errors = world.take_xmpp();
+    assert_eq!((requests, errors.len()), (1, 2), "{errors:?}");
+    assert!(errors[1].contains("id='m12'") && errors[1].contains("<resource-constraint"), "{errors:?}");
+}
+
+#[test]
+fn every_refusal_goes_over_the_stream_of_its_own_pair() {
+    // The world looks at each stanza's addresses and at its stream's.
+    for to in ["alice@tailspin.example", "alice@contoso.example"] {
+        let mut world = World::with(Net { status: Some(404), ..Net::works() }, |settings| {
+            settings.message_size = 100;
+        });
+        let domain = to.split('@').nth(1).unwrap();
+        world.say("unknown", to, "x");
+        world.say("long", to, &"x".repeat(101));
+        world.say("denied", &format!("denied@{domain}"), "x");
+        world.romeo(&format!(
+            "<message from='{ROMEO}' to='{to}' id='group' type='groupchat'><body>x</body></message>"
+        ));
+        world.romeo(&format!("<presence from='{ROMEO}' to='{to}' id='presence' type='subscribe'/>"));
+        world.romeo(&format!("<iq from='{ROMEO}' to='{to}' id='iq' type='get'><q xmlns='urn:q'/></iq>"));
+        world.romeo(&format!("<message from='{ROMEO}' to='a b@{domain}' id='jid'><body>x</body></message>"));
+        let back = world.take_xmpp();
+        for id in ["unknown", "long", "group", "presence", "iq", "jid"] {
+            let of_it = |stanza: &&String| stanza.contains(&format!(" id='{id}' type='error'>"));
+            assert_eq!(back.iter().filter(of_it).count(), 1, "{id}: {back:#?}");
+        }
+        let pairs: Vec<&str> = world.gateway.pairs.up().map(|pair| pair.local.as_str()).collect();
+        assert_eq!(pairs, [domain]);
+    }
+}
+
+#[test]
+fn threat_130_a_late_error_from_somebody_who_was_blocked_meanwhile_is_not_told() {
+    let block = "address = \"xmpp:mallory@capulet.example\"";
+    let romeo = "address = \"xmpp:romeo@capulet.example\"";
+    for (policy, told) in [(POLICY.to_owned(), 1), (POLICY.replace(block, romeo), 0)] {
+        let mut world = world();
+        world.sip(&message(1, ALICE, ROMEO, "x"));
+        let stanza = world.one_xmpp();
+        assert_eq!(world.statuses(), [202]);
+        let id = stanza.split(" id='").nth(1).unwrap().split('\'').next().unwrap();
+        world.reload(&policy);
+        world.romeo(&format!(
+            "<message from='{ROMEO}' to='{ALICE}' id='{id}' type='error'><error type='cancel'>\
+             <gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/><text \
+             xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>hear me anyway</text></error></message>"
+        ));
+        assert_eq!(world.take_sip().len(), told);
+        assert!(world.take_xmpp().is_empty());
+    }
+}

@@ -1,8 +1,10 @@
 //! SIP messages as text: those of the peer, and those of the gateway, read strictly.
 
+use crate::addr::Jid;
 use crate::gateway::effect::LinkId;
 use crate::sip::message::Message;
 use crate::sip::status;
+use crate::xmpp::Pair;
 use std::net::SocketAddr;
 
 /// One SIP message that the gateway sent.
@@ -77,6 +79,17 @@ pub(super) fn response(sent: &Sent, status: u16, headers: &str) -> String {
 pub(super) fn assert_is_stanza(text: &str) {
     use crate::xml::{Limits, Scope};
     crate::xml::parse(text, &Scope::server(), &Limits::default()).unwrap_or_else(|e| panic!("{e}: {text}"));
+}
+
+/// The stanza goes over the stream of its own domain pair: the one from its sender's domain to its
+/// target's.
+#[track_caller]
+pub(super) fn assert_is_of(text: &str, pair: &Pair) {
+    use crate::xml::{Limits, Scope};
+    let stanza = crate::xml::parse(text, &Scope::server(), &Limits::default()).unwrap();
+    let domain = |name| Jid::parse(stanza.attr(name).unwrap()).unwrap().domain().to_owned();
+    let (from, to) = (domain("from"), domain("to"));
+    assert_eq!((from.as_str(), to.as_str()), (pair.local.as_str(), pair.remote.as_str()), "{text}");
 }
 
 /// A strict reader at the far end: exactly one message, no bare line end in its head.

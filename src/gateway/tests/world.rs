@@ -2,7 +2,7 @@
 //! a network that does what the test says.
 
 use super::net::{DAEMON, Net, POLICY, Play, address, configured};
-use super::texts::{Sent, assert_is_sip, assert_is_stanza, response};
+use super::texts::{Sent, assert_is_of, assert_is_sip, assert_is_stanza, response};
 use crate::gateway::effect::{Effect, LinkId, PeerId};
 use crate::gateway::observe::Observation;
 use crate::gateway::{Gateway, Input, Realm, Secrets, Settings, Way};
@@ -230,7 +230,9 @@ impl World {
                 if self.net.written {
                     self.follow.push_back(Follow::Written(stream, mark));
                 }
-                let (remote, text) = (self.streams[&stream].remote.to_string(), text(octets));
+                let pair = &self.streams[&stream];
+                let (remote, text) = (pair.remote.to_string(), text(octets));
+                assert_is_of(&text, pair);
                 self.wire.push_str(&format!("{}< {text}\n", remote));
                 assert_is_stanza(&text);
                 Seen::Xmpp { stream, remote, mark, text }

@@ -2,7 +2,7 @@
 
 use super::Purpose;
 use super::event::{DownReason, StreamEvent};
-use super::header::{self, Dialback, Header, Version};
+use super::header::{self, Dialback, Header, OfferTls, Version};
 use super::table::{self, Input, Phase, Role, Rule};
 use crate::addr::Domain;
 use crate::ids::{Id, Ids};
@@ -44,6 +44,13 @@ pub(super) struct Proven {
 pub(super) struct Pending {
     pub(super) pair: Pair,
     pub(super) deadline: Mono,
+}
+
+/// How many keys that a peer offered were not taken, from a certain time on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RefusedKeys {
+    pub(super) count: u8,
+    pub(super) since: Mono,
 }
 
 /// A question of ours about a key, put or about to be put on this stream.
@@ -101,7 +108,12 @@ pub(super) struct Core {
     pub(super) pending: Vec<Pending>,
     pub(super) questions: Vec<Question>,
     pub(super) sasl_failures: u8,
-    pub(super) key_failures: u8,
+    /// Receiving: keys that were not taken.
+    pub(super) refused_keys: RefusedKeys,
+    /// Receiving: questions about keys of ours that came before a proof and were not answered `valid`.
+    pub(super) wrong_questions: u8,
+    /// Receiving: what our features on the stream at hand say of STARTTLS.
+    pub(super) offered_tls: OfferTls,
     /// Initiating: whether the peer speaks dialback.
     pub(super) dialback: Dialback,
     pub(super) times: Times,
@@ -143,6 +155,10 @@ impl Core {
 
     /// Takes a pair as proven and says so.
     pub(super) fn prove(&mut self, now: Now, pair: Pair, auth: Auth) {
+        // The terms may have changed while the peer's answer was on its way.
+        if self.role == Role::Initiating && !self.terms.unwrap_or_default().ways().allow(auth) {
+            return self.fail(StreamCondition::PolicyViolation);
+        }
         if matches!(auth, Auth::External | Auth::Certificate) {
             // The monotonic clock counts it down, so that a leap of the wall clock ends no stream.
             let left = |end: Wall| end.as_millis().saturating_sub(now.wall.as_millis());
@@ -156,10 +172,7 @@ impl Core {
                 self.framing.get_or_insert(Framing::Raise);
             }
         }
-        match self.pairs.iter_mut().find(|p| p.pair == pair) {
-            Some(known) => known.auth = known.auth.min(auth),
-            None => self.pairs.push(Proven { pair: pair.clone(), auth }),
-        }
+        self.pairs.push(Proven { pair: pair.clone(), auth });
         self.events.push_back(StreamEvent::Up { pair, auth });
         self.ask_questions(now);
     }
@@ -173,6 +186,7 @@ impl Core {
         self.lang = None;
         self.greeted = false;
         self.dialback = Dialback::Silent;
+        self.offered_tls = OfferTls::No;
         self.pairs.clear();
         self.pending.clear();
         if self.role == Role::Receiving {
@@ -259,6 +273,40 @@ impl Core {
         for question in std::mem::take(&mut self.questions) {
             let answer = question.verify.answer(Outcome::Error(Condition::RemoteServerTimeout));
             self.events.push_back(StreamEvent::Verified(answer));
+        }
+    }
+
+    /// Holds what is proven and what is about to be against the tables that were loaded anew.
+    pub(super) fn on_reload(&mut self, realm: &dyn Realm) {
+        let lost = |pair: &Pair, auth| {
+            let local = pair.local.as_str();
+            match realm.terms(Some(local), pair.remote.as_str()) {
+                Err(refused) => Some(Some(refused)),
+                Ok(terms) if !terms.ways().allow(auth) || !realm.serves(local) => Some(None),
+                Ok(_) => None,
+            }
+        };
+        match self.pairs.iter().find_map(|proven| lost(&proven.pair, proven.auth)) {
+            None => {}
+            Some(Some(refused)) => return self.refuse(refused),
+            Some(None) => return self.fail(StreamCondition::PolicyViolation),
+        }
+        if let (Some(local), Some(remote)) = (&self.local, &self.remote) {
+            match realm.terms(Some(local.as_str()), remote.as_str()) {
+                Ok(terms) => self.terms = Some(terms),
+                Err(refused) if self.pairs.is_empty() => return self.refuse(refused),
+                Err(_) => {}
+            }
+        }
+        if self.role == Role::Receiving {
+            // What is found out about these keys comes too late.
+            let auth = self.dialback_auth();
+            let (gone, kept) =
+                self.pending.drain(..).partition(|pending| lost(&pending.pair, auth).is_some());
+            self.pending = kept;
+            for Pending { pair, .. } in gone as Vec<Pending> {
+                self.answer_key(&pair, Outcome::Error(Condition::NotAuthorized));
+            }
         }
     }
 

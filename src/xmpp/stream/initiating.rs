@@ -44,7 +44,7 @@ impl Core {
             Ok(version) => version,
             Err(condition) => return self.fail(condition),
         };
-        self.stream_id = Box::from(open.id().unwrap_or_default());
+        self.stream_id = Box::from(open.id().filter(|id| dialback::is_usable(id)).unwrap_or_default());
         self.dialback = if open.has_dialback() { Dialback::Declared } else { Dialback::Silent };
         self.scope = open.into_scope();
         match version {

@@ -32,8 +32,8 @@ mod tests;
 
 pub use event::{DownReason, SendError, StreamEvent};
 
-use self::core::{Behind, Core, Framing, Times};
-use self::header::Dialback;
+use self::core::{Behind, Core, Framing, RefusedKeys, Times};
+use self::header::{Dialback, OfferTls};
 use crate::addr::Domain;
 use crate::crossing::Verified;
 use crate::ids::Ids;
@@ -138,7 +138,9 @@ impl Stream {
                 pending: Vec::new(),
                 questions: Vec::new(),
                 sasl_failures: 0,
-                key_failures: 0,
+                refused_keys: RefusedKeys { count: 0, since: now.mono },
+                wrong_questions: 0,
+                offered_tls: OfferTls::No,
                 dialback: Dialback::Silent,
                 times: Times {
                     setup: now.mono + setup,
@@ -275,12 +277,18 @@ impl Stream {
         &mut self.core.out
     }
 
-    /// The output, for one stanza of a pair that is proven on this stream we opened. The caller
-    /// appends exactly one whole stanza in the namespace `jabber:server`, which it does not declare.
+    /// Appends what the caller has written for a pair that is proven on this stream we opened: whole
+    /// stanzas in the namespace `jabber:server`, which they do not declare.
     ///
     /// # Errors
     /// [`SendError::NotOpen`] and [`SendError::NotProven`].
-    pub fn writer(&mut self, now: Now, sender: &str, target: &str) -> Result<&mut Vec<u8>, SendError> {
+    pub fn write_stanza(
+        &mut self,
+        now: Now,
+        sender: &str,
+        target: &str,
+        stanza: &[u8],
+    ) -> Result<(), SendError> {
         let core = &mut self.core;
         if core.role != Role::Initiating || core.phase != Phase::Up {
             return Err(SendError::NotOpen);
@@ -289,21 +297,7 @@ impl Stream {
             return Err(SendError::NotProven);
         }
         (core.times.used, core.times.sent) = (now.mono, now.mono);
-        Ok(&mut core.out)
-    }
-
-    /// Appends a stanza that is already written; see [`Stream::writer`].
-    ///
-    /// # Errors
-    /// As [`Stream::writer`].
-    pub fn write_stanza(
-        &mut self,
-        now: Now,
-        sender: &str,
-        target: &str,
-        stanza: &[u8],
-    ) -> Result<(), SendError> {
-        self.writer(now, sender, target)?.extend_from_slice(stanza);
+        core.out.extend_from_slice(stanza);
         Ok(())
     }
 
@@ -344,21 +338,9 @@ impl Stream {
     }
 
     /// The tables were loaded anew: a stream with a pair that would no longer be proven that way ends
-    /// with `policy-violation`.
+    /// with `policy-violation`, and one that has proven none goes on by the new terms.
     pub fn handle_reload(&mut self, realm: &dyn Realm) {
-        let refused = self.core.pairs.iter().find_map(|proven| {
-            let (local, remote) = (proven.pair.local.as_str(), proven.pair.remote.as_str());
-            match realm.terms(Some(local), remote) {
-                Err(refused) => Some(Some(refused)),
-                Ok(terms) if !terms.ways().allow(proven.auth) || !realm.serves(local) => Some(None),
-                Ok(_) => None,
-            }
-        });
-        match refused {
-            None => {}
-            Some(Some(refused)) => self.core.refuse(refused),
-            Some(None) => self.core.fail(StreamCondition::PolicyViolation),
-        }
+        self.core.on_reload(realm);
     }
 
     /// Ends the stream: without an error by the close handshake, waiting for the peer's close tag;
@@ -374,16 +356,6 @@ impl Stream {
         if self.core.framing.take() == Some(Framing::Raise) {
             self.framer.set_limit(self.core.settings.stanza_size.max(Settings::STANZA_SIZE_MIN));
         }
-    }
-
-    /// The number that it was made with.
-    pub fn id(&self) -> StreamId {
-        self.core.id
-    }
-
-    /// Who opened it.
-    pub fn role(&self) -> Role {
-        self.core.role
     }
 
     /// Where it stands.
@@ -404,11 +376,6 @@ impl Stream {
     /// The language of the peer's stanzas that name none, from its header (RFC 6120 §4.7.4).
     pub fn lang(&self) -> Option<&str> {
         self.core.lang.as_deref()
-    }
-
-    /// What TLS knows of the peer, once there is TLS.
-    pub fn identity(&self) -> Option<&dyn PeerIdentity> {
-        self.core.peer.as_deref().map(|peer| peer as &dyn PeerIdentity)
     }
 
     /// The pairs that are proven, and how.

@@ -3,7 +3,7 @@
 //! A pair is proven by SASL EXTERNAL or by dialback, never by what a header says. Nothing that was
 //! learnt before TLS is known after it.
 
-use super::core::{Behind, Core, Pending, addresses};
+use super::core::{Behind, Core, Framing, Pending, RefusedKeys, addresses};
 use super::event::{DownReason, StreamEvent};
 use super::header::{Header, Offer, OfferTls, Version};
 use super::table::Phase;
@@ -16,11 +16,19 @@ use crate::xmpp::error::{Condition, StreamCondition, StreamError};
 use crate::xmpp::sasl::{self, SaslCondition};
 use crate::xmpp::stanza;
 use crate::xmpp::terms::{Auth, CertVerdict, Need, Pair, Realm, Refused, Terms, Ways};
+use std::time::Duration;
 
 /// The longest language tag that is kept, in octets (RFC 5646 §4.4.1 recommends to allow for 35).
 const LANG_MAX: usize = 35;
-/// Keys that one stream may have verified in vain: each costs us a question to another server.
-const KEY_FAILURES_MAX: u8 = 10;
+/// Keys of which so many are not taken within [`REFUSED_KEYS_WINDOW`] end the stream, whatever was
+/// wrong with them: each costs us an answer, and some a question to another server.
+const REFUSED_KEYS_MAX: u8 = 10;
+/// A stream that lives by other pairs may have keys refused now and then. By default a stream without
+/// a pair does not live so long.
+const REFUSED_KEYS_WINDOW: Duration = Duration::from_secs(60);
+/// Questions about keys of ours that may come in vain on a stream without a pair. A server that asks
+/// about keys that we gave out gets `valid`, as often as it likes.
+const WRONG_QUESTIONS_MAX: u8 = 20;
 
 impl Core {
     /// The initial stream header: answered in kind, then features or the error that is due.
@@ -35,7 +43,9 @@ impl Core {
         let domain = |text: Option<&str>| text.map(|text| Domain::parse(text).map_err(drop));
         let (from, to) = (domain(open.from()), domain(open.to()));
         self.local = to.clone().and_then(Result::ok).filter(|to| realm.serves(to.as_str()));
-        self.remote = from.clone().and_then(Result::ok);
+        // After SASL it is clear who speaks.
+        let proven = self.authenticated.as_ref().map(|pair| pair.remote.clone());
+        self.remote = from.clone().map_or(proven, Result::ok);
         let checked = Self::check_header(&open).and_then(|version| match (from, to) {
             (_, None | Some(Err(()))) | (Some(Err(())), _) => Err(StreamCondition::ImproperAddressing),
             (_, Some(Ok(to))) if !realm.serves(to.as_str()) => Err(StreamCondition::HostUnknown),
@@ -56,7 +66,7 @@ impl Core {
         match (checked, refused) {
             (Err(condition), _) => self.fail(condition),
             (Ok(_), Err(refused)) => self.refuse(refused),
-            (Ok(version), Ok(())) => self.offer_features(version, now),
+            (Ok(version), Ok(())) => self.offer_features(version, now, realm),
         }
     }
 
@@ -76,14 +86,14 @@ impl Core {
         self.fail_as(error, DownReason::Refused(refused));
     }
 
-    fn offer_features(&mut self, version: Version, now: Now) {
+    fn offer_features(&mut self, version: Version, now: Now, realm: &dyn Realm) {
         if let Some(pair) = self.authenticated.take() {
             return self.on_header_after_sasl(pair, version, now);
         }
         // Without a sender domain the terms are not known yet: whatever some partner may use is
         // offered, and dialback names the domain whose terms then decide.
-        let ways = self.terms.map(Terms::ways);
-        let dialback = ways.is_none_or(|ways| ways.dialback(self.secured()));
+        let ways = self.terms.map_or_else(|| realm.any_ways(), Terms::ways);
+        let dialback = ways.dialback(self.secured());
         if version == Version::Legacy {
             // No features, so dialback or nothing.
             return if dialback {
@@ -99,24 +109,24 @@ impl Core {
         }
     }
 
-    fn offer_tls(&mut self, ways: Option<Ways>, dialback: bool) {
-        let tls = match self.terms.map(|terms| terms.tls) {
+    fn offer_tls(&mut self, ways: Ways, dialback: bool) {
+        if ways == Ways::default() {
+            return self.fail(StreamCondition::PolicyViolation);
+        }
+        self.offered_tls = match self.terms.map(|terms| terms.tls) {
             Some(Need::Required) => OfferTls::Required,
+            None if !ways.tcp_dialback => OfferTls::Required,
             Some(Need::Optional) | None => OfferTls::Optional,
             Some(Need::NotSupported) => OfferTls::No,
         };
-        if ways.is_some_and(|ways| !ways.sasl && !ways.tls_dialback && !ways.tcp_dialback) {
-            return self.fail(StreamCondition::PolicyViolation);
-        }
-        // RFC 6120 §5.3.1: if TLS is mandatory, nothing else is offered.
-        let dialback = dialback && tls != OfferTls::Required;
-        Offer { tls, external: false, dialback }.write(&mut self.out);
+        // RFC 6120 §5.3.1: if TLS is mandatory, nothing else is offered; then dialback is not open.
+        Offer { tls: self.offered_tls, external: false, dialback }.write(&mut self.out);
         self.phase = Phase::Clear;
     }
 
-    fn offer_authentication(&mut self, ways: Option<Ways>, dialback: bool, now: Now) {
+    fn offer_authentication(&mut self, ways: Ways, dialback: bool, now: Now) {
         let verdict = self.remote.as_ref().and_then(|remote| self.verdict(remote, now));
-        let external = ways.is_some_and(|ways| ways.sasl) && verdict == Some(CertVerdict::Valid);
+        let external = ways.sasl && verdict == Some(CertVerdict::Valid);
         if !external && !dialback {
             // RFC 6120 §6.4.5: rather than letting the peer wait for a timeout.
             let text = match verdict {
@@ -137,8 +147,12 @@ impl Core {
         if self.local.as_ref() != Some(&pair.local) {
             return self.fail(StreamCondition::HostUnknown);
         }
+        let ways = self.terms.map(Terms::ways).unwrap_or_default();
+        if !ways.sasl {
+            return self.fail(StreamCondition::PolicyViolation);
+        }
         if version == Version::Modern {
-            let dialback = self.terms.is_some_and(|terms| terms.ways().tls_dialback);
+            let dialback = ways.tls_dialback;
             Offer { tls: OfferTls::No, external: false, dialback }.write(&mut self.out);
         }
         self.prove(now, pair, Auth::External);
@@ -146,14 +160,12 @@ impl Core {
 
     /// `<starttls/>`: taken where it was offered, a failure elsewhere (RFC 6120 §5.4.2.2).
     pub(super) fn on_starttls(&mut self) {
-        let offered =
-            self.phase == Phase::Clear && self.terms.is_none_or(|terms| terms.tls != Need::NotSupported);
-        if !offered {
+        if self.phase != Phase::Clear || self.offered_tls == OfferTls::No {
             self.out.extend_from_slice(b"<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
             return self.hang_up(DownReason::Tls);
         }
         self.out.extend_from_slice(b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
-        self.framing = Some(super::core::Framing::Restart);
+        self.framing = Some(Framing::Restart);
         self.phase = Phase::Handshake;
         self.pending.clear();
         self.events.push_back(StreamEvent::StartTls);
@@ -204,25 +216,34 @@ impl Core {
 
     /// `<db:result/>` with a key (XEP-0220 §2.2.1).
     pub(super) fn on_result_ask(&mut self, element: &Element<'_>, now: Now, realm: &dyn Realm) {
-        let Some((pair, ways)) = self.admit_dialback(element, None, realm) else { return };
-        let answer = |core: &mut Self, outcome| {
-            dialback::write_answer(&mut core.out, pair.local.as_str(), pair.remote.as_str(), None, outcome);
+        let Some(pair) = self.dialback_pair(element, realm) else { return };
+        let ways = match self.dialback_ways(&pair, realm) {
+            Ok(ways) => ways,
+            Err(Unfit::Told(condition)) => return self.refuse_key(now, &pair, condition),
+            Err(Unfit::Dropped) => return,
         };
         if !ways.dialback(self.secured()) {
-            return answer(self, Outcome::Error(Condition::NotAuthorized));
+            return self.refuse_key(now, &pair, Condition::NotAuthorized);
+        }
+        // Nothing can come of asking again, but a question for each time.
+        if self.is_proven(pair.local.as_str(), pair.remote.as_str()) {
+            return self.answer_key(&pair, Outcome::Valid);
         }
         let full = self.pending.len() >= self.settings.pending_keys;
         if full || self.pending.iter().any(|pending| pending.pair == pair) {
+            if !self.pairs.is_empty() {
+                return self.refuse_key(now, &pair, Condition::ResourceConstraint);
+            }
             return self.fail(StreamError::with_text(
                 StreamCondition::PolicyViolation,
                 "too many dialback keys under verification",
             ));
         }
         if self.pairs.len() + self.pending.len() >= self.settings.pairs {
-            return answer(self, Outcome::Error(Condition::ResourceConstraint));
+            return self.refuse_key(now, &pair, Condition::ResourceConstraint);
         }
         let key = element.text();
-        let key = key.trim_matches([' ', '\t', '\r', '\n']);
+        let key = dialback::trimmed(&key);
         if key.is_empty() || key.len() > dialback::PEER_KEY_MAX {
             return self.conclude(now, pair, Outcome::Invalid, self.dialback_auth());
         }
@@ -244,61 +265,64 @@ impl Core {
     /// `<db:verify/>` with a key that is said to be ours (XEP-0220 §2.2.2).
     pub(super) fn on_verify_ask(&mut self, element: &Element<'_>, realm: &dyn Realm) {
         let Some(id) = element.attr("id") else { return self.fail(StreamCondition::InvalidXml) };
-        let Some((pair, _)) = self.admit_dialback(element, Some(id), realm) else { return };
+        if id.len() > dialback::PEER_ID_MAX {
+            // It would have to be echoed.
+            let text = "the id of the dialback key is too long";
+            return self.fail(StreamError::with_text(StreamCondition::PolicyViolation, text));
+        }
+        let Some(pair) = self.dialback_pair(element, realm) else { return };
         let (local, remote) = (pair.local.as_str(), pair.remote.as_str());
-        let valid = dialback::check(realm.dialback_secret(), remote, local, id, &element.text());
-        let outcome = if valid { Outcome::Valid } else { Outcome::Invalid };
+        let is_right = || dialback::check(realm.dialback_secret(), remote, local, id, &element.text());
+        let outcome = match self.dialback_ways(&pair, realm) {
+            Ok(_) if is_right() => Outcome::Valid,
+            Ok(_) => Outcome::Invalid,
+            Err(Unfit::Told(condition)) => Outcome::Error(condition),
+            Err(Unfit::Dropped) => return,
+        };
         dialback::write_answer(&mut self.out, local, remote, Some(id), outcome);
+        // A proven partner asks about what others told it.
+        if outcome != Outcome::Valid && self.pairs.is_empty() {
+            self.wrong_questions = self.wrong_questions.saturating_add(1);
+            if self.wrong_questions >= WRONG_QUESTIONS_MAX {
+                let text = "too many questions about dialback keys that are not ours";
+                self.fail(StreamError::with_text(StreamCondition::PolicyViolation, text));
+            }
+        }
     }
 
-    /// What both dialback questions have to pass. `None`: it has been answered, dropped, or has ended
-    /// the stream.
-    fn admit_dialback(
-        &mut self,
-        element: &Element<'_>,
-        id: Option<&str>,
-        realm: &dyn Realm,
-    ) -> Option<(Pair, Ways)> {
-        let (remote, local) = match addresses(element) {
-            Ok(addresses) => addresses,
-            Err(condition) => {
-                self.fail(condition);
-                return None;
-            }
-        };
-        if realm.serves(remote.as_str()) {
-            self.fail(StreamCondition::InvalidFrom);
-            return None;
+    /// The pair that a dialback question is about. `None`: it has ended the stream.
+    fn dialback_pair(&mut self, element: &Element<'_>, realm: &dyn Realm) -> Option<Pair> {
+        match addresses(element) {
+            Err(condition) => self.fail(condition),
+            Ok((remote, _)) if realm.serves(remote.as_str()) => self.fail(StreamCondition::InvalidFrom),
+            Ok((remote, local)) => return Some(Pair { local, remote }),
         }
-        let served = realm.serves(local.as_str());
-        let answer = |core: &mut Self, condition| {
-            let (from, to) = (local.as_str(), remote.as_str());
-            dialback::write_answer(&mut core.out, from, to, id, Outcome::Error(condition));
-        };
-        let terms = match realm.terms(served.then_some(local.as_str()), remote.as_str()) {
-            Ok(terms) => terms,
-            // A stream that carries other pairs is not theirs to lose.
-            Err(_) if !self.pairs.is_empty() => {
-                answer(self, Condition::PolicyViolation);
-                return None;
+        None
+    }
+
+    /// The ways that are open to the pair of a dialback question. A stream that carries other pairs is
+    /// not theirs to lose.
+    fn dialback_ways(&mut self, pair: &Pair, realm: &dyn Realm) -> Result<Ways, Unfit> {
+        let served = realm.serves(pair.local.as_str());
+        let terms = realm.terms(served.then_some(pair.local.as_str()), pair.remote.as_str());
+        match terms {
+            Ok(terms) if !self.secured() && terms.tls == Need::Required => {
+                if self.pairs.is_empty() {
+                    let text = "TLS is required";
+                    self.fail(StreamError::with_text(StreamCondition::PolicyViolation, text));
+                    return Err(Unfit::Dropped);
+                }
+                Err(Unfit::Told(Condition::PolicyViolation))
             }
-            Err(refused) => {
+            Ok(terms) if !terms.dialback => Err(Unfit::Dropped),
+            Ok(_) if !served => Err(Unfit::Told(Condition::ItemNotFound)),
+            Ok(terms) => Ok(terms.ways()),
+            Err(refused) if self.pairs.is_empty() => {
                 self.refuse(refused);
-                return None;
+                Err(Unfit::Dropped)
             }
-        };
-        if !self.secured() && terms.tls == Need::Required {
-            self.fail(StreamError::with_text(StreamCondition::PolicyViolation, "TLS is required"));
-            return None;
+            Err(_) => Err(Unfit::Told(Condition::PolicyViolation)),
         }
-        if !terms.dialback {
-            return None;
-        }
-        if !served {
-            answer(self, Condition::ItemNotFound);
-            return None;
-        }
-        Some((Pair { local, remote }, terms.ways()))
     }
 
     /// The answer about a key that was offered on this stream.
@@ -313,25 +337,47 @@ impl Core {
 
     /// Tells the peer what became of its key.
     pub(super) fn conclude(&mut self, now: Now, pair: Pair, outcome: Outcome, auth: Auth) {
-        // XEP-0220 §2.2.1: an invalid key ends a stream without other pairs, and only that.
-        let told = match outcome {
-            Outcome::Invalid if !self.pairs.is_empty() => Outcome::Error(Condition::Forbidden),
-            Outcome::Valid | Outcome::Invalid | Outcome::Error(_) => outcome,
-        };
-        dialback::write_answer(&mut self.out, pair.local.as_str(), pair.remote.as_str(), None, told);
         if outcome == Outcome::Invalid {
             tracing::info!(stream = self.id.0, sender = %pair.remote, target = %pair.local, "wrong dialback key");
         }
-        match told {
-            Outcome::Valid => self.prove(now, pair, auth),
-            Outcome::Invalid => self.hang_up(DownReason::Dialback(Outcome::Invalid)),
-            Outcome::Error(_) => {
-                self.key_failures = self.key_failures.saturating_add(1);
-                if self.key_failures >= KEY_FAILURES_MAX {
-                    let text = "too many dialback keys that did not verify";
-                    self.fail(StreamError::with_text(StreamCondition::PolicyViolation, text));
-                }
+        match outcome {
+            Outcome::Valid => {
+                self.answer_key(&pair, outcome);
+                self.prove(now, pair, auth);
             }
+            // XEP-0220 §2.2.1: an invalid key ends a stream without other pairs, and only that.
+            Outcome::Invalid if self.pairs.is_empty() => {
+                self.answer_key(&pair, outcome);
+                self.hang_up(DownReason::Dialback(outcome));
+            }
+            Outcome::Invalid => self.refuse_key(now, &pair, Condition::Forbidden),
+            Outcome::Error(condition) => self.refuse_key(now, &pair, condition),
         }
     }
+
+    pub(super) fn answer_key(&mut self, pair: &Pair, outcome: Outcome) {
+        dialback::write_answer(&mut self.out, pair.local.as_str(), pair.remote.as_str(), None, outcome);
+    }
+
+    /// Tells the peer that its key is not taken, and ends the stream if that is so again and again.
+    fn refuse_key(&mut self, now: Now, pair: &Pair, condition: Condition) {
+        self.answer_key(pair, Outcome::Error(condition));
+        let refused = &mut self.refused_keys;
+        if refused.since + REFUSED_KEYS_WINDOW <= now.mono {
+            *refused = RefusedKeys { count: 0, since: now.mono };
+        }
+        refused.count = refused.count.saturating_add(1);
+        if refused.count >= REFUSED_KEYS_MAX {
+            let text = "too many dialback keys that were refused";
+            self.fail(StreamError::with_text(StreamCondition::PolicyViolation, text));
+        }
+    }
+}
+
+/// What becomes of a dialback question that is not decided by its key.
+enum Unfit {
+    /// It is answered with this error.
+    Told(Condition),
+    /// It is ignored, or has ended the stream.
+    Dropped,
 }

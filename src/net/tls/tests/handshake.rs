@@ -343,7 +343,7 @@ fn alert_to(hello: &[u8], server: Arc<ServerConfig>) -> Option<u8> {
 }
 
 #[test]
-fn threat_030_old_versions_and_weak_suites_are_refused() {
+fn threat_030_threat_086_old_versions_and_weak_suites_are_refused() {
     let ca = Ca::new("test");
     let ecdhe_gcm = [0xc02b, 0xc02f, 0xc02c, 0xc030];
     let listener = ServerTls::new(ca.issue(&Ask::dns(IM)).store(), MinVersion::Tls12).unwrap();

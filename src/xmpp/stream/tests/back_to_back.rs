@@ -118,7 +118,8 @@ impl World {
                     self.links[asking].opener.verify(self.now, verify).unwrap();
                 }
                 StreamEvent::Verified(answer) => {
-                    let asker = self.links.iter_mut().find(|link| link.taker.id() == answer.stream).unwrap();
+                    let asker =
+                        self.links.iter_mut().find(|link| link.taker.core.id == answer.stream).unwrap();
                     asker.taker.handle_verified(self.now, &answer);
                 }
                 _ => {}

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::xmpp::dialback::key;
+use crate::xmpp::error::Condition;
 
 fn offer(from: &str, to: &str, key: &str) -> String {
     format!("<db:result from='{from}' to='{to}'>{key}</db:result>")
@@ -163,7 +164,14 @@ fn check_130_a_late_or_foreign_answer_proves_nothing() {
     assert!(one.out().contains("<remote-server-timeout"));
     one.stream.handle_verified(one.now, &asked.answer(Outcome::Valid));
     assert_eq!((one.events().as_str(), one.out().as_str()), ("", ""));
-    // A key that was offered before TLS is not proven after it.
+    // A key that was offered before TLS is not proven after it, and nothing is said between.
+    let mut one = One::receiving(terms(Need::Optional, Need::Optional, true));
+    one.feed(&header_from(PARTNER));
+    one.feed(&offer(PARTNER, OURS, "k"));
+    one.feed(STARTTLS);
+    one.out();
+    assert_eq!((one.answer(Outcome::Valid).as_str(), one.at(20).as_str()), ("", ""));
+    assert_eq!((one.out().as_str(), one.stream.phase()), ("", Phase::Handshake));
     let mut one = One::receiving(terms(Need::Optional, Need::Optional, true));
     one.feed(&header_from(PARTNER));
     one.feed(&offer(PARTNER, OURS, "k"));
@@ -301,8 +309,6 @@ fn threat_057_verifications_under_way_are_bounded() {
     assert_eq!(lookups, 10);
 }
 
-use crate::xmpp::error::Condition;
-
 #[test]
 fn threat_058_a_silent_authoritative_server_is_an_error_never_valid() {
     let mut one = unproven();
@@ -396,9 +402,180 @@ fn pairs_on_one_stream_are_bounded() {
     one.feed(&header_from(PARTNER));
     for from in [PARTNER, "chat.xmpp.example"] {
         one.feed(&offer(from, OURS, "k"));
-        one.answer(Outcome::Valid);
     }
+    // Those under verification count.
+    assert_eq!(one.feed(&offer("second.example", OURS, "k")), "");
+    assert!(one.out().contains("<resource-constraint"));
+    one.answer(Outcome::Valid);
+    one.answer(Outcome::Valid);
     one.out();
     assert_eq!(one.feed(&offer("second.example", OURS, "k")), "");
     assert!(one.out().contains("<resource-constraint"));
+}
+
+#[test]
+fn threat_056_questions_in_vain_are_bounded_before_a_proof() {
+    let mut one = unproven();
+    let right = key(b"our secret", PARTNER, OURS, "id1");
+    for _ in 0..100 {
+        one.feed(&question(PARTNER, OURS, "id1", right.as_str()));
+        assert!(one.out().ends_with(" type='valid'/>"));
+    }
+    // Whatever is wrong with them.
+    let vain = [question(PARTNER, OURS, "id1", "k"), question(PARTNER, "other.example", "id1", "k")];
+    for n in 1..20 {
+        assert_eq!(one.feed(&vain[n % 2]), "");
+        assert_eq!(one.out().matches("<db:verify ").count(), 1);
+    }
+    one.feed(&question(PARTNER, OURS, "id1", right.as_str()));
+    assert!(one.out().ends_with(" type='valid'/>"));
+    assert_eq!(
+        one.feed(&vain[0].repeat(50)),
+        "down: stream error sent: policy-violation: too many questions about dialback keys that are not ours"
+    );
+    let out = one.out();
+    assert_eq!(out.matches("<db:verify ").count(), 1);
+    assert!(out.ends_with("</stream:stream>"));
+    // In the clear as over TLS.
+    let mut one = One::receiving(plain());
+    one.feed(&header_from(PARTNER));
+    one.out();
+    one.feed(&vain[0].repeat(50));
+    assert_eq!(one.out().matches("<db:verify ").count(), 20);
+    // A proven partner may ask about whatever it was told by others.
+    let mut one = One::up(usual());
+    for _ in 0..100 {
+        assert_eq!(one.feed(&vain[0]), "");
+        assert!(one.out().ends_with(" type='invalid'/>"));
+    }
+    assert!(one.feed(MESSAGE).starts_with("Message"));
+}
+
+#[test]
+fn threat_056_a_long_id_is_not_echoed_and_a_long_key_is_invalid() {
+    for (length, condition) in [(256, None), (257, Some("policy-violation"))] {
+        let mut one = unproven();
+        one.feed(&question(PARTNER, OURS, &"i".repeat(length), "k"));
+        let out = one.out();
+        match condition {
+            Some(condition) => {
+                assert_error(&out, condition);
+                assert!(!out.contains("iii"));
+            }
+            None => assert!(out.ends_with(" type='invalid'/>"), "{out}"),
+        }
+    }
+    let mut one = unproven();
+    one.feed(&question(PARTNER, OURS, "id1", &"k".repeat(9000)));
+    assert!(one.out().ends_with(" id='id1' type='invalid'/>"));
+}
+
+#[test]
+fn threat_057_refused_keys_are_bounded_whatever_is_wrong_with_them() {
+    let strict = || One::secured(Terms::default(), Names::valid(PARTNER));
+    for (mut one, offered, condition) in [
+        (unproven(), offer(PARTNER, "other.example", "k"), "item-not-found"),
+        (strict(), offer(PARTNER, OURS, "k"), "not-authorized"),
+        (One::up(usual()), offer("stranger.example", OURS, "k"), "policy-violation"),
+        (One::up(usual()), offer("second.example", "other.example", "k"), "item-not-found"),
+        (One::up(usual()), offer("second.example", OURS, ""), "forbidden"),
+    ] {
+        one.out();
+        for n in 1..10 {
+            assert_eq!(one.feed(&offered), "", "{condition} {n}");
+            let out = one.out();
+            assert!(out.starts_with("<db:result ") && out.contains(&format!("<{condition} ")), "{out}");
+        }
+        if one.stream.pairs().next().is_some() {
+            assert!(one.feed(MESSAGE).starts_with("Message"), "a few of them cost no other pair");
+        }
+        assert_eq!(
+            one.feed(&offered.repeat(50)),
+            "down: stream error sent: policy-violation: too many dialback keys that were refused"
+        );
+        let out = one.out();
+        assert_eq!(out.matches("<db:result ").count(), 1);
+        assert!(out.ends_with("</stream:stream>"), "{out}");
+    }
+}
+
+#[test]
+fn threat_057_a_stream_that_lives_long_may_have_keys_refused_now_and_then() {
+    let mut one = One::up(usual());
+    let stranger = offer("stranger.example", OURS, "k");
+    for minute in 1..5 {
+        one.now = Now::at(60 * minute);
+        assert_eq!(one.feed(&stranger.repeat(9)), "");
+    }
+    one.now = Now::at(299);
+    assert!(one.feed(&stranger).starts_with("down: stream error sent: policy-violation"));
+}
+
+#[test]
+fn threat_057_a_stream_that_carries_pairs_keeps_them_when_too_many_keys_come_at_once() {
+    let mut one = One::up(usual());
+    one.realm.partners.extend((0..6).map(|n| (&*format!("d{n}.example").leak(), usual())));
+    for n in 0..5 {
+        assert!(one.feed(&offer(&format!("d{n}.example"), OURS, "k")).starts_with("wanted"));
+    }
+    for from in ["d5.example", "d0.example"] {
+        assert_eq!(one.feed(&offer(from, OURS, "k")), "");
+        assert!(one.out().contains("<resource-constraint "));
+    }
+    assert!(one.feed(MESSAGE).starts_with("Message"));
+    assert_eq!(one.answer(Outcome::Valid), "up sip.example~d0.example TlsDialback");
+}
+
+#[test]
+fn threat_057_a_key_for_a_pair_that_is_proven_is_not_asked_about() {
+    let mut one = One::up(usual());
+    for _ in 0..20 {
+        assert_eq!(one.feed(&offer(PARTNER, OURS, "k")), "");
+        assert_eq!(one.out(), "<db:result from='sip.example' to='xmpp.example' type='valid'/>");
+    }
+    let proven: Vec<Auth> = one.stream.pairs().map(|(_, auth)| auth).collect();
+    assert_eq!(proven, [Auth::External]);
+}
+
+#[test]
+fn threat_002_a_further_domain_that_must_have_tls_is_refused_and_the_first_stays() {
+    let mut one = One::receiving(plain());
+    one.realm.partners = vec![(PARTNER, plain()), ("second.example", usual())];
+    one.feed(&header_from(PARTNER));
+    one.feed(&offer(PARTNER, OURS, "k"));
+    assert_eq!(one.answer(Outcome::Valid), "up sip.example~xmpp.example TcpDialback");
+    one.out();
+    assert_eq!(one.feed(&offer("second.example", OURS, "k")), "");
+    let out = one.out();
+    assert!(out.contains("to='second.example' type='error'") && out.contains("<policy-violation "), "{out}");
+    assert!(one.feed(MESSAGE).starts_with("Message"));
+}
+
+#[test]
+fn threat_059_no_key_is_made_for_an_id_that_is_not_plain() {
+    for id in ["", "a b", "a\u{fc}", &"i".repeat(257)] {
+        let mut one = One::initiating(plain(), Purpose::Send, TlsMode::StartTls);
+        one.out();
+        one.feed(&response(id));
+        assert_eq!(one.feed(FEATURES_DIALBACK), "down: no authentication in common", "{id}");
+        assert_eq!(one.out(), "</stream:stream>");
+    }
+}
+
+#[test]
+fn f26_a_key_whose_pair_loses_its_terms_is_not_taken_any_more() {
+    let mut one = One::up(usual());
+    for from in ["chat.xmpp.example", "second.example"] {
+        assert!(one.feed(&offer(from, OURS, "k")).starts_with("wanted"));
+    }
+    one.realm.partners.retain(|(name, _)| *name != "chat.xmpp.example");
+    one.stream.handle_reload(&one.realm);
+    assert_eq!(one.events(), "");
+    assert_eq!(
+        one.out(),
+        "<db:result from='sip.example' to='chat.xmpp.example' type='error'><error type='auth'>\
+         <not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></db:result>"
+    );
+    assert_eq!((one.answer(Outcome::Valid).as_str(), one.out().as_str()), ("", ""));
+    assert_eq!(one.answer(Outcome::Valid), "up sip.example~second.example TlsDialback");
 }

@@ -38,7 +38,7 @@ fn f75_starttls_then_external_then_up() {
     );
     assert_eq!(one.feed(SUCCESS), "");
     assert_eq!(one.out(), hello);
-    assert_eq!(one.stream.writer(one.now, OURS, PARTNER).err(), Some(SendError::NotOpen));
+    assert_eq!(one.stream.write_stanza(one.now, OURS, PARTNER, b"<x/>"), Err(SendError::NotOpen));
     one.feed(&response("s3"));
     assert_eq!(one.feed("<stream:features/>"), "up sip.example~xmpp.example External");
     one.stream.write_stanza(one.now, OURS, PARTNER, b"<presence/>").unwrap();
@@ -326,7 +326,7 @@ fn a_stream_for_verification_asks_as_soon_as_it_may() {
     one.stream.verify(one.now, verify("2")).unwrap();
     assert_eq!(one.out(), "<db:verify from='sip.example' to='xmpp.example' id='2'>k</db:verify>");
     // It never carries stanzas.
-    assert_eq!(one.stream.writer(one.now, OURS, PARTNER).err(), Some(SendError::NotOpen));
+    assert_eq!(one.stream.write_stanza(one.now, OURS, PARTNER, b"<x/>"), Err(SendError::NotOpen));
     one.feed("<db:verify from='xmpp.example' to='sip.example' id='1' type='valid'/>");
     let error = "<db:verify from='xmpp.example' to='sip.example' id='2' type='error'><error type='cancel'>\
                  <item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></db:verify>";
@@ -394,4 +394,14 @@ fn see_other_host_is_a_failure() {
          </see-other-host></stream:error></stream:stream>",
     );
     assert_eq!(events, "down: stream error from the peer: see-other-host");
+}
+
+#[test]
+fn pairs_that_are_proposed_on_one_stream_are_bounded() {
+    let mut one = up_by_sasl();
+    for n in 1..=64 {
+        let further = pair(&format!("d{n}.example"), PARTNER);
+        let expected = if n < 64 { Ok(()) } else { Err(SendError::Full) };
+        assert_eq!(one.stream.propose(one.now, further, &one.realm), expected, "{n}");
+    }
 }

@@ -15,7 +15,7 @@ use crate::crossing::Crosses;
 use crate::ids::Owner;
 use crate::now::Wall;
 use crate::xmpp::dialback::Outcome;
-use crate::xmpp::terms::{CertFault, CertVerdict, Need, Refused};
+use crate::xmpp::terms::{CertFault, CertVerdict, Need, Refused, Ways};
 
 pub(super) const OURS: &str = "sip.example";
 pub(super) const OTHER_OURS: &str = "voice.example";
@@ -67,6 +67,10 @@ impl Realm for TestRealm {
     fn terms(&self, _local: Option<&str>, remote: &str) -> Result<Terms, Refused> {
         let found = self.partners.iter().find(|(name, _)| *name == remote);
         found.map(|(_, terms)| *terms).ok_or(Refused::Unlisted)
+    }
+
+    fn any_ways(&self) -> Ways {
+        self.partners.iter().fold(Ways::default(), |ways, (_, terms)| ways.or(terms.ways()))
     }
 
     fn dialback_secret(&self) -> &[u8] {

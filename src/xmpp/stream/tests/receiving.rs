@@ -597,3 +597,75 @@ fn a_peers_error_is_told_and_answered_with_the_close_tag() {
     let mut one = One::up(usual());
     assert_eq!(one.feed("<stream:error/>"), "down: stream error from the peer: undefined-condition");
 }
+
+#[test]
+fn threat_002_a_stranger_is_offered_tls_alone_where_no_partner_may_do_without() {
+    let no_from = header(&format!("to='{OURS}' version='1.0'"));
+    let optional = || terms(Need::Optional, Need::Optional, true);
+    for (partners, offered) in [
+        (vec![(PARTNER, usual()), ("second.example", Terms::default())], Some((FEATURES_TLS, ""))),
+        (vec![(PARTNER, usual()), ("second.example", optional())], Some((STARTTLS, "<errors/>"))),
+        (vec![(PARTNER, usual()), ("second.example", plain())], Some((STARTTLS, "<errors/>"))),
+        (vec![(PARTNER, terms(Need::Optional, Need::Required, false))], Some((FEATURES_TLS, ""))),
+        (vec![], None),
+    ] {
+        let mut one = One::receiving(usual());
+        one.realm.partners = partners;
+        one.feed(&no_from);
+        let out = one.out();
+        let Some((tls, dialback)) = offered else {
+            assert_error(&out, "policy-violation");
+            continue;
+        };
+        let tls = tls.trim_start_matches("<stream:features>").trim_end_matches("</stream:features>");
+        assert!(out.contains(&format!("<stream:features>{tls}<")), "{out}");
+        assert_eq!(out.contains("<errors/>"), !dialback.is_empty(), "{out}");
+        assert_eq!(one.feed(STARTTLS), "starttls");
+    }
+    // Nor may a stranger without features go on there.
+    let mut one = One::receiving(usual());
+    one.feed(&header(&format!("to='{OURS}'")));
+    assert_error(&one.out(), "policy-violation");
+    // Over TLS likewise: where every partner must use EXTERNAL, a stranger can't be proven.
+    let mut one = One::receiving(Terms::default());
+    one.stream.handle_tls(Names::valid(PARTNER));
+    one.feed(&no_from);
+    assert_error(&one.out(), "policy-violation");
+}
+
+#[test]
+fn check_114_starttls_that_was_not_offered_is_a_failure() {
+    // Without a version there are no features.
+    let mut one = One::receiving(terms(Need::Optional, Need::Optional, true));
+    one.feed(&header(&format!("from='{PARTNER}' to='{OURS}'")));
+    one.out();
+    assert_eq!(one.feed(STARTTLS), "down: no agreement on TLS");
+    assert_eq!(one.out(), "<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:stream>");
+    // Nor once a pair is proven.
+    let mut one = One::receiving(terms(Need::Optional, Need::Optional, true));
+    one.feed(&header_from(PARTNER));
+    one.feed(&format!("<db:result from='{PARTNER}' to='{OURS}'>k</db:result>"));
+    one.answer(Outcome::Valid);
+    one.out();
+    assert_eq!(one.feed(STARTTLS), "down: no agreement on TLS");
+}
+
+#[test]
+fn after_sasl_a_header_without_from_is_the_proven_domains() {
+    let auth = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>";
+    let no_from = header(&format!("to='{OURS}' version='1.0'"));
+    let mut one = One::secured(Terms { keepalive: false, ..usual() }, Names::valid(PARTNER));
+    one.feed(auth);
+    one.out();
+    assert_eq!(one.feed(&no_from), "up sip.example~xmpp.example External");
+    let out = one.out();
+    assert_eq!(attribute(&out, "to"), PARTNER);
+    assert!(out.contains("<errors/>"), "its terms count: {out}");
+    assert_eq!(one.stream.deadline(), Some(Now::at(600).mono));
+    // It may have lost them meanwhile.
+    let mut one = One::secured(usual(), Names::valid(PARTNER));
+    one.feed(auth);
+    one.out();
+    one.realm.partners.clear();
+    assert_eq!(one.feed(&no_from), "down: refused: domain is not an allowed partner");
+}

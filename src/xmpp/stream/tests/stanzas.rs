@@ -168,9 +168,66 @@ fn f26_a_reload_ends_a_stream_that_lost_its_terms() {
     one.stream.handle_reload(&one.realm);
     assert_eq!(one.events(), "down: refused: domain is not an allowed partner");
     assert_error(&one.out(), "policy-violation");
+    // Or whose domain of ours is none any more.
+    let mut one = One::up(usual());
+    one.realm.domains.retain(|name| *name != OURS);
+    one.stream.handle_reload(&one.realm);
+    assert_eq!(one.events(), "down: stream error sent: policy-violation");
     // Or whose way is no longer open.
     let mut one = One::up(usual());
     one.realm = TestRealm::new(terms(Need::Required, Need::NotSupported, true));
     one.stream.handle_reload(&one.realm);
     assert_eq!(one.events(), "down: stream error sent: policy-violation");
+}
+
+#[test]
+fn f26_a_reload_reaches_a_stream_whose_proof_is_on_its_way() {
+    let auth = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>";
+    let no_sasl = || TestRealm::new(terms(Need::Required, Need::NotSupported, true));
+    // Between success and the header that follows it.
+    let mut one = One::secured(usual(), Names::valid(PARTNER));
+    one.feed(auth);
+    one.realm = no_sasl();
+    one.stream.handle_reload(&one.realm);
+    one.out();
+    assert_eq!(one.feed(&header_from(PARTNER)), "down: stream error sent: policy-violation");
+    assert_eq!(one.stream.pairs().count(), 0);
+    // Between the features and the attempt.
+    let mut one = One::secured(usual(), Names::valid(PARTNER));
+    one.realm = no_sasl();
+    one.stream.handle_reload(&one.realm);
+    one.out();
+    one.feed(auth);
+    assert!(one.out().contains("<not-authorized/>"));
+    // Before either, in both roles.
+    for mut one in [
+        One::secured(usual(), Names::valid(PARTNER)),
+        One::initiating(usual(), Purpose::Send, TlsMode::StartTls),
+        One::initiating(usual(), Purpose::Verify, TlsMode::StartTls),
+    ] {
+        one.realm.partners.clear();
+        one.stream.handle_reload(&one.realm);
+        assert_eq!(one.events(), "down: refused: domain is not an allowed partner");
+    }
+    // A stream that we opened in the clear, when the clear is no longer allowed.
+    let mut one =
+        One::initiating(terms(Need::Optional, Need::Optional, true), Purpose::Send, TlsMode::StartTls);
+    one.feed(&response("s1"));
+    one.feed(FEATURES_DIALBACK);
+    one.realm = TestRealm::new(usual());
+    one.stream.handle_reload(&one.realm);
+    assert_eq!(one.events(), "");
+    one.out();
+    let valid = "<db:result from='xmpp.example' to='sip.example' type='valid'/>";
+    assert_eq!(one.feed(valid), "down: stream error sent: policy-violation");
+    assert_eq!(one.stream.write_stanza(one.now, OURS, PARTNER, b"<presence/>"), Err(SendError::NotOpen));
+}
+
+#[test]
+fn threat_021_what_a_large_stanza_took_is_given_back() {
+    let mut one = One::up(usual());
+    let large = MESSAGE.replace("Hi", &"x".repeat(200_000));
+    assert!(one.feed(&large).starts_with("Message"));
+    assert!(one.stream.text.capacity() <= KEEP, "{}", one.stream.text.capacity());
+    assert!(one.feed(MESSAGE).starts_with("Message"));
 }

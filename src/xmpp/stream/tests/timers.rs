@@ -24,9 +24,10 @@ fn threat_026_an_unauthenticated_stream_is_closed_at_its_limit_whatever_it_does(
 
     let mut one = One::secured(usual(), Names::valid(PARTNER));
     one.out();
+    let key = crate::xmpp::dialback::key(b"our secret", PARTNER, OURS, "x");
     for seconds in 1..30 {
         assert_eq!(one.at(seconds), "");
-        one.feed(" <db:verify from='xmpp.example' to='sip.example' id='x'>k</db:verify>");
+        one.feed(&format!(" <db:verify from='{PARTNER}' to='{OURS}' id='x'>{}</db:verify>", key.as_str()));
     }
     one.out();
     assert_eq!(one.at(30), "down: not established in time");
@@ -97,7 +98,7 @@ fn f55_a_stream_without_stanzas_is_closed() {
     assert_eq!(one.stream.deadline(), Some(Now::at(700).mono));
     assert_eq!(one.at(700), "");
     assert_eq!(one.out(), "</stream:stream>");
-    assert_eq!(one.stream.writer(one.now, OURS, PARTNER).err(), Some(SendError::NotOpen));
+    assert_eq!(one.stream.write_stanza(one.now, OURS, PARTNER, b"<x/>"), Err(SendError::NotOpen));
     one.stream.handle_eof();
     assert_eq!(one.events(), "down: inactive");
 }

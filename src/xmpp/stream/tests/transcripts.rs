@@ -32,7 +32,7 @@ fn prosody_opens_a_stream_with_external() {
 }
 
 #[test]
-fn prosody_takes_our_stream_by_dialback_over_tls() {
+fn f77_prosody_takes_our_stream_by_dialback_over_tls() {
     let mut one = One::initiating(usual(), Purpose::Send, TlsMode::StartTls);
     one.out();
     let hello = "<?xml version='1.0'?><stream:stream xmlns:stream='http://etherx.jabber.org/streams' \
@@ -120,7 +120,7 @@ fn ejabberd_opens_a_stream_and_is_verified_by_dialback() {
 }
 
 #[test]
-fn an_old_server_without_a_version_is_verified_by_tcp_dialback() {
+fn f77_an_old_server_without_a_version_is_verified_by_tcp_dialback() {
     let mut one = One::receiving(plain());
     one.feed(
         "<?xml version='1.0'?><stream:stream xmlns:stream='http://etherx.jabber.org/streams' \
@@ -139,4 +139,34 @@ fn an_old_server_without_a_version_is_verified_by_tcp_dialback() {
          xmlns:db='jabber:server:dialback' id='457F9224A0'>",
     );
     assert!(one.out().starts_with("<db:result from='sip.example' to='xmpp.example'>"));
+}
+
+/// XEP-0138 is the zip bomb's door: it is neither offered nor taken, at any step.
+#[test]
+fn threat_025_compression_is_never_offered_and_never_taken() {
+    let compress = "<compress xmlns='http://jabber.org/protocol/compress'><method>zlib</method></compress>";
+    for before in 0..4 {
+        let mut one = One::receiving(terms(Need::Optional, Need::Optional, true));
+        let steps: [&dyn Fn(&mut One); 4] = [
+            &|one| drop(one.feed(&header_from(PARTNER))),
+            &|one| {
+                assert_eq!(one.feed(STARTTLS), "starttls");
+                one.stream.handle_tls(Names::valid(PARTNER));
+                one.feed(&header_from(PARTNER));
+            },
+            &|one| {
+                drop(one.feed("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>"))
+            },
+            &|one| assert!(one.feed(&header_from(PARTNER)).starts_with("up")),
+        ];
+        for step in &steps[..=before] {
+            step(&mut one);
+        }
+        let out = one.out();
+        assert!(!out.contains("compress") && !out.contains("zlib"), "{before}: {out}");
+        let events = one.feed(compress);
+        assert!(events.starts_with("down: "), "{before}: {events}");
+        let out = one.out();
+        assert!(!out.contains("compressed") && out.ends_with("</stream:stream>"), "{before}: {out}");
+    }
 }
