@@ -51,8 +51,8 @@ impl Answerable {
     }
 
     /// The request became a stanza with the id `trace`.
-    pub(super) fn crossing(&mut self, trace: Id, from: &Jid, to: &Jid) {
-        self.crossing = Some(Box::new(Carried { trace, from: from.clone(), to: to.clone() }));
+    pub(super) fn crossing(&mut self, trace: Id, from: Jid, to: Jid) {
+        self.crossing = Some(Box::new(Carried { trace, from, to }));
     }
 }
 

@@ -124,7 +124,7 @@ impl Gateway {
     pub(super) fn on_iq(&mut self, now: Now, iq: &Verified<Iq<'_>>) {
         let start = self.effects.mark();
         match iq::answer(iq, &self.iq, self.effects.buffer()) {
-            iq::Answer::Written => self.send_stanza(now, (iq.to.domain(), iq.from.domain()), start, None),
+            iq::Answer::Written => self.send_stanza(now, (iq.to.domain(), iq.from.domain()), start),
             iq::Answer::None => {}
         }
     }
@@ -133,7 +133,7 @@ impl Gateway {
     pub(super) fn on_misaddressed(&mut self, now: Now, stanza: &Misaddressed) {
         let start = self.effects.mark();
         if stanza.write_error(self.effects.buffer()) {
-            self.send_stanza(now, (stanza.target.as_str(), stanza.sender.as_str()), start, None);
+            self.send_stanza(now, (stanza.target.as_str(), stanza.sender.as_str()), start);
         }
     }
 
@@ -244,27 +244,31 @@ impl Gateway {
                 &Reject::status(413, "the message is longer than the partner takes"),
             );
         }
-        let pair = (admitted.sender.domain(), admitted.target.domain());
+        let Request { sender, target, .. } = admitted.into_inner();
+        let sent = self.queue_stanza(now, (sender.domain(), target.domain()), start, Some(key));
         if let Some(answerable) = self.servers.value(key) {
-            answerable.crossing(id, &admitted.sender, &admitted.target);
+            answerable.crossing(id, sender, target);
         }
-        self.send_stanza(now, pair, start, Some(key));
+        if let Err(condition) = sent {
+            self.bounce(now, key, condition, "no stream to the partner");
+        }
     }
 
-    /// Sends the stanza that stands in the effects since `start` to the pair's stream. If that can't
-    /// be, `answer` hears why.
-    pub(super) fn send_stanza(
+    /// Sends an answer of ours, which stands in the effects since `start`, to the pair's stream. If that
+    /// can't be, nobody waits for it.
+    pub(super) fn send_stanza(&mut self, now: Now, pair: (&str, &str), start: usize) {
+        let _ = self.queue_stanza(now, pair, start, None);
+    }
+
+    fn queue_stanza(
         &mut self,
         now: Now,
         pair: (&str, &str),
         start: usize,
         answer: Option<ServerKey>,
-    ) {
+    ) -> Result<(), Condition> {
         let partners = super::TablePartners(&self.table);
-        let sent = self.pairs.send(now, pair, start, answer, &partners, &mut self.effects, &mut self.due);
-        if let (Err(condition), Some(key)) = (sent, answer) {
-            self.bounce(now, key, condition, "no stream to the partner");
-        }
+        self.pairs.send(now, pair, start, answer, &partners, &mut self.effects, &mut self.due)
     }
 
     /// Returns a stanza to its sender with an error, and says so in the journal.
@@ -298,7 +302,7 @@ impl Gateway {
         };
         let start = self.effects.mark();
         if asks && write_error(self.effects.buffer(), &stanza.answered(), error) {
-            self.send_stanza(now, (stanza.to.domain(), stanza.from.domain()), start, None);
+            self.send_stanza(now, (stanza.to.domain(), stanza.from.domain()), start);
         }
     }
 

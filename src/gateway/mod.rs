@@ -228,7 +228,7 @@ impl Gateway {
             queued: 0,
             held: 0,
             budgets: Budgets::new(settings.partner_rate, settings.user_rate, secrets.hashes),
-            notices: Notices::default(),
+            notices: Notices::new(secrets.hashes),
             threads: Threads::new(secrets.hashes),
             counts: Counts::default(),
             iq: IqContext {

@@ -5,7 +5,8 @@
 use crate::addr::Jid;
 use crate::now::{Mono, Now};
 use crate::xmpp::error::Condition;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 /// How long the same cause is not said again to the same pair.
@@ -13,16 +14,21 @@ const PAUSE: Duration = Duration::from_secs(3600);
 /// Causes that are remembered. When there are more, the oldest is forgotten and may be said again.
 const LIMIT: usize = 10_000;
 
-type Cause = (Box<str>, Box<str>, Condition);
-
-/// What was said lately.
-#[derive(Default)]
+/// What was said lately, as hashes under a seed.
 pub struct Notices {
-    said: HashMap<Cause, Mono>,
-    order: VecDeque<(Mono, Cause)>,
+    keyed: DefaultHasher,
+    said: HashSet<u64>,
+    order: VecDeque<(Mono, u64)>,
 }
 
 impl Notices {
+    /// Nothing said yet.
+    pub fn new(seed: [u8; 32]) -> Self {
+        let mut keyed = DefaultHasher::new();
+        ("notices", seed).hash(&mut keyed);
+        Self { keyed, said: HashSet::new(), order: VecDeque::new() }
+    }
+
     /// May `user` be told now that a message to `contact` failed by `condition`? Then it counts as
     /// told.
     pub fn may_say(&mut self, now: Now, user: &Jid, contact: &Jid, condition: Condition) -> bool {
@@ -31,13 +37,13 @@ impl Notices {
                 self.said.remove(&cause);
             }
         }
-        let cause = (Box::from(user.bare_str()), Box::from(contact.bare_str()), condition);
-        if self.said.contains_key(&cause) {
+        let mut hasher = self.keyed.clone();
+        (user.bare_str(), contact.bare_str(), condition).hash(&mut hasher);
+        let cause = hasher.finish();
+        if !self.said.insert(cause) {
             return false;
         }
-        let until = now.mono + PAUSE;
-        self.said.insert(cause.clone(), until);
-        self.order.push_back((until, cause));
+        self.order.push_back((now.mono + PAUSE, cause));
         true
     }
 }
@@ -88,7 +94,7 @@ mod tests {
     fn one_cause_is_said_once_an_hour_to_one_pair() {
         let (alice, romeo) =
             (Jid::parse("alice@contoso.example").unwrap(), Jid::parse("romeo@capulet.example/x").unwrap());
-        let mut notices = Notices::default();
+        let mut notices = Notices::new([1; 32]);
         let gone = Condition::ServiceUnavailable;
         assert!(notices.may_say(Now::at(0), &alice, &romeo, gone));
         assert!(!notices.may_say(Now::at(3599), &alice, &romeo.to_bare(), gone), "also by another resource");
@@ -99,7 +105,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let mut notices = Notices::default();
+        let mut notices = Notices::new([1; 32]);
         let romeo = Jid::parse("romeo@capulet.example").unwrap();
         for n in 0..LIMIT + 50 {
             let user = Jid::parse(&format!("u{n}@contoso.example")).unwrap();

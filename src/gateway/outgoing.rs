@@ -437,7 +437,7 @@ impl Gateway {
         };
         let start = self.effects.mark();
         if write_error(self.effects.buffer(), &answered, &error) {
-            self.send_stanza(now, (origin.to.domain(), origin.from.domain()), start, None);
+            self.send_stanza(now, (origin.to.domain(), origin.from.domain()), start);
         }
         self.effects.observe(Observation::Failed {
             trace: outgoing.pager.trace().to_owned(),
