@@ -374,7 +374,7 @@ fn percent(text: &str, mask: &[bool]) -> String {
 const USERS: &str = "[a-z0-9\\\\ \"&'/:<>@#%;?=+$,.|{}^`\\[\\]~()!*_\\-25cfßüж日]{1,24}|(\\\\(5c|2[0267f]|3[ace]|40|4)|[ab\\\\5c]){1,6}";
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(10_000))]
+    #![proptest_config(ProptestConfig::with_cases(3000))]
 
     #[test]
     fn a_user_part_comes_back_from_its_jid(
