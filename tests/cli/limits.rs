@@ -3,7 +3,8 @@
 use super::rig::{Daemon, House, POLICY, read_until, wait_for};
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::time::Instant;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// A partner that proves itself by dialback without TLS, and may have `limit` streams.
 fn policy(limit: &str) -> String {
@@ -184,5 +185,27 @@ fn threat_027_threat_074_threat_161_idle_and_half_done_connections_harm_nobody_a
     assert!(begun.elapsed().as_secs() <= 11, "{:?}", begun.elapsed());
     drop(held);
     wait_for("the descriptors back", || (daemon.descriptors() <= before + 2).then_some(()));
+    assert!(house.welcomes("fabrikam.example"));
+}
+
+#[test]
+fn threat_179_without_descriptors_accepting_pauses_and_does_not_spin() {
+    let Some(house) = House::new(POLICY) else { return };
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 100; exec \"$0\" run -c \"$1\"", env!("CARGO_BIN_EXE_stoxd")]);
+    let mut daemon = house.launch_as({
+        command.arg(house.path("stoxd.toml"));
+        command
+    });
+    daemon.wait_ready();
+    let held: Vec<_> = (0..150).map(|n| from([127, 201, 0, 1 + n % 4], &house, 15269)).collect();
+    wait_for("the pause", || house.read("log").contains("no connection accepted").then_some(()));
+    let (before, begun) = (daemon.cpu_ticks(), Instant::now());
+    std::thread::sleep(Duration::from_secs(1));
+    let (used, millis) = (daemon.cpu_ticks() - before, begun.elapsed().as_millis());
+    assert!(used <= 25, "{used} ticks of CPU in {millis} ms");
+    // What is there goes on, and what waited is served when there is room.
+    assert_eq!(house.sip_message("bob@contoso.example", "romeo@fabrikam.example", "x"), 403);
+    drop(held);
     assert!(house.welcomes("fabrikam.example"));
 }

@@ -281,6 +281,13 @@ impl Daemon<'_> {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
+    /// The CPU time that it has used, in clock ticks (100 a second).
+    pub fn cpu_ticks(&self) -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    }
+
     /// All that was said to systemd so far.
     pub fn heard(&mut self) -> &str {
         let mut octets = [0; 4096];

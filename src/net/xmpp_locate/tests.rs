@@ -430,3 +430,17 @@ async fn f73_check_118_against_dnsmasq() {
     );
     assert_eq!(&*naptr[0].replacement, "_sips._tcp.plain.example");
 }
+
+#[test]
+fn check_110_whatever_dns_lacks_the_partner_is_not_found() {
+    let dns = LocateError::Dns { name: "_xmpp-server._tcp.im.example".into(), fault: DnsFault::Timeout };
+    for error in [
+        LocateError::NotFound,
+        LocateError::NotOffered,
+        LocateError::Unusable("im.example".into()),
+        LocateError::NotPublic("127.0.0.1".parse().unwrap()),
+        dns,
+    ] {
+        assert_eq!(error.condition(), crate::xmpp::Condition::RemoteServerNotFound, "{error}");
+    }
+}
