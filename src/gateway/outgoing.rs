@@ -265,10 +265,6 @@ impl Gateway {
             return;
         }
         let (Some(status), Some(branch)) = (message.status(), message.via().branch) else { return };
-        if message.via_count() > 1 {
-            // RFC 3261 §8.1.3.3: our requests have one Via, so this one went astray.
-            return;
-        }
         let cseq = message.cseq();
         let step = self.clients.on_response(now.mono, branch, cseq.method.as_str(), status);
         let outgoing = match step.map(|(_, step)| step) {
