@@ -7,7 +7,7 @@
 //! | `access`, `partners`, `grants` | `policy.toml` and the grants file, made into a [`Table`](crate::policy::Table) |
 //! | `read`, `value`, `suggest` | reading a table key by key, units, "did you mean" |
 //! | [`problem`] | what is wrong, where, as people read it |
-//! | [`load`] | the only code here that touches files |
+//! | [`mod@load`] | the only code here that touches files |
 //!
 //! One pass finds every error of both files. Unknown keys and names are errors. Nothing is half
 //! taken: there is a [`Config`], or there are [`Problem`]s.
