@@ -38,6 +38,8 @@ struct State {
     written_mark: u64,
     /// Send the TLS close_notify and the FIN when all is written.
     closing: bool,
+    /// The close_notify is in the TLS session's buffer, or further.
+    notified: bool,
     closed: bool,
 }
 
@@ -67,6 +69,7 @@ impl Wire {
                 sealed: 0,
                 written_mark: 0,
                 closing: false,
+                notified: false,
                 closed: false,
             }),
         }
@@ -129,12 +132,12 @@ impl Wire {
                     state.sealed_mark = state.pending_mark;
                     continue;
                 }
-                if state.closing {
-                    state.closing = false;
-                    state.closed = true;
+                if state.closing && !state.notified {
+                    state.notified = true;
                     tls.send_close_notify();
-                    let _ = tls.write_tls(&mut Socket(write));
+                    continue;
                 }
+                state.closed |= std::mem::take(&mut state.closing);
             } else {
                 let write = state.write.as_ref().ok_or(io::ErrorKind::NotConnected)?;
                 while state.pending_written < state.pending.len() {
