@@ -21,7 +21,7 @@ mod read;
 mod write;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use activity::{Activity, ActivitySet};
 pub use read::{read, read_part};

@@ -8,7 +8,9 @@ use super::table::thousandths;
 use super::{OCTETS_MAX, RESOURCES_MAX, Resource, State, Status, statuses, timestamp, tuple_id};
 use crate::addr::Jid;
 use crate::addr::map::uri_from_jid;
-use crate::body::pidf::{self, Activities, Contact, Document, Note, Person, Show, Tuple, UserInput};
+use crate::body::pidf::{
+    self, Activities, ActivitySet, Contact, Document, Note, Person, Show, Tuple, UserInput,
+};
 use crate::bridge::to_sip::time_of_stamp;
 use crate::now::Wall;
 use crate::xml::{Element, ns};
@@ -167,9 +169,9 @@ impl Resources {
         }
         self.list.sort_by(|a, b| order(a).cmp(&order(b)));
         let stamps = self.stamps();
-        let tuples = self.list.iter().zip(stamps);
-        let tuples = tuples.map(|(resource, stamp)| tuple(resource, user, options, stamp)).collect();
-        let persons = self.list.first().map(|best| person(best, options)).into_iter().flatten().collect();
+        let stamped = self.list.iter().zip(stamps);
+        let tuples: Vec<_> = stamped.map(|(one, stamp)| tuple(one, user, options, stamp)).collect();
+        let persons = self.list.first().and_then(|best| person(best, &tuples)).into_iter().collect();
         pidf::write(&Document { entity: entity(user).into(), tuples, persons, ..Document::default() }, out);
     }
 
@@ -269,12 +271,18 @@ fn tuple<'r>(one: &'r Resource, user: &Jid, options: &PidfOptions<'r>, stamp: Wa
 }
 
 /// What the person does, which the best resource knows best; nothing if there is nothing to say.
-fn person<'r>(best: &'r Resource, options: &PidfOptions<'r>) -> Option<Person<'r>> {
-    let set = best.state.row().activity.into_iter().collect();
-    let activities: Vec<_> =
-        Some(Activities { set, ..Activities::default() }).filter(|a| !a.set.is_empty()).into_iter().collect();
-    let notes = notes(best, options);
-    let says = !activities.is_empty() || !notes.is_empty();
+///
+/// The note of the best tuple is repeated here for those who look here alone, but not where another
+/// tuple has none: it would be taken for that one's.
+fn person<'r>(best: &Resource, tuples: &[Tuple<'r>]) -> Option<Person<'r>> {
+    let set: ActivitySet = best.state.row().activity.into_iter().collect();
+    let activities = Some(Activities { set, ..Activities::default() }).filter(|_| !set.is_empty());
+    let notes = match tuples.first() {
+        Some(first) if tuples.iter().all(|tuple| !tuple.notes.is_empty()) => first.notes.clone(),
+        Some(_) | None => Vec::new(),
+    };
+    let says = activities.is_some() || !notes.is_empty();
+    let activities = activities.into_iter().collect();
     says.then(|| Person { id: "person".into(), activities, notes, ..Person::default() })
 }
 
