@@ -9,7 +9,7 @@ use super::{OCTETS_MAX, RESOURCES_MAX, Resource, Status, statuses, timestamp, tu
 use crate::addr::map::{MapOptions, jid_from_uri};
 use crate::addr::uri::Uri;
 use crate::addr::{Domain, Jid};
-use crate::body::pidf::{ActivitySet, Document, Note, Tuple, UserInput};
+use crate::body::pidf::{Activities, ActivitySet, Document, Note, Tuple, UserInput};
 use crate::bridge::to_xmpp::stamp;
 use crate::now::Wall;
 use crate::xml::write;
@@ -63,7 +63,7 @@ impl Shown {
         now: Wall,
         mut tell: impl FnMut(&Resource),
     ) {
-        let mut reader = Reader { document, envelope, lang, now, domain: envelope.user.to_domain() };
+        let reader = Reader { document, envelope, lang, now, domain: envelope.user.to_domain() };
         let (open, mut closed) = reader.resources();
         for new in &open {
             if !self.list.iter().any(|old| old.name == new.name && old.shows_same_as(new)) {
@@ -116,7 +116,7 @@ struct Reader<'d> {
 
 impl Reader<'_> {
     /// The resources that are there, and those that are not; each name once, in the order of tuples.
-    fn resources(&mut self) -> (Vec<Resource>, Vec<Resource>) {
+    fn resources(&self) -> (Vec<Resource>, Vec<Resource>) {
         let (mut open, mut closed): (Vec<Resource>, Vec<Resource>) = (Vec::new(), Vec::new());
         let person = self.activities_now();
         let knows_show = self.document.tuples.iter().any(|tuple| tuple.show.is_some());
@@ -167,7 +167,7 @@ impl Reader<'_> {
     /// What all persons do now, together.
     fn activities_now(&self) -> ActivitySet {
         let now = timestamp(self.now);
-        let holds = |at: &&crate::body::pidf::Activities| now.is_none_or(|now| at.holds_at(now));
+        let holds = |at: &&Activities| now.is_none_or(|now| at.holds_at(now));
         let all = self.document.persons.iter().flat_map(|person| person.activities.iter());
         all.filter(holds).fold(ActivitySet::default(), |set, activities| set.union(activities.set))
     }

@@ -224,7 +224,8 @@ pub fn judge(evidence: &Evidence) -> State {
 /// An XMPP priority in thousandths: 0 is 0, 127 is 1, and no two are one. Negative ones, which ask
 /// for no messages, have none (RFC 8048 §6.2 note 6).
 pub fn thousandths(priority: i8) -> Option<u16> {
-    u16::try_from(priority).ok().map(|priority| (priority * 1000 + 63) / 127)
+    let priority = u32::try_from(priority).ok()?;
+    u16::try_from((priority * 1000 + 63) / 127).ok()
 }
 
 /// The XMPP priority nearest to thousandths.

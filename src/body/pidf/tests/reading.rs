@@ -1,6 +1,7 @@
 //! What documents of others say.
 
 use super::*;
+use crate::body::Part;
 
 fn only(text: &str) -> Tuple<'_> {
     let mut document = document(text);

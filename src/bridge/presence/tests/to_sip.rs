@@ -336,6 +336,12 @@ fn times_of_delayed_and_idle_presence_are_kept() {
 }
 
 #[test]
+fn what_is_kept_of_a_watch_is_small() {
+    assert!(size_of::<Resources>() <= 40 && size_of::<crate::bridge::presence::Shown>() <= 32);
+    assert!(size_of::<Resource>() <= 72, "{}", size_of::<Resource>());
+}
+
+#[test]
 fn threat_145_resources_and_texts_are_bounded() {
     let mut resources = Resources::default();
     hear(&mut resources, "keep", "", "<priority>1</priority>", Now::at(0));
