@@ -24,7 +24,8 @@ pub fn of_resource(resource: Option<&str>) -> String {
         if is_plain(octet) {
             id.push(char::from(octet));
         } else {
-            hex(&mut id, &[b'_'], octet);
+            id.push('_');
+            hex(&mut id, octet);
         }
         if id.len() > LENGTH_MAX {
             id.truncate(MARK.len());
@@ -49,7 +50,7 @@ pub fn to_resource(id: &str) -> Option<Cow<'_, str>> {
 /// A short name for a text that can be none itself.
 pub(super) fn hashed(text: &str) -> String {
     let mut name = String::from(HASHED);
-    Sha256::digest(text).iter().take(HASH).for_each(|octet| hex(&mut name, &[], *octet));
+    Sha256::digest(text).iter().take(HASH).for_each(|octet| hex(&mut name, *octet));
     name
 }
 
@@ -57,8 +58,7 @@ fn is_plain(octet: u8) -> bool {
     octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.')
 }
 
-fn hex(out: &mut String, before: &[u8], octet: u8) {
-    out.extend(before.iter().map(|octet| char::from(*octet)));
+fn hex(out: &mut String, octet: u8) {
     // Writing to a string never fails.
     let _ = write!(out, "{octet:02x}");
 }
