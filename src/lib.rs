@@ -31,7 +31,7 @@
 //! | [`xml`] | framing of streams, reading of stanzas, writing |
 //! | [`now`], [`ids`] | time as a value; seeded identifiers that name their owner |
 //! | [`crossing`] | what policy may know of an item, and the proof of its sender |
-//! | [`body`] | SIP bodies as text: charsets, HTML, multipart, CPIM |
+//! | [`body`] | SIP bodies: text with its charsets, HTML, multipart and CPIM; presence documents |
 //! | [`policy`] | sites, policies, grants, partners; the gate; budgets |
 //! | [`xmpp`] | streams and their negotiation, stanzas, errors, iq answers |
 //! | [`sip`] | wire layer, transactions, dialogs, locating, digest, the UAS's checks |
