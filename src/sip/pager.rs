@@ -39,6 +39,15 @@ pub struct Sent<'a> {
     pub transport: Transport,
 }
 
+/// How Via spells a transport.
+pub(super) fn via_transport(transport: Transport) -> via::Transport<'static> {
+    match transport {
+        Transport::Tls => via::Transport::Tls,
+        Transport::Tcp => via::Transport::Tcp,
+        Transport::Udp => via::Transport::Udp,
+    }
+}
+
 /// A MESSAGE that can be written as often as needed.
 #[derive(Debug)]
 pub struct Pager {
@@ -142,11 +151,7 @@ impl Pager {
         let request = Request {
             method: Method::Message,
             uri: request_uri,
-            transport: match sent.transport {
-                Transport::Tls => via::Transport::Tls,
-                Transport::Tcp => via::Transport::Tcp,
-                Transport::Udp => via::Transport::Udp,
-            },
+            transport: via_transport(sent.transport),
             sent_by: sent.by,
             branch,
             max_forwards: 70,
