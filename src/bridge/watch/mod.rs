@@ -18,8 +18,9 @@
 //!    the subscriber (`sip::subscription::tag`), so a NOTIFY finds its watch. Cap the slab, and count
 //!    watches by user and by domain *before* one is made: a refused `subscribe` is an error to J, a
 //!    refused SUBSCRIBE a 503.
-//! 2. Ask the gate before every input that comes from outside, and at every reload for each watch;
-//!    feed `RightLost` where it says no. The machines hold no grant.
+//! 2. Ask the gate before every input that comes from outside, before a `Timeout`, and at every reload
+//!    for each watch. Feed `RightLost` (or `SwitchedOff`) where it says no, and `RightBack` where it
+//!    says yes again, before anything else. The machines hold no grant.
 //! 3. Call `handle`, perform the actions in order, then ask `deadline` and see to it that
 //!    `Input::Timeout` comes then. A timeout that comes early does nothing.
 //! 4. `Persist` hands a change to the store; when it is durable feed `Durable`, once for each change,

@@ -102,7 +102,7 @@ mod tests {
                 "{expires}: spread"
             );
         }
-        for expires in [0, 1, 12] {
+        for expires in [0, 1, 11] {
             assert_eq!(refresh_at(now, expires, &mut ids).since(now), LEAST_REFRESH, "{expires}");
         }
     }

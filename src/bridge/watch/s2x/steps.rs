@@ -30,8 +30,9 @@ impl Machine {
             Step::Renew => self.renew(turn, leg, expires),
             Step::End => {
                 turn.actions.push(Action::Accept { leg, expires: 0 });
-                self.end(turn, leg, TIMEOUT, Body::Closed);
-                self.after_last(turn);
+                if self.end(turn, leg, TIMEOUT, Body::Closed) {
+                    self.after_last(turn);
+                }
             }
             Step::Longer => {
                 turn.actions.push(Action::Refuse { status: 423, min_expires: Some(expires) });
@@ -65,8 +66,9 @@ impl Machine {
                 self.say(turn);
             }
             Step::Expire => {
-                self.end(turn, leg, TIMEOUT, Body::Closed);
-                self.after_last(turn);
+                if self.end(turn, leg, TIMEOUT, Body::Closed) {
+                    self.after_last(turn);
+                }
             }
             Step::Flush => self.flush(turn),
             Step::Answer => {
@@ -93,6 +95,11 @@ impl Machine {
     }
 
     fn resume(&mut self, turn: &mut Turn<'_>, leg: Leg, expires: u32) {
+        let old = turn.now.mono.since(self.heard) >= turn.settings.stale;
+        if old && self.state() == State::Terminated {
+            // J's server need not tell one who does not watch.
+            self.known = false;
+        }
         self.open(turn, leg, expires);
         self.use_record(turn);
         self.probe(turn);
@@ -285,11 +292,14 @@ impl Machine {
         }
     }
 
-    fn end(&mut self, turn: &mut Turn<'_>, leg: Leg, said: Said, body: Body) {
-        if self.remove(leg).is_some() {
+    /// Ends one dialog; whether it was there.
+    fn end(&mut self, turn: &mut Turn<'_>, leg: Leg, said: Said, body: Body) -> bool {
+        let was = self.remove(leg).is_some();
+        if was {
             turn.actions.push(Action::Notify { leg, said, body });
             turn.actions.push(Action::Close(leg));
         }
+        was
     }
 
     /// Ends every open dialog; whether there was one.
@@ -298,8 +308,7 @@ impl Machine {
         self.notify_due.clear();
         let open = |dialog: &&Dialog| dialog.phase == Phase::Open;
         while let Some(leg) = self.dialogs.iter().find(open).map(|dialog| dialog.leg) {
-            self.end(turn, leg, said, Body::None);
-            any = true;
+            any |= self.end(turn, leg, said, Body::None);
         }
         any
     }

@@ -1,5 +1,6 @@
 //! The steps of the table.
 
+use super::table::Origin;
 use super::{Action, Asking, Dialog, Event, Facts, Machine, Owed, Stanza, State, Step, Within, table};
 use crate::bridge::errors::condition_of;
 use crate::bridge::watch::record::DAY;
@@ -14,13 +15,17 @@ type Turn<'t> = AnyTurn<'t, Action>;
 
 impl Machine {
     pub(super) fn step(&mut self, turn: &mut Turn<'_>, event: Event, facts: Facts) {
-        if event.is_notify() {
-            // RFC 6665 §4.1.3, §4.1.2.4.
-            let expected = self.dialog != Dialog::None || self.timer_n.is_set();
-            turn.actions.push(Action::Answer(if expected { 200 } else { 481 }));
-            if !expected {
-                return;
+        match event.origin() {
+            Origin::Notify => {
+                // RFC 6665 §4.1.3, §4.1.2.4.
+                let expected = self.dialog != Dialog::None || self.timer_n.is_set();
+                turn.actions.push(Action::Answer(if expected { 200 } else { 481 }));
+                if !expected {
+                    return;
+                }
             }
+            Origin::Answer if self.asking == Asking::Nothing => return,
+            Origin::Answer | Origin::Other => {}
         }
         match table::rule(self.state, event) {
             Step::Ignore => {}
@@ -119,7 +124,8 @@ impl Machine {
         // One that waits for the store comes by itself.
         if !self.owed.subscribed {
             turn.actions.push(Action::Stanza(Stanza::Subscribed));
-            if self.known {
+            // What a Dormant watch knew is no longer so.
+            if self.known && self.state == State::Active {
                 turn.actions.push(Action::Replay);
                 self.shown = true;
             }
@@ -309,7 +315,7 @@ impl Machine {
             Asking::Refresh => {
                 self.timer_n.clear();
                 if self.granted {
-                    if self.doubted {
+                    if std::mem::take(&mut self.doubted) {
                         self.unsee(turn);
                     }
                 } else {

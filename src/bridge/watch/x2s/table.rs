@@ -127,8 +127,8 @@ impl Event {
         Self::RetryDue,
     ];
 
-    /// Whether it is a NOTIFY, which has to be answered.
-    pub fn is_notify(self) -> bool {
+    /// Where it comes from.
+    pub fn origin(self) -> Origin {
         match self {
             Self::NotifyActive
             | Self::NotifyPending
@@ -137,19 +137,19 @@ impl Event {
             | Self::Postponed
             | Self::Rejected
             | Self::NoResource
-            | Self::Invariant => true,
-            Self::Subscribe
-            | Self::Probe
-            | Self::Interest
-            | Self::Disinterest
-            | Self::Unsubscribe
-            | Self::Accepted
+            | Self::Invariant => Origin::Notify,
+            Self::Accepted
             | Self::TooBrief
             | Self::Refused
             | Self::NoSuchUser
             | Self::DialogGone
             | Self::Failed
-            | Self::Unanswered
+            | Self::Unanswered => Origin::Answer,
+            Self::Subscribe
+            | Self::Probe
+            | Self::Interest
+            | Self::Disinterest
+            | Self::Unsubscribe
             | Self::LinkLost
             | Self::LinkBack
             | Self::RightLost
@@ -158,9 +158,20 @@ impl Event {
             | Self::TimerN
             | Self::Expired
             | Self::RefreshDue
-            | Self::RetryDue => false,
+            | Self::RetryDue => Origin::Other,
         }
     }
+}
+
+/// Where an event comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// A NOTIFY, which has to be answered.
+    Notify,
+    /// The outcome of a SUBSCRIBE.
+    Answer,
+    /// Anything else.
+    Other,
 }
 
 /// What is done. A NOTIFY is answered besides: 200, or 481 where no dialog is or is awaited.
@@ -264,41 +275,24 @@ pub fn rule(state: State, event: Event) -> Step {
             None => Step::Ignore,
             Pending | Active | Dormant | Retry => Step::Leave,
         },
-        Event::Accepted => Step::Accept,
-        Event::TooBrief => Step::Longer,
-        Event::Refused => Step::Cancel,
-        Event::NoSuchUser => Step::NotFound,
-        Event::DialogGone => Step::Renew,
-        Event::Failed | Event::Unanswered => Step::Fail,
+        // Without a dialog and a try there is only the answer to the end of one.
+        Event::Accepted => if_asked(state, Step::Accept),
+        Event::TooBrief => if_asked(state, Step::Longer),
+        Event::Refused => if_asked(state, Step::Cancel),
+        Event::NoSuchUser => if_asked(state, Step::NotFound),
+        Event::DialogGone => if_asked(state, Step::Renew),
+        Event::Failed | Event::Unanswered => if_asked(state, Step::Fail),
         Event::NotifyActive => match state {
             None | Active => Step::Deliver,
             Pending => Step::Grant,
             Dormant | Retry => Step::Ignore,
         },
-        Event::NotifyPending | Event::NotifyOther => match state {
-            None | Pending | Active => Step::Hold,
-            Dormant | Retry => Step::Ignore,
-        },
-        Event::Ended => match state {
-            None | Pending | Active => Step::Restart,
-            Dormant | Retry => Step::Ignore,
-        },
-        Event::Postponed => match state {
-            None | Pending | Active => Step::Postpone,
-            Dormant | Retry => Step::Ignore,
-        },
-        Event::Rejected => match state {
-            None | Pending | Active => Step::Cancel,
-            Dormant | Retry => Step::Ignore,
-        },
-        Event::NoResource => match state {
-            None | Pending | Active => Step::NotFound,
-            Dormant | Retry => Step::Ignore,
-        },
-        Event::Invariant => match state {
-            None | Pending | Active => Step::Freeze,
-            Dormant | Retry => Step::Ignore,
-        },
+        Event::NotifyPending | Event::NotifyOther => if_asked(state, Step::Hold),
+        Event::Ended => if_asked(state, Step::Restart),
+        Event::Postponed => if_asked(state, Step::Postpone),
+        Event::Rejected => if_asked(state, Step::Cancel),
+        Event::NoResource => if_asked(state, Step::NotFound),
+        Event::Invariant => if_asked(state, Step::Freeze),
         Event::LinkLost => match state {
             None | Dormant | Retry => Step::Ignore,
             Pending | Active => Step::Doubt,
@@ -314,5 +308,13 @@ pub fn rule(state: State, event: Event) -> Step {
         Event::Expired => Step::Expire,
         Event::RefreshDue => Step::Refresh,
         Event::RetryDue => Step::Retry,
+    }
+}
+
+/// `step` where something is under way.
+fn if_asked(state: State, step: Step) -> Step {
+    match state {
+        State::None | State::Pending | State::Active => step,
+        State::Dormant | State::Retry => Step::Ignore,
     }
 }

@@ -23,6 +23,20 @@ fn check_171_a_lost_right_is_unavailable_and_the_end_in_sip_never_unsubscribed()
 }
 
 #[test]
+fn no_answer_to_the_end_takes_the_authorization() {
+    for status in [200, 403, 404, 423, 481, 489, 500, 603] {
+        for mut world in [World::active(), World::pending()] {
+            let granted = world.machine.is_granted();
+            world.on(Input::RightLost);
+            assert_eq!(world.answer(status), "", "{status}");
+            assert_eq!(world.notify("terminated;reason=rejected", false), "200");
+            assert_eq!(world.machine.is_granted(), granted);
+            assert_ne!(world.state(), State::None);
+        }
+    }
+}
+
+#[test]
 fn a_right_that_goes_before_the_decision_leaves_the_question_open() {
     let mut world = World::pending();
     world.sleep(60);
