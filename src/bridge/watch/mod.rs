@@ -23,8 +23,8 @@
 //!    says yes again, before anything else. The machines hold no grant.
 //! 3. Call `handle`, perform the actions in order, then ask `deadline` and see to it that
 //!    `Input::Timeout` comes then. A timeout that comes early does nothing.
-//! 4. `Persist` hands a change to the store; when it is durable feed `Durable`, once for each change,
-//!    in order. Only then do the machines let out what announces the change (a stanza, a NOTIFY, or the
+//! 4. `Persist` hands a change to the store ([`Authorization::save`] makes the record); when one that
+//!    [`Save::is_awaited`] is durable feed `Durable`, once for each, in order. Only then do the machines let out what announces the change (a stanza, a NOTIFY, or the
 //!    SUBSCRIBE that asks for it). If the store fails, feed nothing: nobody hears of it.
 //! 5. Keep the newest document of each watch where `Deliver` and `Replay` find it.
 //! 6. `Forget` comes last: drop the watch.

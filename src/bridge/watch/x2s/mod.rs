@@ -1,8 +1,8 @@
 //! An XMPP user (J) watches a SIP user (R): RFC 8048 §5.2, RFC 6665 §4.1, as the subscriber.
 //!
 //! [`Machine`] holds one authorization's state and the deadlines of its dialog. [`table`] says which
-//! step each event leads to in each state, and `steps` does them. What it never does: read a
-//! document, know a peer, decide whether J may watch.
+//! step each event leads to in each state; `steps`, `answers`, `notifies` and `outside` do them. What it
+//! never does: read a document, know a peer, decide whether J may watch.
 //!
 //! * One SUBSCRIBE counts at a time. Each has a serial number that comes back with its outcome; an
 //!   outcome with another number is dropped, so one that was given up can do no harm.
@@ -10,6 +10,9 @@
 //!   said active. `unsubscribed` never follows from a lost right.
 //! * Whenever the dialog is gone and no new one is on its way, J hears `unavailable`: no ghosts.
 
+mod answers;
+mod notifies;
+mod outside;
 mod steps;
 pub mod table;
 #[cfg(test)]
