@@ -32,7 +32,7 @@ mod tests;
 pub use record::{Authorization, Change, Consent, Contact, Key, Pending, Record, Watching};
 pub use sqlite::Sqlite;
 pub use waiting::Waiting;
-pub use writer::{Report, SubmitError, Writer};
+pub use writer::{Report, Settings, SubmitError, Writer};
 
 use std::path::PathBuf;
 

@@ -12,7 +12,7 @@
 //!
 //! At open, before SQLite touches anything: the lock, the modes, the header's mark and version. Then the
 //! structure of every page (`PRAGMA quick_check`), the count of commits against the one that was
-//! acknowledged, and each row's sum while it is loaded. A new file is made under another name and
+//! acknowledged, and each row's sum and their digest while they are loaded. A new file is made under another name and
 //! renamed when it is complete, so an empty or half-made `stoxd.db` is always damage.
 
 mod place;
@@ -22,7 +22,7 @@ mod schema;
 use super::record::{Change, Record};
 use super::{Store, StoreError};
 use place::{Place, io_error};
-use rows::RowError;
+use rows::{RowError, Rows};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use std::fs::{self, File, OpenOptions};
@@ -42,6 +42,7 @@ pub struct Sqlite {
     connection: Connection,
     place: Place,
     commits: u64,
+    digest: i64,
     made: bool,
 }
 
@@ -76,30 +77,38 @@ impl Sqlite {
         let path = place.database.clone();
         place.watch(&path)?;
         check(&connection).map_err(|trouble| trouble.at(&place, "check"))?;
-        let commits = rows::counter(&connection, rows::COMMITS)
-            .map_err(|error| Trouble::from(error).at(&place, "read"))?
-            .unwrap_or(0);
+        let counters =
+            || Ok((rows::counter(&connection, rows::COMMITS)?.unwrap_or(0), rows::digest(&connection)?));
+        let (commits, digest) =
+            counters().map_err(|error: RowError| Trouble::from(error).at(&place, "read"))?;
         if commits < place.acknowledged {
             return Err(behind(&place, commits));
         }
         schema::migrate(&mut connection, &path, steps)
             .map_err(|trouble| trouble.at(&place, "bring to the present schema"))?;
-        Ok(Self { connection, place, commits, made })
+        Ok(Self { connection, place, commits, digest, made })
     }
 
-    fn commit(&mut self, changes: &[Change]) -> Result<(), Trouble> {
+    /// One transaction; returns the digest after it.
+    fn commit(&mut self, changes: &[Change]) -> Result<i64, Trouble> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut rows = Rows { connection: &transaction, digest: self.digest };
         for change in changes {
             match change {
-                Change::Put(record) => rows::put(&transaction, record)?,
-                Change::Remove(key) => rows::remove(&transaction, key)?,
+                Change::Put(record) => rows.put(record)?,
+                Change::Remove(key) => rows.remove(key)?,
                 Change::Touch { direction, watcher, presentity, used } => {
-                    rows::touch(&transaction, (*direction, watcher, presentity), *used)?;
+                    rows.touch((*direction, watcher, presentity), *used)?;
                 }
             }
         }
-        rows::set_counter(&transaction, rows::COMMITS, self.commits.saturating_add(1))?;
-        Ok(transaction.commit()?)
+        let digest = rows.digest;
+        rows::set_counter(&transaction, rows::COMMITS, self.commits.saturating_add(1).cast_signed())?;
+        if digest != self.digest {
+            rows::set_counter(&transaction, rows::DIGEST, digest)?;
+        }
+        transaction.commit()?;
+        Ok(digest)
     }
 }
 
@@ -114,7 +123,7 @@ impl Store for Sqlite {
 
     fn apply(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         self.place.check()?;
-        self.commit(changes).map_err(|trouble| trouble.at(&self.place, "write"))?;
+        self.digest = self.commit(changes).map_err(|trouble| trouble.at(&self.place, "write"))?;
         self.commits = self.commits.saturating_add(1);
         // What went into a file that nobody finds again is not durable.
         self.place.watch(&self.place.beside("-wal"))?;

@@ -9,9 +9,13 @@ use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const DATABASE: &str = "stoxd.db";
 const LOCK: &str = "stoxd.lock";
+/// How often, and how far apart, a lock that another process holds is tried again.
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(25);
 /// Longest lock file that we write is 69 octets.
 const LOCK_OCTETS: u64 = 128;
 
@@ -60,7 +64,7 @@ impl Place {
             .mode(0o600)
             .open(&lock_path)
             .map_err(|source| io_error(&lock_path, "open the lock file", source))?;
-        let held = lock.try_lock();
+        let held = wait_for(&lock);
         let (acknowledged, process) = read_lock(&lock);
         match held {
             Ok(()) => {}
@@ -136,6 +140,17 @@ impl Place {
             .and_then(|directory| directory.sync_all())
             .map_err(|source| io_error(directory, "write the directory to disk", source))
     }
+}
+
+/// Tries for a while: who held it may just be dying.
+fn wait_for(lock: &File) -> Result<(), TryLockError> {
+    for _ in 0..LOCK_TRIES {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            result => return result,
+        }
+    }
+    lock.try_lock()
 }
 
 /// Refuses what is no file of ours alone. A file that is not there is none.
