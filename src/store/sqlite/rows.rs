@@ -212,7 +212,7 @@ impl Rows<'_> {
     ) -> Result<(), RowError> {
         let texts = [user.bare_str(), contact.bare_str()];
         let sum = sum_of(table, &texts, &[millis(at)]);
-        self.count(old, &texts, sum)?;
+        self.count(old, texts, sum)?;
         self.connection.prepare_cached(put)?.execute(params![texts[0], texts[1], millis(at), sum])?;
         Ok(())
     }

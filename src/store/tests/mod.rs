@@ -115,7 +115,7 @@ fn submission(n: u64) -> Vec<Change> {
     let at = Wall::from_millis(1_795_392_000_000 + n);
     let direction = Watching::ALL[usize::from(n.is_multiple_of(3))];
     let mut changes = match n % 8 {
-        0 | 1 | 2 => {
+        0..=2 => {
             let state = Consent::ALL[usize::from(n.is_multiple_of(2))];
             let (watcher, presentity) = (user(n), other(n));
             vec![Authorization { direction, watcher, presentity, state, created: at, used: at }.into()]
