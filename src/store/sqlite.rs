@@ -12,8 +12,8 @@
 //!
 //! At open, before SQLite touches anything: the lock, the modes, the header's mark and version. Then the
 //! structure of every page (`PRAGMA quick_check`), the count of commits against the one that was
-//! acknowledged, and each row's sum and their digest while they are loaded. A new file is made under another name and
-//! renamed when it is complete, so an empty or half-made `stoxd.db` is always damage.
+//! acknowledged, and each row's sum and their digest while they are loaded. A new file is made under
+//! another name and renamed when it is complete, so an empty or half-made `stoxd.db` is always damage.
 
 mod place;
 mod rows;
@@ -41,8 +41,6 @@ const LOG_KEPT: i64 = 16 << 20;
 pub struct Sqlite {
     connection: Connection,
     place: Place,
-    commits: u64,
-    digest: i64,
     made: bool,
 }
 
@@ -77,22 +75,23 @@ impl Sqlite {
         let path = place.database.clone();
         place.watch(&path)?;
         check(&connection).map_err(|trouble| trouble.at(&place, "check"))?;
-        let counters =
-            || Ok((rows::counter(&connection, rows::COMMITS)?.unwrap_or(0), rows::digest(&connection)?));
-        let (commits, digest) =
-            counters().map_err(|error: RowError| Trouble::from(error).at(&place, "read"))?;
+        let commits = rows::counter(&connection, rows::COMMITS)
+            .map_err(|error| Trouble::from(error).at(&place, "read"))?
+            .unwrap_or(0);
         if commits < place.acknowledged {
             return Err(behind(&place, commits));
         }
         schema::migrate(&mut connection, &path, steps)
             .map_err(|trouble| trouble.at(&place, "bring to the present schema"))?;
-        Ok(Self { connection, place, commits, digest, made })
+        Ok(Self { connection, place, made })
     }
 
-    /// One transaction; returns the digest after it.
-    fn commit(&mut self, changes: &[Change]) -> Result<i64, Trouble> {
+    /// One transaction; returns how many there were with it. The counters are read anew each time: what a
+    /// failed commit left of itself is SQLite's to say.
+    fn commit(&mut self, changes: &[Change]) -> Result<u64, Trouble> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut rows = Rows { connection: &transaction, digest: self.digest };
+        let before = rows::digest(&transaction)?;
+        let mut rows = Rows { connection: &transaction, digest: before };
         for change in changes {
             match change {
                 Change::Put(record) => rows.put(record)?,
@@ -103,12 +102,13 @@ impl Sqlite {
             }
         }
         let digest = rows.digest;
-        rows::set_counter(&transaction, rows::COMMITS, self.commits.saturating_add(1).cast_signed())?;
-        if digest != self.digest {
+        if digest != before {
             rows::set_counter(&transaction, rows::DIGEST, digest)?;
         }
+        let commits = rows::counter(&transaction, rows::COMMITS)?.unwrap_or(0).saturating_add(1);
+        rows::set_counter(&transaction, rows::COMMITS, commits.cast_signed())?;
         transaction.commit()?;
-        Ok(digest)
+        Ok(commits)
     }
 }
 
@@ -123,12 +123,11 @@ impl Store for Sqlite {
 
     fn apply(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         self.place.check()?;
-        self.digest = self.commit(changes).map_err(|trouble| trouble.at(&self.place, "write"))?;
-        self.commits = self.commits.saturating_add(1);
+        let commits = self.commit(changes).map_err(|trouble| trouble.at(&self.place, "write"))?;
         // What went into a file that nobody finds again is not durable.
         self.place.watch(&self.place.beside("-wal"))?;
         self.place.check()?;
-        self.place.acknowledge(self.commits);
+        self.place.acknowledge(commits);
         Ok(())
     }
 

@@ -1,7 +1,8 @@
 //! The store: how fast changes become durable, alone and in groups, and how long a start takes.
 //!
-//! `cargo bench --bench store -- [ROWS] [DIRECTORY]`. The directory should lie on the disk that matters: a commit
-//! costs what the disk takes to answer. Default: a million authorizations, under the system's temporary directory.
+//! `cargo bench --bench store -- [ROWS] [DIRECTORY]`. The directory should lie on the disk that matters:
+//! a commit costs what the disk takes to answer. Default: a million authorizations, under the system's
+//! temporary directory.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;

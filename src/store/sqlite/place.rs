@@ -35,7 +35,8 @@ pub(super) struct Place {
 impl Place {
     /// Makes `directory` if it is missing, and locks it.
     ///
-    /// The directory itself may be named by a link, as systemd does with `DynamicUser=`. No file in it may be one.
+    /// The directory itself may be named by a link, as systemd does with `DynamicUser=`. No file in it
+    /// may be one.
     pub(super) fn claim(directory: &Path) -> Result<Self, StoreError> {
         DirBuilder::new()
             .recursive(true)

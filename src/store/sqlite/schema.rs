@@ -35,7 +35,8 @@ pub(super) const STEPS: &[&str] = &["
         sum     INTEGER NOT NULL,
         PRIMARY KEY(user, contact)
     ) STRICT, WITHOUT ROWID;
-    CREATE TABLE counters( -- commits: transactions so far; digest: the sums of all other rows; watermark: of identifiers
+    CREATE TABLE counters( -- commits: transactions so far; watermark: of identifiers;
+                           -- digest: the sums of all rows of the other tables, added up
         name  TEXT    NOT NULL PRIMARY KEY,
         value INTEGER NOT NULL,
         sum   INTEGER NOT NULL
