@@ -70,7 +70,7 @@ fn threat_150_nothing_acknowledged_is_lost_and_nothing_invented_by_kill_9() {
     let mut dice = Dice(0x1234_5678);
     let mut directory = tempfile::tempdir().unwrap();
     let mut model = Model::default();
-    let (mut in_store, mut kills, mut acknowledged_in_all) = (0, 0, 0);
+    let (mut in_store, mut kills, mut told) = (0, 0, 0);
     while kills < 50 {
         if kills % 10 == 9 {
             directory = tempfile::tempdir().unwrap();
@@ -86,7 +86,7 @@ fn threat_150_nothing_acknowledged_is_lost_and_nothing_invented_by_kill_9() {
                 Some(("durable", n)) => acknowledged = n.parse().unwrap(),
                 _ => return,
             }
-            acknowledged_in_all += 1;
+            told += 1;
         };
         // Some die while they start, the others in the middle of their work.
         for _ in 0..[0, dice.below(20), dice.below(400)][dice.below(3)] {
@@ -95,15 +95,14 @@ fn threat_150_nothing_acknowledged_is_lost_and_nothing_invented_by_kill_9() {
         std::thread::sleep(Duration::from_micros(dice.below(4000) as u64));
         process.kill().unwrap();
         process.wait().unwrap();
-        let mut rest: Vec<Vec<u8>> = lines.map(Result::unwrap).collect();
-        rest.pop();
-        rest.into_iter().for_each(&mut read);
+        // Lines so short are written whole or not at all (pipe(7)).
+        lines.map(Result::unwrap).for_each(&mut read);
 
         let mut store = open(directory.path());
         let found = Model::of(&mut store).unwrap();
         let last = found.watermark.unwrap_or(0);
         assert!(acknowledged <= last, "{acknowledged} was acknowledged, the store has {last}");
-        assert!(last <= submitted.max(acknowledged) + 1, "{submitted} was submitted, the store has {last}");
+        assert!(last <= submitted, "{submitted} was submitted, the store has {last}");
         (in_store + 1..=last).for_each(|n| model.apply(&submission(n)));
         assert_eq!(found, model, "after {last}");
         in_store = last;
@@ -112,8 +111,8 @@ fn threat_150_nothing_acknowledged_is_lost_and_nothing_invented_by_kill_9() {
         }
         kills += 1;
     }
-    println!("{acknowledged_in_all} lines of 50 processes");
-    assert!(acknowledged_in_all > 1000, "they were killed before they did anything");
+    println!("{told} lines of 50 processes");
+    assert!(told > 500, "they were killed before they did anything");
 }
 
 #[test]
