@@ -275,23 +275,10 @@ class Rig:
 
     # -- the SIP side ---------------------------------------------------------------------------------------------
 
-    def kamailio(self, certificate="edge", pki=None, gateway=None):
-        """The registrar and proxy of the SIP domain."""
-        home = self.dir / "kamailio"
-        home.mkdir(exist_ok=True)
-        (home / "kamailio-tls.cfg").write_text(fill("kamailio-tls.cfg", pki=pki or self.pki, certificate=certificate))
-        (home / "kamailio.cfg").write_text(fill(
-            "kamailio.cfg", ip=self.ip(EDGE), sip_port=self.port(SIP), tls_port=self.port(SIPS), dir=home,
-            gateway=gateway or f"{self.ip(GATEWAY)}:{self.port(SIPS)}", gateway_name=GATEWAY_NAME,
-            users="|".join(SIP_USERS)))
-        part = self.start("kamailio", ["kamailio", "-f", home / "kamailio.cfg", "-DD", "-m", "32", "-M", "8",
-                                       "-Y", home, "-P", home / "kamailio.pid"])
-        for port in (SIP, SIPS):
-            wait_for(f"kamailio port {port}",
-                     lambda: can_connect(self.ip(EDGE), self.port(port)) or not part.running())
-        if not part.running():
-            raise RigError("kamailio did not start: " + part.log()[-600:])
-        return part
+    def kamailio(self, **more):
+        """The registrar, proxy and presence server of the SIP domain: see kamailio.Kamailio."""
+        from kamailio import Kamailio
+        return Kamailio(self, **more)
 
     def sip_agent(self, user="alice"):
         return SipAgent(self, user)
