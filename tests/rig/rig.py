@@ -36,7 +36,8 @@ BOB = "bob@" + SIP_DOMAIN
 
 # Last octet of each part's address.
 DNS, CAPULET, MONTAGUE, VERONA, GATEWAY, EDGE, LOST, SILENT = 1, 10, 11, 12, 20, 30, 66, 67
-AGENTS = {"alice": 40, "bob": 41}
+AGENTS = {"alice": 40, "bob": 41}  # who writes
+CONTACT_LISTS = {"alice": 60, "bob": 61}  # who has contacts
 S2S, DIRECT, C2S, SIP, SIPS, DNS_PORT = 5269, 5270, 5222, 5060, 5061, 5353
 
 
@@ -283,6 +284,8 @@ class Rig:
     def sip_agent(self, user="alice"):
         return SipAgent(self, user)
 
+    def contact_list(self, user="alice"):
+        return ContactList(self, user)
 
     # -- the gateway ----------------------------------------------------------------------------------------------
 
@@ -371,7 +374,7 @@ class XmppClient:
     def __init__(self, rig, jid, octet, pki):
         self.jid, self._lock, self.seen = jid, threading.Lock(), []
         self.part = rig.start(
-            f"client-{jid.split('/')[0]}",
+            f"client-{jid.replace('/', '-')}",
             ["/usr/bin/python3", HERE / "xmpp-client", jid, "secret", rig.ip(octet), rig.port(C2S), pki / "ca.pem"],
             stdin=subprocess.PIPE)
         self.wait_for(lambda e: e["event"] == "online", "online")
@@ -386,9 +389,40 @@ class XmppClient:
     def send_xml(self, xml):
         self._order(xml=xml)
 
+    def presence(self, kind=None, **more):
+        """Sends presence: without `to` to the server, which tells everybody; see the script for the rest."""
+        self._order(presence=kind, **more)
+
+    def remove_contact(self, jid):
+        self._order(roster="remove", jid=jid)
+
     def events(self):
         """Everything received so far, oldest first."""
         return [json.loads(line) for line in self.part.log().splitlines() if line.startswith("{")]
+
+    def presences(self, jid, kind="any", since=0):
+        """Presence stanzas from `jid` (bare: from any of its resources), from event number `since` on."""
+        return [e for e in self.events()[since:] if e["event"] == "presence"
+                and (e.get("from") == jid or e.get("from", "").split("/")[0] == jid)
+                and kind in ("any", e.get("type"))]
+
+    def wait_presence(self, jid, kind=None, timeout=10.0, since=0, **more):
+        """The first presence from `jid` of that type (None: available) with all that is given: show, status, ..."""
+        def fits(stanza):
+            return all(stanza.get(name) == value for name, value in more.items())
+        def found():
+            if not self.part.running():
+                raise RigError(f"the XMPP client {self.jid} ended: {self.part.log()[-300:]}")
+            return next((p for p in self.presences(jid, kind, since) if fits(p)), None)
+        return wait_for(f"{self.jid}: presence {kind or 'available'} {more or ''} from {jid}", found, timeout)
+
+    def roster(self, jid):
+        """What the server last said of a contact in the roster, or None: {"jid", "subscription", maybe "ask"}."""
+        return next((item for e in reversed(self.events()) for item in e.get("roster", ()) if item.get("jid") == jid), None)
+
+    def wait_roster(self, jid, subscription, timeout=10.0):
+        return wait_for(f"{self.jid}'s roster to say {subscription} of {jid}, not {self.roster(jid)}",
+                        lambda: (self.roster(jid) or {}).get("subscription") == subscription, timeout)
 
     def messages(self):
         return [e for e in self.events() if e["event"] == "message"]
@@ -425,7 +459,7 @@ class SipAgent:
             (home / folder).mkdir(parents=True, exist_ok=True)
         conf = home / "linphonerc"
         conf.write_text(fill("linphonerc", ip=self.ip, port=rig.port(SIP), user=user,
-                             domain=SIP_DOMAIN, proxy=f"{rig.ip(EDGE)}:{rig.port(SIP)}"))
+                             domain=SIP_DOMAIN, proxy=f"{rig.ip(EDGE)}:{rig.port(SIP)}", publish=0))
         self.trace = home / "trace"
         self.trace.unlink(missing_ok=True)  # what an agent before this one registered says nothing of this one
         self.part = rig.start(f"agent-{user}", ["linphone-daemon", "--config", conf, "--log", self.trace],
@@ -483,6 +517,64 @@ class SipAgent:
             if rest.startswith(body):
                 return match.group(1)
         return None
+
+
+class ContactList:
+    """alice's contact list and her own state: liblinphone, driven by lines; beside her `SipAgent`, which has none."""
+
+    def __init__(self, rig, user):
+        self.user, self.ip, home = user, rig.ip(CONTACT_LISTS[user]), rig.dir / f"contacts-{user}"
+        for folder in (".local/share/linphone", ".config/linphone"):
+            (home / folder).mkdir(parents=True, exist_ok=True)
+        conf = home / "linphonerc"
+        conf.write_text(fill("linphonerc", ip=self.ip, port=rig.port(SIP), user=user, domain=SIP_DOMAIN,
+                             proxy=f"{rig.ip(EDGE)}:{rig.port(SIP)}", publish=1)
+                        .replace("[proxy_0]", "[proxy_0]\ncontact_parameters=presence-only"))
+        self.trace = home / "trace"
+        self.part = rig.start(f"contacts-{user}", ["/usr/bin/python3", HERE / "linphone-presence", conf, self.trace],
+                              stdin=subprocess.PIPE, cwd=home,
+                              env={"HOME": str(home), "XDG_DATA_HOME": "", "XDG_CONFIG_HOME": ""})
+        self.wait_for(lambda e: e["event"] == "registered", "registered", 15)
+
+    def _order(self, **order):
+        self.part.process.stdin.write((json.dumps(order) + "\n").encode())
+        self.part.process.stdin.flush()
+
+    def publish(self, state, **more):
+        """Its own state: online, offline, or an RPID activity; optionally with a note and its lang."""
+        self._order(state=state, **more)
+
+    def watch(self, address):
+        self._order(watch=address)
+
+    def forget(self, address):
+        self._order(forget=address)
+
+    def events(self):
+        """Everything printed so far, oldest first."""
+        return [json.loads(line) for line in self.part.log().splitlines() if line.startswith("{")]
+
+    def wait_for(self, wanted, what, timeout=10.0, since=0):
+        def found():
+            if not self.part.running():
+                raise RigError(f"the contact list of {self.user} ended: {self.part.log()[-300:]}")
+            return next((e for e in self.events()[since:] if wanted(e)), None)
+        return wait_for(f"the contact list of {self.user}: {what}", found, timeout)
+
+    def shown(self, address):
+        """What it last said of a contact."""
+        return next((e for e in reversed(self.events()) if e.get("of") == address and e["event"] == "presence"), None)
+
+    def wait_shows(self, address, shows, timeout=10.0, **more):
+        """Waits until it shows a contact as `shows`, and with whatever else is given (activity, note, ...)."""
+        wanted = {"shows": shows, **more}
+        def found():
+            if not self.part.running():
+                raise RigError(f"the contact list of {self.user} ended: {self.part.log()[-300:]}")
+            last = self.shown(address)
+            return last if last and wanted.items() <= last.items() else None
+        return wait_for(f"{self.user}'s contact list to show {address} as {wanted}, not {self.shown(address)}", found,
+                        timeout)
 
 
 def gateway_binary():

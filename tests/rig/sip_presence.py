@@ -26,7 +26,7 @@ REASONS = {200: "OK", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allow
 
 def address(value):
     """The URI and the parameters of a From, To, Contact or Route value."""
-    match = re.match(r'\s*(?:"(?:\\.|[^"])*"|[^<"]*)<([^>]*)>(.*)$', value, re.S)
+    match = re.match(r'\s*(?:"(?:\\.|[^"])*"\s*|[^<"]*)<([^>]*)>(.*)$', value, re.S)
     uri, rest = match.groups() if match else (value.split(";")[0], value[len(value.split(";")[0]):])
     return uri.strip(), parameters(rest)
 
@@ -385,7 +385,7 @@ class Agent:
         answer = self.ask("PUBLISH", self.uri, f"<{self.uri}>;tag={self._publish_tag}", f"<{self.uri}>",
                           self._publish_id, next(self._publication), headers, body.encode() if expires else b"")
         status = answer.status if answer else None
-        self.say("published", state=state, status=status)
+        self.say("published", state=state, note=note, status=status)
         if status == 412 and self.etag:  # the server forgot what we published
             self.etag = None
             return self.publish(state, note, expires, body, **more)
