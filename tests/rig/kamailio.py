@@ -44,7 +44,7 @@ class Kamailio(Part):
         for port in (SIP, SIPS):
             wait_for(f"kamailio port {port}",
                      lambda: can_connect(rig.ip(EDGE), rig.port(port)) or not self.running())
-        wait_for("kamailio's remote control", lambda: (self.home / "rpc").exists() or not self.running())
+        wait_for("kamailio's remote control", lambda: self._answers() or not self.running())
         if not self.running():
             raise RigError("kamailio did not start: " + self.log()[-600:])
         # It would ask the machine's own resolver for the gateway's name.
@@ -56,13 +56,20 @@ class Kamailio(Part):
                 db.executescript((SCHEMA / f"{name}-create.sql").read_text())
             db.execute("PRAGMA journal_mode=WAL")
 
-    def rpc(self, method, *params):
+    def _answers(self):
+        """Is the remote control there? What is sent to its socket while it starts may be lost."""
+        try:
+            return self.rpc("core.version", timeout=0.3)
+        except RigError:
+            return None
+
+    def rpc(self, method, *params, timeout=5):
         """Calls a method of its remote control and returns the result; RigError when it refuses."""
         mine = self.home / f"rpc-{next(self._count)}"
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
             sock.bind(str(mine))
             try:
-                sock.settimeout(5)
+                sock.settimeout(timeout)
                 sock.sendto(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode(),
                             str(self.home / "rpc"))
                 answer = json.loads(sock.recv(1 << 20))
@@ -89,17 +96,18 @@ class Kamailio(Part):
         """
         if handling is not None and handling not in HANDLING:
             raise RigError(f"{handling!r} is none of {HANDLING}")
-        self.query("DELETE FROM xcap WHERE username=? AND domain=? AND doc_type=?", user, SIP_DOMAIN, PRES_RULES)
-        if handling:
-            document = f"""<?xml version="1.0" encoding="UTF-8"?>
+        # Without any document Kamailio would neither tell nor end those who watch already.
+        document = f"""<?xml version="1.0" encoding="UTF-8"?>
 <ruleset xmlns="urn:ietf:params:xml:ns:common-policy" xmlns:pr="urn:ietf:params:xml:ns:pres-rules"><rule id="r1">
-<conditions><identity><one id="sip:{watcher}"/></identity></conditions>
-<actions><pr:sub-handling>{handling}</pr:sub-handling></actions><transformations/></rule></ruleset>"""
-            self.query("INSERT INTO xcap (username, domain, doc, doc_type, etag, source, doc_uri, port) "
-                       "VALUES (?, ?, ?, ?, 'rig', 0, ?, 0)", user, SIP_DOMAIN, document.encode(), PRES_RULES,
-                       f"/pres-rules/users/sip:{user}@{SIP_DOMAIN}/index")
+<conditions><identity><one id="sip:{watcher or 'nobody@nowhere.invalid'}"/></identity></conditions>
+<actions><pr:sub-handling>{handling or 'confirm'}</pr:sub-handling></actions><transformations/></rule></ruleset>"""
+        self.query("INSERT OR REPLACE INTO xcap (username, domain, doc, doc_type, etag, source, doc_uri, port) "
+                   "VALUES (?, ?, ?, ?, 'rig', 0, ?, 0)", user, SIP_DOMAIN, document.encode(), PRES_RULES,
+                   f"/pres-rules/users/sip:{user}@{SIP_DOMAIN}/index")
         if refresh:
             self.rpc("presence.refreshWatchers", f"sip:{user}@{SIP_DOMAIN}", "presence", 0)
+        if not handling:  # it remembers what it decided, and would end the same watcher again
+            self.query("DELETE FROM watchers WHERE presentity_uri=?", f"sip:{user}@{SIP_DOMAIN}")
 
     def allow(self, user, watcher, **more):
         self.rule(user, "allow", watcher, **more)
