@@ -6,7 +6,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from rig import EDGE, GATEWAY, GATEWAY_NAME, SIP, SIP_DOMAIN, SIP_USERS, SIPS, Part, RigError, can_connect, fill, wait_for
+from rig import (EDGE, GATEWAY, GATEWAY_NAME, SIP, SIP_DOMAIN, SIP_USERS, SIPS, Part, RigError, can_connect, fill,
+                 wait_for)
 
 SCHEMA = Path("/usr/share/kamailio/db_sqlite")
 PRES_RULES = 2  # Kamailio's doc_type of a pres-rules document

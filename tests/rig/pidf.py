@@ -30,7 +30,8 @@ def write(entity, state="online", note=None, lang=None, tuple_id="t1", contact=N
     notes = f"<note{language}>{escape(note)}</note>" if note is not None else ""
     person = ""
     if activity or typing:
-        person = (f'<dm:person id="p1">' + (f"<rp:activities><rp:{activity}/></rp:activities>" if activity else "")
+        person = ('<dm:person id="p1">'
+                  + (f"<rp:activities><rp:{activity}/></rp:activities>" if activity else "")
                   + (f"<rp:user-input>{typing}</rp:user-input>" if typing else "") + "</dm:person>")
     return (f'<?xml version="1.0" encoding="UTF-8"?>\n'
             f'<presence xmlns="urn:ietf:params:xml:ns:pidf" xmlns:dm="urn:ietf:params:xml:ns:pidf:data-model"'

@@ -253,10 +253,8 @@ class Rig:
                 pki=None):
         """A Prosody for `domain`; every user's password is "secret"."""
         home = self.dir / f"prosody-{domain}"
-        accounts = home / "data" / domain.replace(".", "%2e") / "accounts"
-        accounts.mkdir(parents=True, exist_ok=True)
         for user in users:
-            (accounts / f"{user}.dat").write_text('return { ["password"] = "secret" };\n')
+            self.xmpp_account(user, domain)
         conf = home / "prosody.cfg.lua"
         conf.write_text(fill(
             "prosody.cfg.lua", dir=home, ip=self.ip(octet), c2s_port=self.port(C2S), s2s_port=self.port(S2S),
@@ -270,6 +268,12 @@ class Rig:
         if not part.running():
             raise RigError("prosody did not start: " + part.log()[-400:])
         return part
+
+    def xmpp_account(self, user, domain=XMPP_DOMAIN):
+        """An account more; the server may be running."""
+        accounts = self.dir / f"prosody-{domain}" / "data" / domain.replace(".", "%2e") / "accounts"
+        accounts.mkdir(parents=True, exist_ok=True)
+        (accounts / f"{user}.dat").write_text('return { ["password"] = "secret" };\n')
 
     def xmpp_client(self, jid=ROMEO + "/balcony", octet=CAPULET, pki=None):
         return XmppClient(self, jid, octet, pki or self.pki)
@@ -296,9 +300,17 @@ class Rig:
                          "URI:sip:contoso.example")
         self.certificate(XMPP_DOMAIN, f"DNS:{XMPP_DOMAIN}")
 
-    def policy(self, grants=("alice",), more=""):
-        """Writes policy.toml: the common part, a grant for each of our users named, and what else is given."""
+    def policy(self, grants=("alice",), more="", partner_type="federated", federation=True):
+        """Writes policy.toml: the common part, a grant for each of our users named, and what else is given.
+
+        `partner_type` None leaves the type of the partner to the default; False leaves the partner out.
+        """
         text = (HERE / "policy.toml").read_text()
+        if partner_type is False:
+            text = text[:text.index("[[partner]]")]
+        else:
+            text = text.replace('type = "federated"\n', f'type = "{partner_type}"\n' if partner_type else "")
+        text = text.replace("enabled = true", f"enabled = {str(federation).lower()}")
         for user in grants:
             text += f'\n[[grant]]\nuser = "sip:{user}@{SIP_DOMAIN}"\npolicy = "XMPP users"\n'
         (self.dir / "policy.toml").write_text(text + more)
@@ -374,7 +386,7 @@ class XmppClient:
     def __init__(self, rig, jid, octet, pki):
         self.jid, self._lock, self.seen = jid, threading.Lock(), []
         self.part = rig.start(
-            f"client-{jid.replace('/', '-')}",
+            f"client-{jid.replace('/', '-')[:80]}",
             ["/usr/bin/python3", HERE / "xmpp-client", jid, "secret", rig.ip(octet), rig.port(C2S), pki / "ca.pem"],
             stdin=subprocess.PIPE)
         self.wait_for(lambda e: e["event"] == "online", "online")
@@ -418,7 +430,8 @@ class XmppClient:
 
     def roster(self, jid):
         """What the server last said of a contact in the roster, or None: {"jid", "subscription", maybe "ask"}."""
-        return next((item for e in reversed(self.events()) for item in e.get("roster", ()) if item.get("jid") == jid), None)
+        items = [item for e in self.events() for item in e.get("roster", ()) if item.get("jid") == jid]
+        return items[-1] if items else None
 
     def wait_roster(self, jid, subscription, timeout=10.0):
         return wait_for(f"{self.jid}'s roster to say {subscription} of {jid}, not {self.roster(jid)}",

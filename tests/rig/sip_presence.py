@@ -2,7 +2,7 @@
 
 It publishes its own state, watches others, is watched, and tells each thing that it saw as one JSON line in its log.
 It refreshes nothing by itself: the test says when. `user` is an agent of our SIP domain behind Kamailio; `gateway`
-stands at the gateway's address with the gateway's certificate and plays its part.
+stands at the gateway's address with the gateway's certificate and plays its part; `edge` stands where Kamailio does.
 """
 import itertools
 import json
@@ -15,7 +15,7 @@ import time
 
 import pidf
 import sip_peer
-from rig import EDGE, GATEWAY, GATEWAY_NAME, SIP, SIP_DOMAIN, SIPS, RigError, wait_for
+from rig import EDGE, EDGE_NAME, GATEWAY, GATEWAY_NAME, SIP, SIP_DOMAIN, SIPS, RigError, wait_for
 
 T1, T2, TIMEOUT = 0.5, 4.0, 32.0  # RFC 3261 §17.1.2.2
 ADDRESSES = {"alice": 50, "bob": 51}
@@ -142,6 +142,8 @@ class Tls:
 class Dialog:
     """One subscription's dialog, seen from either end."""
 
+    package = "presence"
+
     def __init__(self, agent, call_id, local, remote, event_id=None):
         self.agent, self.call_id, self.local, self.remote, self.event_id = agent, call_id, local, remote, event_id
         self.local_tag, self.remote_tag = secrets.token_hex(6), None
@@ -149,7 +151,7 @@ class Dialog:
 
     @property
     def event(self):
-        return "presence" + (f";id={self.event_id}" if self.event_id else "")
+        return self.package + (f";id={self.event_id}" if self.event_id else "")
 
     def ask(self, method, headers=(), body=b""):
         """Sends a request in (or for) this dialog and returns its final response."""
@@ -248,7 +250,7 @@ class Watched(Dialog):
 
     def __init__(self, agent, request):
         super().__init__(agent, request.get("call-id"), address(request.get("to"))[0], address(request.get("from"))[0],
-                         parameters(request.get("event", ).partition(";")[2]).get("id"))
+                         parameters(request.get("event").partition(";")[2]).get("id"))
         self.remote_tag = address(request.get("from"))[1].get("tag")
         self.routes, self.requests = values(request, "record-route"), []
         self.take(request)
@@ -258,15 +260,22 @@ class Watched(Dialog):
         self.target = address(values(request, "contact")[0])[0]
         self.expires = int(request.get("expires") or 3600)
 
-    def notify(self, state="active", reason=None, body=None, expires=None, retry_after=None):
-        """Sends a NOTIFY; returns the status code of its answer."""
-        told = [state] + ([f"reason={reason}"] if reason else []) + ([f"retry-after={retry_after}"] if retry_after else [])
+    def notify(self, state="active", reason=None, body=None, expires=None, retry_after=None, header=None,
+               content_type="application/pidf+xml"):
+        """Sends a NOTIFY; returns the status code of its answer.
+
+        `header` is a Subscription-State as it is; "" leaves it out.
+        """
+        told = [state] + ([f"reason={reason}"] if reason else [])
+        told += [f"retry-after={retry_after}"] if retry_after else []
         if state != "terminated":
             told.append(f"expires={self.expires if expires is None else expires}")
-        headers = [("Subscription-State", ";".join(told)), ("Contact", self.agent.contact)]
+        headers = [("Contact", self.agent.contact)]
+        if header != "":
+            headers.append(("Subscription-State", header or ";".join(told)))
         if body:
-            headers.append(("Content-Type", "application/pidf+xml"))
-        answer = self.ask("NOTIFY", headers, (body or "").encode())
+            headers.append(("Content-Type", content_type))
+        answer = self.ask("NOTIFY", headers, body.encode() if isinstance(body, str) else body or b"")
         return answer.status if answer else None
 
 
@@ -281,7 +290,8 @@ class Agent:
         self.etag, self._pending, self._answered, self._publication = None, {}, {}, itertools.count(1)
         self._publish_id, self._publish_tag = f"{secrets.token_hex(8)}@{host}", secrets.token_hex(6)
         self.answer_notify = lambda message: None    # a status code instead of the usual one; 0: no answer
-        self.answer_subscribe = lambda message: 200  # the same for those who want to watch us
+        self.answer_subscribe = lambda message: (200, [])  # status code and headers for those who want to watch us
+        self.before_answer = lambda watched: None    # called before the 200 to a new SUBSCRIBE goes out
         channel.start(self._take)
 
     def say(self, event, **told):
@@ -341,9 +351,9 @@ class Agent:
             if status is None:
                 status = watch.on_notify(message) if watch else 481
         elif message.method == "SUBSCRIBE":
-            status, watched = self._subscribed(message, to_tag)
-            if status == 200:
-                tag, headers = watched.local_tag, [("Expires", watched.expires), ("Contact", self.contact)]
+            status, headers, watched = self._subscribed(message, to_tag)
+            if watched:
+                tag, headers = watched.local_tag, [("Expires", watched.expires), ("Contact", self.contact), *headers]
         else:
             status = 405
         return self.response(message, status, headers, tag) if status else b""
@@ -351,16 +361,17 @@ class Agent:
     def _subscribed(self, message, to_tag):
         watched = next((w for w in self.watched if w.call_id == message.get("call-id") and w.local_tag == to_tag), None)
         if to_tag and not watched:
-            return 481, None
-        status = self.answer_subscribe(message)
+            return 481, [], None
+        status, headers = self.answer_subscribe(message)
         if status != 200:
-            return status, None
+            return status, headers, None
         if watched:
             watched.take(message)
         else:
             watched = Watched(self, message)
             self.watched.append(watched)
-        return status, watched
+            self.before_answer(watched)
+        return status, headers, watched
 
     @staticmethod
     def response(message, status, headers, tag):
@@ -422,6 +433,12 @@ def user(rig, name):
     ip = rig.ip(ADDRESSES[name])
     return Agent(f"sip:{name}@{SIP_DOMAIN}", ip, Udp(ip, rig.port(SIP), (rig.ip(EDGE), rig.port(SIP))),
                  rig.dir / f"presence-{name}.log")
+
+
+def edge(rig, name="alice", certificate="edge"):
+    """One who stands where the SIP server of our domain stands, and speaks for its user `name`."""
+    channel = Tls((rig.ip(EDGE), rig.port(SIPS)), (rig.ip(GATEWAY), rig.port(SIPS)), rig.pki, certificate, EDGE_NAME)
+    return Agent(f"sip:{name}@{SIP_DOMAIN}", EDGE_NAME, channel, rig.dir / "presence-edge.log")
 
 
 def gateway(rig, who, certificate="gateway"):
