@@ -27,11 +27,11 @@ def presence_scene(rig):
     return s
 
 
-def barrier(client):
+def barrier(client, timeout=10.0):
     """Whatever the gateway sent to this client before has arrived after it."""
     ident = f"barrier-{next(_number)}"
     client.send_xml(f"<iq type='get' to='contoso.example' id='{ident}'><ping xmlns='urn:xmpp:ping'/></iq>")
-    client.wait_for(lambda e: e["event"] == "iq" and e.get("id") == ident, "an answer to a ping")
+    client.wait_for(lambda e: e["event"] == "iq" and e.get("id") == ident, "an answer to a ping", timeout)
 
 
 def mark(client):

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pidf
 import sip_peer
 import sip_presence
-from rig import ALICE, BOB, EDGE, ROMEO, SIPS, wait_for
+from rig import ALICE, BOB, EDGE, MONTAGUE, ROMEO, SIPS, wait_for
 
 NEEDS_GATEWAY = False
 JULIET = "juliet@capulet.example"
@@ -28,7 +28,8 @@ TWO_RESOURCES = """<?xml version="1.0" encoding="UTF-8"?>
 def scene(rig):
     rig.usual_certificates()
     rig.certificate("stranger", "DNS:elsewhere.example")
-    rig.dns()
+    rig.certificate("montague.example", "DNS:montague.example")
+    rig.dns(numeric=True)
     s = SimpleNamespace(rig=rig, kamailio=rig.kamailio(), capulet=rig.prosody(users=("romeo", "juliet")))
     s.alice, s.bob = sip_presence.user(rig, "alice"), sip_presence.user(rig, "bob")
     s.gateway = sip_presence.gateway(rig, ROMEO)
@@ -208,8 +209,20 @@ def test_kamailio_demands_a_longer_time(s):
     assert s.gateway.watch(ALICE, expires=28800).granted == 7200
 
 
+def test_ejabberd_and_prosody_tell_each_other(s):
+    s.rig.ejabberd()
+    s.romeo, mercutio = s.rig.xmpp_client(), s.rig.xmpp_client("mercutio@montague.example/street", octet=MONTAGUE)
+    s.romeo.presence("subscribe", to="mercutio@montague.example")
+    mercutio.wait_presence(ROMEO, "subscribe")
+    mercutio.presence("subscribed", to=ROMEO)
+    s.romeo.wait_presence("mercutio@montague.example", "subscribed")
+    mercutio.presence(show="dnd", status="a plague")
+    s.romeo.wait_presence("mercutio@montague.example", show="dnd", status="a plague")
+    s.capulet.wait_log("SASL EXTERNAL with montague.example succeeded")
+
+
 def test_the_xmpp_clients_have_presence(s):
-    romeo = s.rig.xmpp_client()
+    romeo = s.romeo
     juliet = s.rig.xmpp_client(JULIET + "/chamber")
     other = s.rig.xmpp_client(ROMEO + "/street")
     romeo.presence("subscribe", to=JULIET)

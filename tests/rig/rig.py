@@ -3,6 +3,9 @@
                  Prosody  capulet.example ──s2s, TLS── stoxd ──TLS, mutual── Kamailio  contoso.example
    romeo (slixmpp) ──┘                                                           └── alice (linphone), UDP
 
+Kamailio is the presence server too; alice's contact list is a second linphone (`contact_list`), or a script that sees
+and can do more (sip_presence.py). An ejabberd can stand beside Prosody.
+
 A `Rig` owns a temporary directory, a block of addresses 127.x.y.0/24 and the processes that it started. Every wait is
 for a condition and has a bound. Nothing outside the directory is written, no port below 1024 is needed, and several
 rigs can live side by side. `Rig.close` ends what the rig started, by process id, and removes the directory.
@@ -20,6 +23,8 @@ import subprocess
 import tempfile
 import threading
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -38,7 +43,7 @@ BOB = "bob@" + SIP_DOMAIN
 DNS, CAPULET, MONTAGUE, VERONA, GATEWAY, EDGE, LOST, SILENT = 1, 10, 11, 12, 20, 30, 66, 67
 AGENTS = {"alice": 40, "bob": 41}  # who writes
 CONTACT_LISTS = {"alice": 60, "bob": 61}  # who has contacts
-S2S, DIRECT, C2S, SIP, SIPS, DNS_PORT = 5269, 5270, 5222, 5060, 5061, 5353
+S2S, DIRECT, C2S, SIP, SIPS, DNS_PORT, HTTP = 5269, 5270, 5222, 5060, 5061, 5353, 5280
 
 
 class RigError(Exception):
@@ -217,8 +222,12 @@ class Rig:
 
     # -- names ----------------------------------------------------------------------------------------------------
 
-    def dns(self):
-        """Real SRV records for every domain of the test network."""
+    def dns(self, numeric=False):
+        """Real SRV records for every domain of the test network.
+
+        With `numeric` they have a second target each, last in order, that is an address in numbers: ejabberd asks our
+        server for SRV only, and the machine's own resolver for addresses.
+        """
         gateway, s2s, direct = "gw.contoso.example", self.port(S2S), self.port(DIRECT)
         srv = [
             ("_xmpp-server._tcp.contoso.example", gateway, s2s),
@@ -236,6 +245,9 @@ class Rig:
         lines = ["no-resolv", "no-hosts", "no-daemon", "bind-interfaces", "local=/example/", "log-queries",
                  f"listen-address={self.ip(DNS)}", f"port={self.port(DNS_PORT)}"]
         lines += [f"srv-host={name},{target},{port},0,0" for name, target, port in srv]
+        if numeric:
+            lines += [f"srv-host={name},{self.ip(hosts[target])},{port},100,0" for name, target, port in srv
+                      if name.startswith("_xmpp")]
         lines += ["srv-host=_xmpp-server._tcp.nowhere.example"]  # a target of ".": the service is not offered
         lines += [f"host-record={name},{self.ip(octet)}" for name, octet in hosts.items()]
         conf = self.dir / "dnsmasq.conf"
@@ -267,6 +279,42 @@ class Rig:
                      lambda: can_connect(self.ip(octet), self.port(port)) or not part.running())
         if not part.running():
             raise RigError("prosody did not start: " + part.log()[-400:])
+        return part
+
+    def ejabberd(self, domain="montague.example", octet=MONTAGUE, users=("mercutio",), certificate=None, pki=None):
+        """An ejabberd for `domain`, in its own Erlang node without a name; every user's password is "secret"."""
+        code = next(Path("/usr/lib").glob("*/ejabberd-*/ebin"), None)
+        if not code or not shutil.which("erl"):
+            raise Skip("not installed: ejabberd (tests/rig/install gets it)")
+        home, ip, http = self.dir / f"ejabberd-{domain}", self.ip(octet), self.port(HTTP)
+        home.mkdir(exist_ok=True)
+        (home / "ejabberd.yml").write_text(fill(
+            "ejabberd.yml", ip=ip, c2s_port=self.port(C2S), s2s_port=self.port(S2S), http_port=http,
+            pki=pki or self.pki, certificate=certificate or domain, domain=domain))
+        nameserver = self.ip(DNS).replace(".", ",")
+        (home / "inetrc").write_text(
+            '{resolv_conf, ""}. {hosts_file, ""}. {lookup, [dns]}. {timeout, 1000}. {retry, 1}.\n'
+            f"{{nameserver, {{{nameserver}}}, {self.port(DNS_PORT)}}}.\n")
+        part = self.start(f"ejabberd-{domain}", [
+            "erl", "-noinput", "+S", "1:1", "+A", "4", "+P", "10000", "-kernel", "inetrc", f'"{home}/inetrc"',
+            "-mnesia", "dir", f'"{home}/db"', "-ejabberd", "-s", "ejabberd"], cwd=home,
+            env={"HOME": str(home), "ERL_LIBS": str(code.parent.parent), "ERL_CRASH_DUMP_SECONDS": "0",
+                 "EJABBERD_CONFIG_PATH": str(home / "ejabberd.yml"), "SPOOL_DIR": str(home / "db"),
+                 "EJABBERD_LOG_PATH": str(home / "ejabberd.log")})
+        for port in (S2S, C2S, HTTP):
+            wait_for(f"ejabberd {domain} port {port}",
+                     lambda: can_connect(ip, self.port(port)) or not part.running(), 40)
+        if not part.running():
+            raise RigError("ejabberd did not start: " + part.log()[-600:])
+        for user in users:
+            body = json.dumps({"user": user, "host": domain, "password": "secret"}).encode()
+            call = urllib.request.Request(f"http://{ip}:{http}/api/register", body,
+                                          {"Content-Type": "application/json"})
+            try:
+                urllib.request.urlopen(call, timeout=10).read()
+            except urllib.error.HTTPError as why:
+                if why.code != 409:  # it is there from the last time
+                    raise RigError(f"ejabberd: {why}: {why.read()[:300]}") from None
         return part
 
     def xmpp_account(self, user, domain=XMPP_DOMAIN):
