@@ -54,7 +54,7 @@ def test_a_watcher_waits_is_approved_and_follows(s):
     watch.wait_shows("offline")
     assert watch.subscribe(0) == 200
     watch.wait_state("terminated", "timeout")
-    assert not s.kamailio.watchers("alice")
+    wait_for("Kamailio to forget the dialog", lambda: not s.kamailio.watchers("alice"))
 
 
 def test_a_watcher_is_denied(s):

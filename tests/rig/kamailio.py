@@ -26,9 +26,10 @@ class Kamailio(Part):
                  lost_rule="deactivated", fresh=False):
         self.rig, self.home = rig, rig.dir / "kamailio"
         self.home.mkdir(exist_ok=True)
-        self.database = self.home / "presence.sqlite"
+        # Kamailio does not wait where another of its processes writes, it fails: so writing must be quick.
+        self.database = rig.memory / "presence.sqlite"
         if fresh:
-            for path in self.home.glob("presence.sqlite*"):
+            for path in rig.memory.glob("presence.sqlite*"):
                 path.unlink()
         if not self.database.exists():
             self._create_tables()
@@ -37,7 +38,7 @@ class Kamailio(Part):
             fill("kamailio-tls.cfg", pki=pki or rig.pki, certificate=certificate))
         (self.home / "kamailio.cfg").write_text(fill(
             "kamailio.cfg", ip=rig.ip(EDGE), sip_port=rig.port(SIP), tls_port=rig.port(SIPS), dir=self.home,
-            gateway=gateway or f"{rig.ip(GATEWAY)}:{rig.port(SIPS)}", gateway_name=GATEWAY_NAME,
+            database=self.database, gateway=gateway or f"{rig.ip(GATEWAY)}:{rig.port(SIPS)}", gateway_name=GATEWAY_NAME,
             users="|".join(SIP_USERS), max_expires=max_expires, min_expires=min_expires, lost_rule=lost_rule))
         super().__init__(rig, "kamailio", ["kamailio", "-f", self.home / "kamailio.cfg", "-DD", "-m", "32", "-M", "8",
                                            "-Y", self.home, "-P", self.home / "kamailio.pid"])

@@ -6,9 +6,10 @@
 Kamailio is the presence server too; alice's contact list is a second linphone (`contact_list`), or a script that sees
 and can do more (sip_presence.py). An ejabberd can stand beside Prosody.
 
-A `Rig` owns a temporary directory, a block of addresses 127.x.y.0/24 and the processes that it started. Every wait is
-for a condition and has a bound. Nothing outside the directory is written, no port below 1024 is needed, and several
-rigs can live side by side. `Rig.close` ends what the rig started, by process id, and removes the directory.
+A `Rig` owns a temporary directory (and one in memory), a block of addresses 127.x.y.0/24 and the processes that it
+started. Every wait is for a condition and has a bound. Nothing outside the directories is written, no port below 1024
+is needed, and several rigs can live side by side. `Rig.close` ends what the rig started, by process id, and removes
+the directories.
 """
 import atexit
 import ctypes
@@ -51,14 +52,17 @@ class RigError(Exception):
 
 
 def wait_for(what, condition, timeout=10.0, every=0.02):
-    """Waits until `condition()` is true and returns its value; RigError names `what` when it is not in time."""
+    """Waits until `condition()` is true and returns its value; RigError names `what` when it is not in time.
+
+    `what` is a text, or a function that makes it then.
+    """
     end = time.monotonic() + timeout
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > end:
-            raise RigError(f"waited {timeout:g} s for {what}")
+            raise RigError(f"waited {timeout:g} s for {what() if callable(what) else what}")
         time.sleep(every)
 
 
@@ -152,6 +156,8 @@ class Rig:
 
     def __init__(self, keep=False):
         self.dir = Path(tempfile.mkdtemp(prefix="stoxd-rig."))
+        shm = Path("/dev/shm")  # for what must not wait for a disk
+        self.memory = Path(tempfile.mkdtemp(prefix="stoxd-rig.", dir=shm)) if os.access(shm, os.W_OK) else self.dir
         self.keep, self.parts, self.shift = keep, [], 0
         self.net = self._free_block()
         self.pki = self.dir / "pki"
@@ -199,6 +205,8 @@ class Rig:
             part.stop()
         if not self.keep:
             shutil.rmtree(self.dir, ignore_errors=True)
+        if self.memory != self.dir:
+            shutil.rmtree(self.memory, ignore_errors=True)
 
     def tails(self, lines=15, names=None):
         """The end of every part's output, for a failure report."""
@@ -482,7 +490,7 @@ class XmppClient:
         return items[-1] if items else None
 
     def wait_roster(self, jid, subscription, timeout=10.0):
-        return wait_for(f"{self.jid}'s roster to say {subscription} of {jid}, not {self.roster(jid)}",
+        return wait_for(lambda: f"{self.jid}'s roster to say {subscription} of {jid}, not {self.roster(jid)}",
                         lambda: (self.roster(jid) or {}).get("subscription") == subscription, timeout)
 
     def messages(self):
@@ -634,8 +642,8 @@ class ContactList:
                 raise RigError(f"the contact list of {self.user} ended: {self.part.log()[-300:]}")
             last = self.shown(address)
             return last if last and wanted.items() <= last.items() else None
-        return wait_for(f"{self.user}'s contact list to show {address} as {wanted}, not {self.shown(address)}", found,
-                        timeout)
+        return wait_for(lambda: f"{self.user}'s contact list to show {address} as {wanted}, not {self.shown(address)}",
+                        found, timeout)
 
 
 def gateway_binary():

@@ -231,7 +231,7 @@ class Watch(Dialog):
 
     def wait(self, wanted, what, timeout=10.0, since=0):
         """The first NOTIFY from number `since` on for which `wanted(notify)` holds."""
-        return wait_for(f"{self.agent.uri} to be told of {self.remote}: {what}; so far {self.brief()}",
+        return wait_for(lambda: f"{self.agent.uri} to be told of {self.remote}: {what}; so far {self.brief()}",
                         lambda: next((n for n in self.notifies[since:] if wanted(n)), None), timeout)
 
     def wait_state(self, state, reason=None, timeout=10.0, since=0):
@@ -328,8 +328,7 @@ class Agent:
 
     def _take(self, message, back):
         if message.status is not None:
-            branch = address("<>" + message.get("via").partition(";")[1] + message.get("via").partition(";")[2])[1]
-            waiting = self._pending.get(branch.get("branch"))
+            waiting = self._pending.get(parameters(message.get("via").partition(";")[2]).get("branch"))
             if waiting:
                 waiting.put(message)
             return
