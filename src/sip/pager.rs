@@ -38,15 +38,6 @@ pub struct Sent<'a> {
     pub transport: Transport,
 }
 
-/// How Via spells a transport.
-pub(super) fn via_transport(transport: Transport) -> via::Transport<'static> {
-    match transport {
-        Transport::Tls => via::Transport::Tls,
-        Transport::Tcp => via::Transport::Tcp,
-        Transport::Udp => via::Transport::Udp,
-    }
-}
-
 /// A MESSAGE that can be written as often as needed.
 #[derive(Debug)]
 pub struct Pager {

@@ -8,7 +8,7 @@ use crate::sip::dialog::{Dialog, MAX_CSEQ};
 use crate::sip::digest::{Answering, Credentials, Login};
 use crate::sip::method::Method;
 use crate::sip::name::Name;
-use crate::sip::pager::{Sent, via_transport};
+use crate::sip::pager::Sent;
 use crate::sip::value::EndReason;
 use crate::sip::write::{Party, Request, Writer};
 
@@ -111,7 +111,7 @@ impl EventRequest {
         let request = Request {
             method: self.method(),
             uri: routed.request_uri.as_bytes(),
-            transport: via_transport(sent.transport),
+            transport: sent.transport,
             sent_by: sent.by,
             branch,
             max_forwards: 70,
