@@ -31,12 +31,13 @@
 //! | [`xml`] | framing of streams, reading of stanzas, writing |
 //! | [`now`], [`ids`] | time as a value; seeded identifiers that name their owner |
 //! | [`crossing`] | what policy may know of an item, and the proof of its sender |
-//! | [`body`] | SIP bodies as text: charsets, HTML, multipart, CPIM |
+//! | [`body`] | SIP bodies: text with its charsets, HTML, multipart and CPIM; presence documents |
 //! | [`policy`] | sites, policies, grants, partners; the gate; budgets |
 //! | [`xmpp`] | streams and their negotiation, stanzas, errors, iq answers |
 //! | [`sip`] | wire layer, transactions, dialogs, locating, digest, the UAS's checks |
 //! | [`bridge`] | translators, and the one error table between both sides |
 //! | [`gateway`] | what crosses, what is answered, what waits: routes, queues, deadlines |
+//! | [`store`] | what outlives the process: durable records, and the thread that writes them |
 //! | [`config`] | TOML → checked settings, every mistake with its place |
 //! | [`net`] | sockets, TLS, DNS, the only clock |
 //! | [`admin`] | verbs, their output, the control socket |
@@ -84,5 +85,6 @@ pub mod net;
 pub mod now;
 pub mod policy;
 pub mod sip;
+pub mod store;
 pub mod xml;
 pub mod xmpp;

@@ -22,6 +22,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sip", &["addr", "now", "ids", "crossing"]),
     ("bridge", &["xmpp", "sip", "body", "policy", "addr", "xml", "now", "ids", "crossing"]),
     ("gateway", &["bridge", "xmpp", "sip", "body", "policy", "addr", "xml", "now", "ids", "crossing"]),
+    ("store", &["addr", "policy", "now"]),
     ("config", &["addr", "policy", "crossing", "now"]),
     ("net", &["xmpp", "sip", "gateway", "addr", "xml", "now", "ids", "crossing"]),
     ("admin", &["gateway", "policy", "config", "addr", "crossing", "now"]),
@@ -35,7 +36,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms that touch the world. `config` reads files in `load.rs` alone.
-const WORLDLY: &[&str] = &["net", "admin", "daemon"];
+const WORLDLY: &[&str] = &["net", "admin", "daemon", "store"];
 
 /// What only worldly rooms may say.
 const WORLD: &[&str] = &[
@@ -164,6 +165,24 @@ fn machines_do_no_io_and_ask_no_clock() {
         }
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// The store waits for its disk in a thread of its own, without a runtime; its records are values.
+#[test]
+fn the_store_uses_files_and_threads_alone() {
+    for (path, text) in sources() {
+        let code = code(&path, &text);
+        let name = path.display();
+        assert!(room(&path) == "store" || !code.contains("rusqlite"), "{name} names the store's database");
+        if room(&path) != "store" {
+            continue;
+        }
+        let pure = path.ends_with("store/record.rs") || path.ends_with("store/waiting.rs");
+        let files = ["std::fs", "std::os::unix", "std::process", "std::thread"];
+        for word in WORLD.iter().filter(|word| pure || !files.contains(word)) {
+            assert!(!code.contains(word), "{name} says {word}");
+        }
+    }
 }
 
 #[test]

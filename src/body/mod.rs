@@ -7,6 +7,7 @@
 //! | [`charset`] | octets to text, and the one place where text is made fit for XML |
 //! | [`html`] | the plain rendition of `text/html` |
 //! | [`cpim`] | the header of `message/cpim` (RFC 3862), with what RFC 5438 puts into it |
+//! | [`pidf`] | presence documents (RFC 3863, 4479, 4480), read and written |
 //!
 //! Text comes out with `LF` as its only line end and without a character that XML 1.0 forbids; of
 //! plain UTF-8 that is so already, nothing is copied. A body is read whole or refused: nothing is
@@ -18,6 +19,7 @@ pub mod charset;
 pub mod cpim;
 pub mod html;
 pub mod mime;
+pub mod pidf;
 
 use cpim::Cpim;
 use mime::{Disposition, MediaType};

@@ -1,13 +1,17 @@
-//! The bridge: what an item of one side is on the other. Pure.
+//! The bridge: what an item of one side is on the other, and who watches whom. Pure.
 //!
 //! | file | owns |
 //! |---|---|
 //! | [`errors`] | the one table between SIP status codes and XMPP conditions |
 //! | [`to_sip`] | an XMPP message as a SIP MESSAGE |
 //! | [`to_xmpp`] | a SIP MESSAGE as an XMPP message |
+//! | [`presence`] | presences as presence documents, and back |
+//! | [`watch`] | presence subscriptions: one machine for each direction |
 //!
 //! Nothing here decides whether an item may cross: the gateway calls it with what the gate has admitted.
 
 pub mod errors;
+pub mod presence;
 pub mod to_sip;
 pub mod to_xmpp;
+pub mod watch;

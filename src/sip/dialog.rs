@@ -10,6 +10,7 @@
 
 use crate::addr::uri::{Scheme, Uri};
 use std::borrow::Cow;
+use std::fmt;
 
 /// Most values of a route set; a longer one is refused, not cut.
 pub const MAX_ROUTES: usize = 32;
@@ -62,28 +63,40 @@ pub struct Establishing<'a> {
     pub over_tls: bool,
 }
 
-/// One value of the route set.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Route {
-    /// The value as received: name-addr and parameters.
-    value: Box<str>,
-    /// Whether its URI has the `lr` parameter.
-    loose: bool,
-}
-
-/// A dialog.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A dialog. There may be very many: all its texts stand in one allocation.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Dialog {
-    call_id: Box<str>,
-    local_tag: Option<Box<str>>,
-    remote_tag: Option<Box<str>>,
-    local_uri: Box<str>,
-    remote_uri: Box<str>,
-    remote_target: Box<str>,
-    routes: Vec<Route>,
+    text: Box<str>,
+    /// Where each part of `text` ends, in the order of [`Part`]; what follows is the route set.
+    ends: [u16; PARTS],
+    secure: bool,
     local_cseq: Option<u32>,
     remote_cseq: Option<u32>,
-    secure: bool,
+}
+
+/// The parts of a dialog's text. A missing tag is empty.
+#[derive(Clone, Copy)]
+enum Part {
+    CallId,
+    LocalTag,
+    RemoteTag,
+    LocalUri,
+    RemoteUri,
+    RemoteTarget,
+}
+
+const PARTS: usize = 6;
+/// Before each value of the route set, which can hold no such octet; then whether it is loose.
+const LOOSE: &str = "\n+";
+const STRICT: &str = "\n-";
+
+/// In which message the peer of a dialog is met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Met {
+    /// A 2xx to our request.
+    Response,
+    /// A request of its own with this CSeq number.
+    Request(u32),
 }
 
 /// Where a request inside the dialog goes (RFC 3261 §12.2.1.1). The next hop is the first of
@@ -141,22 +154,21 @@ impl Dialog {
         by: &Establishing<'_>,
         (local_tag, local_uri): (Option<&str>, &str),
         (remote_tag, remote_uri): (Option<&str>, &str),
-        routes: Vec<Route>,
+        routes: Vec<Route<'_>>,
         (local_cseq, remote_cseq): (Option<u32>, Option<u32>),
     ) -> Result<Self, DialogError> {
         let secure = by.over_tls && scheme_of(by.request_uri) == Some(Scheme::Sips);
-        Ok(Self {
-            call_id: kept(by.call_id)?,
-            local_tag: local_tag.map(kept).transpose()?,
-            remote_tag: remote_tag.map(kept).transpose()?,
-            local_uri: kept(local_uri)?,
-            remote_uri: kept(remote_uri)?,
-            remote_target: target(by.contact, secure)?,
-            routes,
-            local_cseq,
-            remote_cseq,
-            secure,
-        })
+        let mut dialog = Self { text: Box::default(), ends: [0; PARTS], secure, local_cseq, remote_cseq };
+        let parts = [
+            kept(by.call_id)?,
+            kept(local_tag.unwrap_or_default())?,
+            kept(remote_tag.unwrap_or_default())?,
+            kept(local_uri)?,
+            kept(remote_uri)?,
+            target(by.contact, secure)?,
+        ];
+        (dialog.text, dialog.ends) = packed(parts, &joined(&routes));
+        Ok(dialog)
     }
 
     /// An early dialog is confirmed by the 2xx to its INVITE: route set and remote target are those
@@ -171,8 +183,38 @@ impl Dialog {
     ) -> Result<(), DialogError> {
         let mut routes = route_set(record_routes)?;
         routes.reverse();
-        self.remote_target = target(contact, self.secure)?;
-        self.routes = routes;
+        let mut parts = self.parts();
+        parts[Part::RemoteTarget as usize] = target(contact, self.secure)?;
+        (self.text, self.ends) = packed(parts, &joined(&routes));
+        Ok(())
+    }
+
+    /// The peer is met in its 2xx to our request, or in its first request, which then counts
+    /// (RFC 6665 §4.4.1: a NOTIFY establishes the dialog that our SUBSCRIBE asked for). Remote tag,
+    /// remote target and route set are those of that message; ours stay.
+    ///
+    /// # Errors
+    /// [`DialogError`]: the dialog is as it was.
+    pub fn meet<'a>(
+        &mut self,
+        remote_tag: &str,
+        contact: &str,
+        record_routes: impl IntoIterator<Item = &'a str>,
+        met: Met,
+    ) -> Result<(), DialogError> {
+        let mut routes = route_set(record_routes)?;
+        let remote_cseq = match met {
+            Met::Response => {
+                routes.reverse();
+                None
+            }
+            Met::Request(number) => Some(cseq(number)?),
+        };
+        let mut parts = self.parts();
+        parts[Part::RemoteTag as usize] = kept(remote_tag)?;
+        parts[Part::RemoteTarget as usize] = target(contact, self.secure)?;
+        (self.text, self.ends) = packed(parts, &joined(&routes));
+        self.remote_cseq = remote_cseq;
         Ok(())
     }
 
@@ -182,7 +224,12 @@ impl Dialog {
     /// # Errors
     /// [`DialogError`]: the dialog is as it was.
     pub fn refresh_target(&mut self, contact: &str) -> Result<(), DialogError> {
-        self.remote_target = target(contact, self.secure)?;
+        let contact = target(contact, self.secure)?;
+        if contact != self.remote_target() {
+            let mut parts = self.parts();
+            parts[Part::RemoteTarget as usize] = contact;
+            (self.text, self.ends) = packed(parts, self.routes());
+        }
         Ok(())
     }
 
@@ -214,16 +261,14 @@ impl Dialog {
     /// Whether a message with these identifiers belongs to this dialog (RFC 3261 §12). Tags compare
     /// octet by octet; a missing tag equals a missing one.
     pub fn is(&self, call_id: &str, local_tag: Option<&str>, remote_tag: Option<&str>) -> bool {
-        *self.call_id == *call_id
-            && self.local_tag.as_deref() == local_tag
-            && self.remote_tag.as_deref() == remote_tag
+        self.call_id() == call_id && self.local_tag() == local_tag && self.remote_tag() == remote_tag
     }
 
     /// Request-URI and Route of a request inside the dialog.
     pub fn route(&self) -> Routed<'_> {
-        let values = self.routes.iter().map(|route| &*route.value);
-        let Some(first) = self.routes.first() else {
-            let target = &*self.remote_target;
+        let target = self.remote_target();
+        let mut values = self.routes().split('\n').skip(1);
+        let Some(first) = values.next() else {
             return Routed {
                 request_uri: Cow::Borrowed(target),
                 routes: Vec::new(),
@@ -231,52 +276,92 @@ impl Dialog {
                 next_hop: target,
             };
         };
-        let next_hop = address(&first.value).unwrap_or(&first.value);
-        if first.loose {
-            let request_uri = Cow::Borrowed(&*self.remote_target);
-            return Routed { request_uri, routes: values.collect(), last: None, next_hop };
+        let (loose, first) = (first.starts_with('+'), first.get(1..).unwrap_or_default());
+        let next_hop = address(first).unwrap_or(first);
+        let values = values.map(|value| value.get(1..).unwrap_or_default());
+        if loose {
+            let routes = std::iter::once(first).chain(values).collect();
+            return Routed { request_uri: Cow::Borrowed(target), routes, last: None, next_hop };
         }
         Routed {
             request_uri: as_request_uri(next_hop),
-            routes: values.skip(1).collect(),
-            last: Some(&self.remote_target),
+            routes: values.collect(),
+            last: Some(target),
             next_hop,
         }
     }
 
     /// The Call-ID.
     pub fn call_id(&self) -> &str {
-        &self.call_id
+        self.part(Part::CallId)
     }
 
     /// The tag for From of our requests.
     pub fn local_tag(&self) -> Option<&str> {
-        self.local_tag.as_deref()
+        Some(self.part(Part::LocalTag)).filter(|tag| !tag.is_empty())
     }
 
     /// The tag for To of our requests.
     pub fn remote_tag(&self) -> Option<&str> {
-        self.remote_tag.as_deref()
+        Some(self.part(Part::RemoteTag)).filter(|tag| !tag.is_empty())
     }
 
     /// The URI for From of our requests.
     pub fn local_uri(&self) -> &str {
-        &self.local_uri
+        self.part(Part::LocalUri)
     }
 
     /// The URI for To of our requests.
     pub fn remote_uri(&self) -> &str {
-        &self.remote_uri
+        self.part(Part::RemoteUri)
     }
 
     /// Where the peer is.
     pub fn remote_target(&self) -> &str {
-        &self.remote_target
+        self.part(Part::RemoteTarget)
     }
 
     /// Whether our Contact must be a SIPS URI and all requests go over TLS.
     pub fn is_secure(&self) -> bool {
         self.secure
+    }
+
+    /// Octets of all its texts.
+    pub fn octets(&self) -> usize {
+        self.text.len()
+    }
+
+    fn part(&self, part: Part) -> &str {
+        let index = part as usize;
+        let end = |index: usize| self.ends.get(index).copied().map_or(0, usize::from);
+        self.text.get(index.checked_sub(1).map_or(0, end)..end(index)).unwrap_or_default()
+    }
+
+    fn parts(&self) -> [&str; PARTS] {
+        [
+            self.part(Part::CallId),
+            self.part(Part::LocalTag),
+            self.part(Part::RemoteTag),
+            self.part(Part::LocalUri),
+            self.part(Part::RemoteUri),
+            self.part(Part::RemoteTarget),
+        ]
+    }
+
+    /// The values of the route set, each behind its mark.
+    fn routes(&self) -> &str {
+        self.text.get(usize::from(self.ends[PARTS - 1])..).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Dialog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dialog")
+            .field("parts", &self.parts())
+            .field("routes", &self.routes())
+            .field("secure", &self.secure)
+            .field("cseq", &(self.local_cseq, self.remote_cseq))
+            .finish()
     }
 }
 
@@ -284,8 +369,34 @@ fn cseq(number: u32) -> Result<u32, DialogError> {
     if number > MAX_CSEQ { Err(DialogError::Cseq) } else { Ok(number) }
 }
 
-fn kept(text: &str) -> Result<Box<str>, DialogError> {
-    if text.len() > MAX_TEXT { Err(DialogError::TooLong) } else { Ok(text.into()) }
+/// One text of `parts` and the joined `routes`, and where each part ends.
+fn packed(parts: [&str; PARTS], routes: &str) -> (Box<str>, [u16; PARTS]) {
+    let mut text = String::with_capacity(parts.iter().map(|part| part.len()).sum::<usize>() + routes.len());
+    let mut ends = [0; PARTS];
+    for (part, end) in parts.iter().zip(&mut ends) {
+        text.push_str(part);
+        // Six parts of at most 2048 octets.
+        *end = u16::try_from(text.len()).unwrap_or(u16::MAX);
+    }
+    text.push_str(routes);
+    (text.into(), ends)
+}
+
+/// The route set as one text.
+fn joined(routes: &[Route<'_>]) -> String {
+    routes.iter().flat_map(|route| [if route.loose { LOOSE } else { STRICT }, route.value]).collect()
+}
+
+/// One value of the route set.
+struct Route<'a> {
+    /// The value as received: name-addr and parameters.
+    value: &'a str,
+    /// Whether its URI has the `lr` parameter.
+    loose: bool,
+}
+
+fn kept(text: &str) -> Result<&str, DialogError> {
+    if text.len() > MAX_TEXT { Err(DialogError::TooLong) } else { Ok(text) }
 }
 
 fn scheme_of(uri: &str) -> Option<Scheme<'_>> {
@@ -293,7 +404,7 @@ fn scheme_of(uri: &str) -> Option<Scheme<'_>> {
 }
 
 /// A remote target: a SIP URI, SIPS if the dialog is secure.
-fn target(contact: &str, secure: bool) -> Result<Box<str>, DialogError> {
+fn target(contact: &str, secure: bool) -> Result<&str, DialogError> {
     let text = kept(contact)?;
     match scheme_of(contact) {
         Some(Scheme::Sips) => Ok(text),
@@ -303,7 +414,7 @@ fn target(contact: &str, secure: bool) -> Result<Box<str>, DialogError> {
     }
 }
 
-fn route_set<'a>(values: impl IntoIterator<Item = &'a str>) -> Result<Vec<Route>, DialogError> {
+fn route_set<'a>(values: impl IntoIterator<Item = &'a str>) -> Result<Vec<Route<'a>>, DialogError> {
     let mut routes = Vec::new();
     for value in values {
         if routes.len() == MAX_ROUTES {

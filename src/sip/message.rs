@@ -12,7 +12,10 @@ pub use super::lex::Start;
 use super::lex::{self, CALL_ID, Header, digits};
 use super::method::Method;
 use super::name::Name;
-use super::value::{CSeq, Contact, Malformed, MediaType, NameAddr, Tagged, Values, Via, date};
+use super::value::{
+    CSeq, Contact, Event, Malformed, MediaType, NameAddr, SubscriptionState, Tagged, Values, Via, date,
+    delta_seconds,
+};
 use crate::addr::uri::Uri;
 use crate::now::Wall;
 
@@ -198,6 +201,21 @@ impl<'a> Message<'a> {
     /// A header that is a number of seconds: Expires or Min-Expires.
     pub fn seconds(&self, name: Name) -> Option<Result<u32, Malformed>> {
         self.header(name).map(|value| digits(value).ok_or(Malformed))
+    }
+
+    /// Event.
+    pub fn event(&self) -> Option<Result<Event<'a>, Malformed>> {
+        self.header(Name::Event).map(Event::parse)
+    }
+
+    /// Subscription-State.
+    pub fn subscription_state(&self) -> Option<Result<SubscriptionState, Malformed>> {
+        self.header(Name::SubscriptionState).map(SubscriptionState::parse)
+    }
+
+    /// Expires, in seconds; a malformed one counts as absent (RFC 4475 §3.1.2.4).
+    pub fn expires(&self) -> Option<u32> {
+        self.header(Name::Expires).and_then(delta_seconds)
     }
 
     /// Date.

@@ -4,11 +4,12 @@ from types import SimpleNamespace
 from rig import RigError
 
 
-def usual(rig, grants=("alice",), more_policy="", agents=("alice",)):
+def usual(rig, grants=("alice",), more_policy="", agents=("alice",), users=("romeo",), kamailio=True):
     """DNS, a Prosody with romeo, a Kamailio with `agents`, and the gateway."""
     rig.usual_certificates()
     rig.dns()
-    s = SimpleNamespace(rig=rig, capulet=rig.prosody(), kamailio=rig.kamailio())
+    s = SimpleNamespace(rig=rig, capulet=rig.prosody(users=users))
+    s.kamailio = rig.kamailio() if kamailio else None
     rig.policy(grants, more_policy)
     s.gateway = rig.gateway()
     s.romeo = rig.xmpp_client()

@@ -114,6 +114,37 @@ class Demo:
             print("  " + text)
         self.expect(status == 3, f"its exit status is {status}: denied")
 
+    def show_contact(self, shown):
+        told = {k: shown[k] for k in ("shows", "activity", "notes") if k in shown}
+        line("linphone", paint(f"{ROMEO}: {json.dumps(told, ensure_ascii=False)}", 33))
+
+    def show_presence(self, stanza):
+        shown = {k: stanza[k] for k in ("from", "type", "show", "status") if k in stanza}
+        line("slixmpp", paint(json.dumps(shown, ensure_ascii=False), 33))
+
+    def presence(self):
+        """alice and romeo add each other and see each other's states. `play` calls it where the gateway has presence."""
+        title("4  alice adds romeo to her contacts. He is asked once, and approves.")
+        contacts = self.rig.contact_list("alice")
+        contacts.watch(ROMEO)
+        self.show_presence(self.romeo.wait_presence(ALICE, "subscribe"))
+        self.romeo.presence("subscribed", to=ALICE)
+        self.show_contact(contacts.wait_shows(ROMEO, "Online", 15))
+        self.expect(True, "alice's contact list shows him online")
+
+        title("5  romeo does not want to be disturbed.")
+        self.romeo.presence(show="dnd", status="composing a sonnet", lang="en")
+        self.show_contact(contacts.wait_shows(ROMEO, "Busy", 15, notes=[["composing a sonnet", "en"]]))
+        self.expect(True, "alice's contact list shows him busy, and why")
+
+        title("6  romeo adds alice. Her presence server lets him; then she goes away.")
+        self.kamailio.allow("alice", ROMEO)
+        self.romeo.presence("subscribe", to=ALICE)
+        self.show_presence(self.romeo.wait_presence(ALICE, "subscribed"))
+        contacts.publish("away", note="walking", lang="en")
+        self.show_presence(self.romeo.wait_presence(ALICE, show="away", status="walking"))
+        self.expect(True, "romeo's client shows her away")
+
     def play(self):
         title("1  alice writes to romeo. The policy grants her nothing yet.")
         self.alice_writes(403)

@@ -3,9 +3,13 @@
                  Prosody  capulet.example ──s2s, TLS── stoxd ──TLS, mutual── Kamailio  contoso.example
    romeo (slixmpp) ──┘                                                           └── alice (linphone), UDP
 
-A `Rig` owns a temporary directory, a block of addresses 127.x.y.0/24 and the processes that it started. Every wait is
-for a condition and has a bound. Nothing outside the directory is written, no port below 1024 is needed, and several
-rigs can live side by side. `Rig.close` ends what the rig started, by process id, and removes the directory.
+Kamailio is the presence server too; alice's contact list is a second linphone (`contact_list`), or a script that sees
+and can do more (sip_presence.py). An ejabberd can stand beside Prosody.
+
+A `Rig` owns a temporary directory (and one in memory), a block of addresses 127.x.y.0/24 and the processes that it
+started. Every wait is for a condition and has a bound. Nothing outside the directories is written, no port below 1024
+is needed, and several rigs can live side by side. `Rig.close` ends what the rig started, by process id, and removes
+the directories.
 """
 import atexit
 import ctypes
@@ -20,6 +24,8 @@ import subprocess
 import tempfile
 import threading
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -36,8 +42,9 @@ BOB = "bob@" + SIP_DOMAIN
 
 # Last octet of each part's address.
 DNS, CAPULET, MONTAGUE, VERONA, GATEWAY, EDGE, LOST, SILENT = 1, 10, 11, 12, 20, 30, 66, 67
-AGENTS = {"alice": 40, "bob": 41}
-S2S, DIRECT, C2S, SIP, SIPS, DNS_PORT = 5269, 5270, 5222, 5060, 5061, 5353
+AGENTS = {"alice": 40, "bob": 41}  # who writes
+CONTACT_LISTS = {"alice": 60, "bob": 61}  # who has contacts
+S2S, DIRECT, C2S, SIP, SIPS, DNS_PORT, HTTP = 5269, 5270, 5222, 5060, 5061, 5353, 5280
 
 
 class RigError(Exception):
@@ -45,14 +52,17 @@ class RigError(Exception):
 
 
 def wait_for(what, condition, timeout=10.0, every=0.02):
-    """Waits until `condition()` is true and returns its value; RigError names `what` when it is not in time."""
+    """Waits until `condition()` is true and returns its value; RigError names `what` when it is not in time.
+
+    `what` is a text, or a function that makes it then.
+    """
     end = time.monotonic() + timeout
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > end:
-            raise RigError(f"waited {timeout:g} s for {what}")
+            raise RigError(f"waited {timeout:g} s for {what() if callable(what) else what}")
         time.sleep(every)
 
 
@@ -146,6 +156,8 @@ class Rig:
 
     def __init__(self, keep=False):
         self.dir = Path(tempfile.mkdtemp(prefix="stoxd-rig."))
+        shm = Path("/dev/shm")  # for what must not wait for a disk
+        self.memory = Path(tempfile.mkdtemp(prefix="stoxd-rig.", dir=shm)) if os.access(shm, os.W_OK) else self.dir
         self.keep, self.parts, self.shift = keep, [], 0
         self.net = self._free_block()
         self.pki = self.dir / "pki"
@@ -193,6 +205,8 @@ class Rig:
             part.stop()
         if not self.keep:
             shutil.rmtree(self.dir, ignore_errors=True)
+        if self.memory != self.dir:
+            shutil.rmtree(self.memory, ignore_errors=True)
 
     def tails(self, lines=15, names=None):
         """The end of every part's output, for a failure report."""
@@ -216,8 +230,12 @@ class Rig:
 
     # -- names ----------------------------------------------------------------------------------------------------
 
-    def dns(self):
-        """Real SRV records for every domain of the test network."""
+    def dns(self, numeric=False):
+        """Real SRV records for every domain of the test network.
+
+        With `numeric` they have a second target each, last in order, that is an address in numbers: ejabberd asks our
+        server for SRV only, and the machine's own resolver for addresses.
+        """
         gateway, s2s, direct = "gw.contoso.example", self.port(S2S), self.port(DIRECT)
         srv = [
             ("_xmpp-server._tcp.contoso.example", gateway, s2s),
@@ -235,6 +253,9 @@ class Rig:
         lines = ["no-resolv", "no-hosts", "no-daemon", "bind-interfaces", "local=/example/", "log-queries",
                  f"listen-address={self.ip(DNS)}", f"port={self.port(DNS_PORT)}"]
         lines += [f"srv-host={name},{target},{port},0,0" for name, target, port in srv]
+        if numeric:
+            lines += [f"srv-host={name},{self.ip(hosts[target])},{port},100,0" for name, target, port in srv
+                      if name.startswith("_xmpp")]
         lines += ["srv-host=_xmpp-server._tcp.nowhere.example"]  # a target of ".": the service is not offered
         lines += [f"host-record={name},{self.ip(octet)}" for name, octet in hosts.items()]
         conf = self.dir / "dnsmasq.conf"
@@ -252,10 +273,8 @@ class Rig:
                 pki=None):
         """A Prosody for `domain`; every user's password is "secret"."""
         home = self.dir / f"prosody-{domain}"
-        accounts = home / "data" / domain.replace(".", "%2e") / "accounts"
-        accounts.mkdir(parents=True, exist_ok=True)
         for user in users:
-            (accounts / f"{user}.dat").write_text('return { ["password"] = "secret" };\n')
+            self.xmpp_account(user, domain)
         conf = home / "prosody.cfg.lua"
         conf.write_text(fill(
             "prosody.cfg.lua", dir=home, ip=self.ip(octet), c2s_port=self.port(C2S), s2s_port=self.port(S2S),
@@ -270,32 +289,63 @@ class Rig:
             raise RigError("prosody did not start: " + part.log()[-400:])
         return part
 
+    def ejabberd(self, domain="montague.example", octet=MONTAGUE, users=("mercutio",), certificate=None, pki=None):
+        """An ejabberd for `domain`, in its own Erlang node without a name; every user's password is "secret"."""
+        code = next(Path("/usr/lib").glob("*/ejabberd-*/ebin"), None)
+        if not code or not shutil.which("erl"):
+            raise Skip("not installed: ejabberd (tests/rig/install gets it)")
+        home, ip, http = self.dir / f"ejabberd-{domain}", self.ip(octet), self.port(HTTP)
+        home.mkdir(exist_ok=True)
+        (home / "ejabberd.yml").write_text(fill(
+            "ejabberd.yml", ip=ip, c2s_port=self.port(C2S), s2s_port=self.port(S2S), http_port=http,
+            pki=pki or self.pki, certificate=certificate or domain, domain=domain))
+        nameserver = self.ip(DNS).replace(".", ",")
+        (home / "inetrc").write_text(
+            '{resolv_conf, ""}. {hosts_file, ""}. {lookup, [dns]}. {timeout, 1000}. {retry, 1}.\n'
+            f"{{nameserver, {{{nameserver}}}, {self.port(DNS_PORT)}}}.\n")
+        part = self.start(f"ejabberd-{domain}", [
+            "erl", "-noinput", "+S", "1:1", "+A", "4", "+P", "10000", "-kernel", "inetrc", f'"{home}/inetrc"',
+            "-mnesia", "dir", f'"{home}/db"', "-ejabberd", "-s", "ejabberd"], cwd=home,
+            env={"HOME": str(home), "ERL_LIBS": str(code.parent.parent), "ERL_CRASH_DUMP_SECONDS": "0",
+                 "EJABBERD_CONFIG_PATH": str(home / "ejabberd.yml"), "SPOOL_DIR": str(home / "db"),
+                 "EJABBERD_LOG_PATH": str(home / "ejabberd.log")})
+        for port in (S2S, C2S, HTTP):
+            wait_for(f"ejabberd {domain} port {port}",
+                     lambda: can_connect(ip, self.port(port)) or not part.running(), 40)
+        if not part.running():
+            raise RigError("ejabberd did not start: " + part.log()[-600:])
+        for user in users:
+            body = json.dumps({"user": user, "host": domain, "password": "secret"}).encode()
+            call = urllib.request.Request(f"http://{ip}:{http}/api/register", body,
+                                          {"Content-Type": "application/json"})
+            try:
+                urllib.request.urlopen(call, timeout=10).read()
+            except urllib.error.HTTPError as why:
+                if why.code != 409:  # it is there from the last time
+                    raise RigError(f"ejabberd: {why}: {why.read()[:300]}") from None
+        return part
+
+    def xmpp_account(self, user, domain=XMPP_DOMAIN):
+        """An account more; the server may be running."""
+        accounts = self.dir / f"prosody-{domain}" / "data" / domain.replace(".", "%2e") / "accounts"
+        accounts.mkdir(parents=True, exist_ok=True)
+        (accounts / f"{user}.dat").write_text('return { ["password"] = "secret" };\n')
+
     def xmpp_client(self, jid=ROMEO + "/balcony", octet=CAPULET, pki=None):
         return XmppClient(self, jid, octet, pki or self.pki)
 
     # -- the SIP side ---------------------------------------------------------------------------------------------
 
-    def kamailio(self, certificate="edge", pki=None, gateway=None):
-        """The registrar and proxy of the SIP domain."""
-        home = self.dir / "kamailio"
-        home.mkdir(exist_ok=True)
-        (home / "kamailio-tls.cfg").write_text(fill("kamailio-tls.cfg", pki=pki or self.pki, certificate=certificate))
-        (home / "kamailio.cfg").write_text(fill(
-            "kamailio.cfg", ip=self.ip(EDGE), sip_port=self.port(SIP), tls_port=self.port(SIPS), dir=home,
-            gateway=gateway or f"{self.ip(GATEWAY)}:{self.port(SIPS)}", gateway_name=GATEWAY_NAME,
-            users="|".join(SIP_USERS)))
-        part = self.start("kamailio", ["kamailio", "-f", home / "kamailio.cfg", "-DD", "-m", "32", "-M", "8",
-                                       "-Y", home, "-P", home / "kamailio.pid"])
-        for port in (SIP, SIPS):
-            wait_for(f"kamailio port {port}",
-                     lambda: can_connect(self.ip(EDGE), self.port(port)) or not part.running())
-        if not part.running():
-            raise RigError("kamailio did not start: " + part.log()[-600:])
-        return part
+    def kamailio(self, **more):
+        """The registrar, proxy and presence server of the SIP domain: see kamailio.Kamailio."""
+        from kamailio import Kamailio
+        return Kamailio(self, **more)
 
     def sip_agent(self, user="alice"):
         return SipAgent(self, user)
 
+    def contact_list(self, user="alice"):
+        return ContactList(self, user)
 
     # -- the gateway ----------------------------------------------------------------------------------------------
 
@@ -306,9 +356,17 @@ class Rig:
                          "URI:sip:contoso.example")
         self.certificate(XMPP_DOMAIN, f"DNS:{XMPP_DOMAIN}")
 
-    def policy(self, grants=("alice",), more=""):
-        """Writes policy.toml: the common part, a grant for each of our users named, and what else is given."""
+    def policy(self, grants=("alice",), more="", partner_type="federated", federation=True):
+        """Writes policy.toml: the common part, a grant for each of our users named, and what else is given.
+
+        `partner_type` None leaves the type of the partner to the default; False leaves the partner out.
+        """
         text = (HERE / "policy.toml").read_text()
+        if partner_type is False:
+            text = text[:text.index("[[partner]]")]
+        else:
+            text = text.replace('type = "federated"\n', f'type = "{partner_type}"\n' if partner_type else "")
+        text = text.replace("enabled = true", f"enabled = {str(federation).lower()}")
         for user in grants:
             text += f'\n[[grant]]\nuser = "sip:{user}@{SIP_DOMAIN}"\npolicy = "XMPP users"\n'
         (self.dir / "policy.toml").write_text(text + more)
@@ -384,7 +442,7 @@ class XmppClient:
     def __init__(self, rig, jid, octet, pki):
         self.jid, self._lock, self.seen = jid, threading.Lock(), []
         self.part = rig.start(
-            f"client-{jid.split('/')[0]}",
+            f"client-{jid.replace('/', '-')[:80]}",
             ["/usr/bin/python3", HERE / "xmpp-client", jid, "secret", rig.ip(octet), rig.port(C2S), pki / "ca.pem"],
             stdin=subprocess.PIPE)
         self.wait_for(lambda e: e["event"] == "online", "online")
@@ -399,9 +457,41 @@ class XmppClient:
     def send_xml(self, xml):
         self._order(xml=xml)
 
+    def presence(self, kind=None, **more):
+        """Sends presence: without `to` to the server, which tells everybody; see the script for the rest."""
+        self._order(presence=kind, **more)
+
+    def remove_contact(self, jid):
+        self._order(roster="remove", jid=jid)
+
     def events(self):
         """Everything received so far, oldest first."""
         return [json.loads(line) for line in self.part.log().splitlines() if line.startswith("{")]
+
+    def presences(self, jid, kind="any", since=0):
+        """Presence stanzas from `jid` (bare: from any of its resources), from event number `since` on."""
+        return [e for e in self.events()[since:] if e["event"] == "presence"
+                and (e.get("from") == jid or e.get("from", "").split("/")[0] == jid)
+                and kind in ("any", e.get("type"))]
+
+    def wait_presence(self, jid, kind=None, timeout=10.0, since=0, **more):
+        """The first presence from `jid` of that type (None: available) with all that is given: show, status, ..."""
+        def fits(stanza):
+            return all(stanza.get(name) == value for name, value in more.items())
+        def found():
+            if not self.part.running():
+                raise RigError(f"the XMPP client {self.jid} ended: {self.part.log()[-300:]}")
+            return next((p for p in self.presences(jid, kind, since) if fits(p)), None)
+        return wait_for(f"{self.jid}: presence {kind or 'available'} {more or ''} from {jid}", found, timeout)
+
+    def roster(self, jid):
+        """What the server last said of a contact in the roster, or None: {"jid", "subscription", maybe "ask"}."""
+        items = [item for e in self.events() for item in e.get("roster", ()) if item.get("jid") == jid]
+        return items[-1] if items else None
+
+    def wait_roster(self, jid, subscription, timeout=10.0):
+        return wait_for(lambda: f"{self.jid}'s roster to say {subscription} of {jid}, not {self.roster(jid)}",
+                        lambda: (self.roster(jid) or {}).get("subscription") == subscription, timeout)
 
     def messages(self):
         return [e for e in self.events() if e["event"] == "message"]
@@ -438,7 +528,7 @@ class SipAgent:
             (home / folder).mkdir(parents=True, exist_ok=True)
         conf = home / "linphonerc"
         conf.write_text(fill("linphonerc", ip=self.ip, port=rig.port(SIP), user=user,
-                             domain=SIP_DOMAIN, proxy=f"{rig.ip(EDGE)}:{rig.port(SIP)}"))
+                             domain=SIP_DOMAIN, proxy=f"{rig.ip(EDGE)}:{rig.port(SIP)}", publish=0))
         self.trace = home / "trace"
         self.trace.unlink(missing_ok=True)  # what an agent before this one registered says nothing of this one
         self.part = rig.start(f"agent-{user}", ["linphone-daemon", "--config", conf, "--log", self.trace],
@@ -496,6 +586,64 @@ class SipAgent:
             if rest.startswith(body):
                 return match.group(1)
         return None
+
+
+class ContactList:
+    """alice's contact list and her own state: liblinphone, driven by lines; beside her `SipAgent`, which has none."""
+
+    def __init__(self, rig, user):
+        self.user, self.ip, home = user, rig.ip(CONTACT_LISTS[user]), rig.dir / f"contacts-{user}"
+        for folder in (".local/share/linphone", ".config/linphone"):
+            (home / folder).mkdir(parents=True, exist_ok=True)
+        conf = home / "linphonerc"
+        conf.write_text(fill("linphonerc", ip=self.ip, port=rig.port(SIP), user=user, domain=SIP_DOMAIN,
+                             proxy=f"{rig.ip(EDGE)}:{rig.port(SIP)}", publish=1)
+                        .replace("[proxy_0]", "[proxy_0]\ncontact_parameters=presence-only"))
+        self.trace = home / "trace"
+        self.part = rig.start(f"contacts-{user}", ["/usr/bin/python3", HERE / "linphone-presence", conf, self.trace],
+                              stdin=subprocess.PIPE, cwd=home,
+                              env={"HOME": str(home), "XDG_DATA_HOME": "", "XDG_CONFIG_HOME": ""})
+        self.wait_for(lambda e: e["event"] == "registered", "registered", 15)
+
+    def _order(self, **order):
+        self.part.process.stdin.write((json.dumps(order) + "\n").encode())
+        self.part.process.stdin.flush()
+
+    def publish(self, state, **more):
+        """Its own state: online, offline, or an RPID activity; optionally with a note and its lang."""
+        self._order(state=state, **more)
+
+    def watch(self, address):
+        self._order(watch=address)
+
+    def forget(self, address):
+        self._order(forget=address)
+
+    def events(self):
+        """Everything printed so far, oldest first."""
+        return [json.loads(line) for line in self.part.log().splitlines() if line.startswith("{")]
+
+    def wait_for(self, wanted, what, timeout=10.0, since=0):
+        def found():
+            if not self.part.running():
+                raise RigError(f"the contact list of {self.user} ended: {self.part.log()[-300:]}")
+            return next((e for e in self.events()[since:] if wanted(e)), None)
+        return wait_for(f"the contact list of {self.user}: {what}", found, timeout)
+
+    def shown(self, address):
+        """What it last said of a contact."""
+        return next((e for e in reversed(self.events()) if e.get("of") == address and e["event"] == "presence"), None)
+
+    def wait_shows(self, address, shows, timeout=10.0, **more):
+        """Waits until it shows a contact as `shows`, and with whatever else is given (activity, note, ...)."""
+        wanted = {"shows": shows, **more}
+        def found():
+            if not self.part.running():
+                raise RigError(f"the contact list of {self.user} ended: {self.part.log()[-300:]}")
+            last = self.shown(address)
+            return last if last and wanted.items() <= last.items() else None
+        return wait_for(lambda: f"{self.user}'s contact list to show {address} as {wanted}, not {self.shown(address)}",
+                        found, timeout)
 
 
 def gateway_binary():

@@ -5,6 +5,7 @@
 
 mod address;
 mod date;
+mod event;
 mod list;
 mod media;
 mod params;
@@ -12,6 +13,7 @@ mod via;
 
 pub use address::{Contact, NameAddr};
 pub use date::{date, write_date};
+pub use event::{EndReason, Event, SubscriptionState, Substate, delta_seconds};
 pub use list::Values;
 pub use media::MediaType;
 pub use params::{Params, Tagged, unquote};
