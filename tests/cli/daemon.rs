@@ -1,7 +1,7 @@
 //! The daemon's life: start, what refuses it, the control socket, stop.
 
 use super::rig::{House, PATIENCE, POLICY, SECRETS, read_until, run, wait_for, without};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::os::unix::fs::FileTypeExt;
 use std::process::Command;
@@ -148,6 +148,22 @@ fn threat_151_sigterm_says_so_closes_streams_and_exits_with_0_in_time() {
 }
 
 #[test]
+fn threat_151_streams_that_others_opened_are_closed_first_and_at_once() {
+    let Some(house) = House::new(POLICY) else { return };
+    let mut daemon = house.start();
+    let (mut stream, _) = house.greet("fabrikam.example", "contoso.example");
+    daemon.signal("TERM");
+    wait_for("the drain", || house.read("log").contains("draining").then_some(()));
+    // Nothing is under way; the rest is closed a second later at most, while this end keeps silent.
+    let begun = Instant::now();
+    assert!(read_until(&mut stream, "</stream:stream>").ends_with("</stream:stream>"));
+    let took = begun.elapsed();
+    assert!(took < Duration::from_millis(800), "{took:?}");
+    drop(stream);
+    assert_eq!(daemon.wait_exit(), 0);
+}
+
+#[test]
 fn sigterm_leaves_no_request_without_an_answer() {
     let Some(house) = House::new(POLICY) else { return };
     // A name server that says nothing: all that is for the partner waits.
@@ -177,6 +193,57 @@ fn sigterm_leaves_no_request_without_an_answer() {
     assert_eq!(statuses.iter().filter(|status| **status == "504").count(), 20, "{statuses:?}");
     assert_eq!(statuses.iter().filter(|status| **status == "503").count(), 1, "{statuses:?}");
     assert_eq!(statuses.len(), 21, "{statuses:?}");
+}
+
+#[test]
+fn what_came_before_bad_input_is_answered_on_its_link() {
+    let Some(house) = House::new(POLICY) else { return };
+    // A name server that says nothing: what is for the partner waits.
+    let _silent = UdpSocket::bind((house.ip.as_str(), 15353)).unwrap();
+    let _daemon = house.start();
+    let mut link = house.sip_link();
+    link.write_all(
+        b"MESSAGE sip:romeo@fabrikam.example SIP/2.0\r\nVia: SIP/2.0/TCP x.example;branch=z9hG4bK1\r\n\
+          From: <sip:alice@contoso.example>;tag=1\r\nTo: <sip:romeo@fabrikam.example>\r\n\
+          Call-ID: 1\r\nCSeq: 1 MESSAGE\r\nMax-Forwards: 70\r\nContent-Type: text/plain\r\n\
+          Content-Length: 2\r\n\r\nhi\
+          this is no SIP\r\n\r\n",
+    )
+    .unwrap();
+    // Up to the end of the connection.
+    let answers = read_until(&mut link, "never");
+    let finals =
+        answers.lines().filter(|line| line.starts_with("SIP/2.0 ") && !line.starts_with("SIP/2.0 1"));
+    assert_eq!(finals.count(), 1, "{answers:?}");
+    assert!(answers.contains("\r\nCall-ID: 1\r\n"), "{answers:?}");
+}
+
+#[test]
+fn threat_151_a_gateway_that_drains_takes_no_new_connection() {
+    let Some(house) = House::new(POLICY) else { return };
+    let silent = UdpSocket::bind((house.ip.as_str(), 15353)).unwrap();
+    silent.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut daemon = house.start();
+    let mut link = house.sip_link();
+    link.write_all(
+        b"MESSAGE sip:romeo@fabrikam.example SIP/2.0\r\nVia: SIP/2.0/TCP x.example;branch=z9hG4bK1\r\n\
+          From: <sip:alice@contoso.example>;tag=1\r\nTo: <sip:romeo@fabrikam.example>\r\n\
+          Call-ID: 1\r\nCSeq: 1 MESSAGE\r\nMax-Forwards: 70\r\nContent-Type: text/plain\r\n\
+          Content-Length: 2\r\n\r\nhi",
+    )
+    .unwrap();
+    // The message waits for the partner to be found, so the drain lasts.
+    silent.recv(&mut [0; 512]).unwrap();
+    daemon.signal("TERM");
+    wait_for("the drain", || house.read("log").contains("draining").then_some(()));
+    for port in [15269, 15060] {
+        let mut late = TcpStream::connect((house.ip.as_str(), port)).unwrap();
+        late.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+        let end = late.read(&mut [0]);
+        assert!(matches!(end, Ok(0)), "{port}: {end:?}");
+    }
+    assert!(read_until(&mut link, "never").contains("SIP/2.0 504 "), "what was there before is answered");
+    assert_eq!(daemon.wait_exit(), 0);
 }
 
 #[test]

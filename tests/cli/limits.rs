@@ -1,7 +1,7 @@
 //! How many connections there may be: in all, and with one partner.
 
 use super::rig::{Daemon, House, POLICY, read_until, wait_for};
-use std::io::Write;
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -208,4 +208,57 @@ fn threat_179_without_descriptors_accepting_pauses_and_does_not_spin() {
     assert_eq!(house.sip_message("bob@contoso.example", "romeo@fabrikam.example", "x"), 403);
     drop(held);
     assert!(house.welcomes("fabrikam.example"));
+}
+
+#[test]
+fn threat_074_a_request_that_drips_in_on_a_proven_link_ends_30_s_after_its_first_octet() {
+    let Some(house) = House::new(POLICY) else { return };
+    let _daemon = house.start();
+    let mut link = house.sip_link();
+    link.write_all(b"MESSAGE sip:romeo@fabrikam.example SIP/2.0\r\nSubject: ").unwrap();
+    let begun = Instant::now();
+    let mut dripping = link.try_clone().unwrap();
+    // An octet each half second: never silent, never complete.
+    std::thread::spawn(move || {
+        while dripping.write_all(b"x").is_ok() {
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    });
+    link.set_read_timeout(Some(Duration::from_secs(40))).unwrap();
+    let end = link.read(&mut [0]);
+    assert!(
+        matches!(end, Ok(0)) || matches!(&end, Err(e) if e.kind() == ErrorKind::ConnectionReset),
+        "{end:?}"
+    );
+    let took = begun.elapsed().as_secs();
+    assert!((29..=35).contains(&took), "{took} s");
+    // Others are served.
+    assert_eq!(house.sip_message("bob@contoso.example", "romeo@fabrikam.example", "x"), 403);
+}
+
+/// The kernel's timer for our end of `stream`, as /proc/net/tcp has it: 2 is keep-alive.
+fn timer_of(stream: &TcpStream) -> u8 {
+    let shown = |at: SocketAddr| match at {
+        SocketAddr::V4(at) => format!("{:08X}:{:04X}", u32::from_le_bytes(at.ip().octets()), at.port()),
+        SocketAddr::V6(_) => panic!("{at}"),
+    };
+    // Seen from the daemon: its address first.
+    let (ours, theirs) = (shown(stream.peer_addr().unwrap()), shown(stream.local_addr().unwrap()));
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let mut rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let row = rows.find(|row| row.get(1) == Some(&&*ours) && row.get(2) == Some(&&*theirs)).unwrap();
+    u8::from_str_radix(row[5].split(':').next().unwrap(), 16).unwrap()
+}
+
+#[test]
+fn threat_162_the_kernel_watches_over_connections_that_others_opened() {
+    const KEEPALIVE: u8 = 2;
+    let Some(house) = House::new(POLICY) else { return };
+    let _daemon = house.start();
+    let (stream, _) = house.greet("fabrikam.example", "contoso.example");
+    let link = house.sip_link();
+    for silent in [stream, link] {
+        // Another timer runs until what was written last is acknowledged.
+        wait_for("the keep-alive timer", || (timer_of(&silent) == KEEPALIVE).then_some(()));
+    }
 }

@@ -331,6 +331,26 @@ async fn threat_157_a_peer_that_does_not_read_costs_a_bounded_buffer() {
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn what_waits_counts_what_the_tls_session_holds() {
+    const MUCH: usize = 6 * 1024 * 1024;
+    for secure in [false, true] {
+        let mut ends = ends(secure).await;
+        assert_eq!(ends.wire.waiting(), 0);
+        assert!(ends.wire.queue(&octets(0, MUCH), 1));
+        assert_eq!(ends.wire.waiting(), MUCH, "secure: {secure}");
+        assert_eq!(ends.wire.flush().unwrap(), Flushed::Blocked(0));
+        // What is sealed but not with the kernel waits too.
+        let before = ends.wire.waiting();
+        assert!(before > 0 && before <= MUCH, "secure: {secure}, {before}");
+        assert!(ends.wire.queue(&octets(MUCH, 5), 2));
+        assert_eq!(ends.wire.waiting(), before + 5, "secure: {secure}");
+        ends.hurry();
+        flush_to_the_end(&mut ends, 2).await;
+        assert_eq!(ends.wire.waiting(), 0, "secure: {secure}");
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn a_connection_that_is_gone_is_an_error_and_no_mark() {
     for secure in [false, true] {
         let Ends { wire, far, read: _read } = ends(secure).await;
