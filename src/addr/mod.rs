@@ -27,6 +27,22 @@ pub use jid::Jid;
 /// Octets that each part of an address may have, after preparation (RFC 7622 §3.1).
 pub const PART_MAX: usize = 1023;
 
+/// Text that may stem from a peer, on one line: without control characters, and without those that turn
+/// the direction of text, end a line, or are not seen.
+pub struct Clean<'a>(pub &'a str);
+
+impl std::fmt::Display for Clean<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        use std::fmt::Write;
+        for character in self.0.chars().take(500) {
+            let is_hidden = matches!(character,
+                '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+            f.write_char(if character.is_control() || is_hidden { ' ' } else { character })?;
+        }
+        Ok(())
+    }
+}
+
 /// A part of an address (RFC 7622 §3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
@@ -94,5 +110,12 @@ mod tests {
         assert_eq!(masked("example.com/a@b"), "example.com");
         assert_eq!(masked("@x\r\ny"), "***@x\u{fffd}\u{fffd}y");
         assert_eq!(masked(""), "");
+    }
+
+    #[test]
+    fn threat_165_text_of_a_peer_stays_on_its_line() {
+        let forged = "refused\nNov 23 stoxd[1]: all is well\u{1b}[2J";
+        assert_eq!(Clean(forged).to_string(), "refused Nov 23 stoxd[1]: all is well [2J");
+        assert_eq!(Clean("a\u{202e}b\u{2028}c\u{200b}d\u{feff}e ü").to_string(), "a b c d e ü");
     }
 }

@@ -26,8 +26,6 @@ pub struct StatusContext<'a> {
     pub global_failures: bool,
     /// The cause is the size of the message.
     pub size: bool,
-    /// The domain could not be resolved, as opposed to not existing.
-    pub unresolved: bool,
     /// Character data of `<gone/>` or `<redirect/>`.
     pub new_address: Option<&'a str>,
 }
@@ -75,7 +73,6 @@ pub fn status_of(condition: Condition, context: &StatusContext<'_>) -> SipAnswer
         Condition::PolicyViolation => SipAnswer::plain(if context.size { 413 } else { 403 }),
         Condition::RecipientUnavailable => by_jid(480, 600),
         Condition::Redirect => moved(302, 480, context),
-        Condition::RemoteServerNotFound if context.unresolved => timeout(context),
         Condition::RemoteServerNotFound => SipAnswer::plain(404),
         Condition::RemoteServerTimeout => timeout(context),
         Condition::ResourceConstraint => {

@@ -5,7 +5,7 @@
 //! delivered is `debug`: a journal datagram costs more than a crossing. Addresses are masked at
 //! `info`; bodies and secrets are in no event.
 
-use crate::addr::{Domain, Jid, Masked};
+use crate::addr::{Clean, Domain, Jid, Masked};
 use crate::crossing::Direction;
 use crate::gateway::Settings;
 use crate::gateway::observe::Observation;
@@ -181,29 +181,5 @@ pub fn write(observation: &Observation, names: &Names) {
             "link down: {}",
             Clean(why)
         ),
-    }
-}
-
-/// Text that may stem from a peer, on one line and without control characters.
-struct Clean<'a>(&'a str);
-
-impl std::fmt::Display for Clean<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        use std::fmt::Write;
-        for character in self.0.chars().take(500) {
-            f.write_char(if character.is_control() { ' ' } else { character })?;
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn threat_165_text_of_a_peer_stays_on_its_line() {
-        let forged = "refused\nNov 23 stoxd[1]: all is well\u{1b}[2J";
-        assert_eq!(Clean(forged).to_string(), "refused Nov 23 stoxd[1]: all is well [2J");
     }
 }

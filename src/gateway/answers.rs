@@ -11,7 +11,7 @@ use super::stop::STOPPING;
 use crate::addr::Jid;
 use crate::body::BodyError;
 use crate::bridge::errors::{StatusContext, status_of};
-use crate::crossing::Direction;
+use crate::crossing::{Crossing, Direction, Kind};
 use crate::ids::Id;
 use crate::now::Now;
 use crate::sip::link::{LinkId, PeerId, Source};
@@ -45,6 +45,13 @@ struct Carried {
 }
 
 impl Answerable {
+    /// What crosses with it, until that is answered.
+    pub(super) fn carried(&self) -> Option<Crossing<'_>> {
+        let Carried { from, to, .. } = self.crossing.as_deref()?;
+        let direction = Direction::SipToXmpp;
+        Some(Crossing { sender: from, target: to, direction, kind: Kind::Message })
+    }
+
     /// Did it come over `link`?
     pub(super) fn is_on(&self, link: LinkId) -> bool {
         self.link == link
@@ -74,7 +81,10 @@ impl Gateway {
         fault: Fault,
         readable: Option<&Readable<'_>>,
     ) {
-        if let Some(request) = readable {
+        // Over UDP anybody can be made to have asked: who is nobody's gets no answer that is longer than
+        // the question.
+        let is_open = source.transport != Transport::Udp || source.identity.peer.is_some();
+        if let Some(request) = readable.filter(|_| is_open) {
             let mut tail = Vec::new();
             refusal_tail(request, self.ids.mint().as_str(), Some(source.address), &mut tail);
             let start = self.effects.mark();

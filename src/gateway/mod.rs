@@ -37,7 +37,7 @@ use crate::addr::Domain;
 use crate::crossing::Verified;
 use crate::ids::{Ids, Owner};
 use crate::now::{Mono, Now};
-use crate::policy::{Budgets, Need, Reason, Table};
+use crate::policy::{Budgets, Need, NoContacts, Reason, Table};
 use crate::sip::Fault;
 use crate::sip::link::{LinkId, PeerId, Source};
 use crate::sip::locate::Target;
@@ -196,6 +196,8 @@ pub struct Gateway {
     deadlines: BinaryHeap<Reverse<Due>>,
     armed: Option<Mono>,
     stopping: bool,
+    /// How often the table was loaded.
+    tables: u32,
 }
 
 /// Server transactions open at once, of them for one peer, octets held for their answers, and answers
@@ -242,6 +244,7 @@ impl Gateway {
             deadlines: BinaryHeap::new(),
             armed: None,
             stopping: false,
+            tables: 0,
             guard,
             settings,
             table,
@@ -379,8 +382,15 @@ impl Gateway {
     /// The policy table was loaded anew. What may no longer be sent ends and is returned.
     pub fn reload(&mut self, now: Now, table: Arc<Table>) {
         self.table = table;
+        self.tables = self.tables.wrapping_add(1);
         let bounces = self.pairs.on_reload(&TablePartners(&self.table), &mut self.effects);
         self.bounce_all(now, bounces, "the partner was removed");
+        let Self { pairs, servers, table, .. } = self;
+        let bounces = pairs.judge(|key| {
+            let carried = servers.value(key).and_then(|answerable| answerable.carried());
+            carried.is_none_or(|crossing| table.judge(&crossing, &NoContacts).is_ok())
+        });
+        self.bounce_all(now, bounces, outgoing::NO_LONGER);
         self.deadlines.extend(self.due.drain(..).map(Reverse));
     }
 

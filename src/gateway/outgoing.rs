@@ -14,8 +14,9 @@ use crate::addr::Jid;
 use crate::addr::map;
 use crate::body::charset::one_line;
 use crate::bridge::errors::{condition_of, new_address};
-use crate::crossing::Direction;
+use crate::crossing::{Crossing, Direction, Kind};
 use crate::now::{Mono, Now};
+use crate::policy::NoContacts;
 use crate::sip::link::LinkId;
 use crate::sip::locate::failover::Failure;
 use crate::sip::locate::{Target, Transport};
@@ -34,6 +35,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a message that was started late still waits for its answer. With the 32 s of Timer F and the
 /// usual queue timeout, nobody waits longer than 45 s.
 const LAST_CHANCE: Duration = Duration::from_secs(15);
+/// What is said of a message that waited while the right to it was taken away.
+pub(super) const NO_LONGER: &str = "the policy no longer allows it";
 /// What the sender of a message hears that is too long.
 pub(super) const TOO_LONG: &str = "the message is longer than the recipient's network takes";
 /// How often one message is sent, to whatever server.
@@ -63,6 +66,8 @@ pub struct Outgoing {
     start_by: Mono,
     pager: Pager,
     origin: Option<Origin>,
+    /// The tables that it was last judged by.
+    tables: u32,
     tries: u8,
     way: Option<Way>,
     /// A provisional response came: the server has it.
@@ -109,6 +114,7 @@ impl Outgoing {
             start_by: now + timeout.max(PATIENCE),
             pager,
             origin,
+            tables: 0,
             tries: 0,
             way: None,
             heard: false,
@@ -133,7 +139,8 @@ type Attempt = Result<(), Box<(Outgoing, Undelivered)>>;
 
 impl Gateway {
     /// Sends `outgoing`, now or behind what its target has not answered yet.
-    pub(super) fn send_message(&mut self, now: Now, outgoing: Outgoing) {
+    pub(super) fn send_message(&mut self, now: Now, mut outgoing: Outgoing) {
+        outgoing.tables = self.tables;
         let target = outgoing.pager.target();
         let full = |why: &str| Undelivered::alone(Condition::ResourceConstraint, 503, why);
         let held = self.held + outgoing.octets();
@@ -216,6 +223,10 @@ impl Gateway {
 
     /// Puts a request on the wire in a new transaction.
     fn transmit(&mut self, now: Now, way: Way, mut outgoing: Outgoing) -> Attempt {
+        if outgoing.tables != self.tables && !self.may_still(&outgoing) {
+            let failure = Undelivered::alone(Condition::Forbidden, 403, NO_LONGER);
+            return Err(Box::new((outgoing, failure)));
+        }
         if way.transport == Transport::Udp {
             // RFC 3428 §8, RFC 3261 §18.1.1. While there was no link, nobody knew.
             let limit = self.settings.message_limit(outgoing.peer, Some(way.transport));
@@ -243,6 +254,15 @@ impl Gateway {
                 None => Ok(()),
             },
         }
+    }
+
+    /// Has the table changed since it was admitted, and does it still let it cross?
+    fn may_still(&self, outgoing: &Outgoing) -> bool {
+        outgoing.origin.as_ref().is_none_or(|Origin { from, to, .. }| {
+            let direction = Direction::XmppToSip;
+            let crossing = Crossing { sender: from, target: to, direction, kind: Kind::Message };
+            self.table.judge(&crossing, &NoContacts).is_ok()
+        })
     }
 
     /// Writes the request of `key`, for the first time or again.
@@ -331,16 +351,16 @@ impl Gateway {
         }
     }
 
-    /// The connection that carried requests is gone: they are sent once more.
+    /// The connection that carried requests is gone: their senders hear so. They may have arrived, so they
+    /// are not sent again: a message that comes twice is worse than one whose sender is in doubt.
+    ///
+    /// DEVIATES RFC 3263 §4.3, as after Timer F. What had not been sent goes to the next connection.
     pub(super) fn on_connection_lost(&mut self, now: Now, link: LinkId) {
         let on_link = |outgoing: &Option<Outgoing>| outgoing.as_ref().is_some_and(|o| o.is_on(link));
         for key in self.clients.select(on_link) {
-            let Some(Some(mut outgoing)) = self.clients.forget(key) else { continue };
-            // The same server may take a new connection; if it does not, the next one is tried.
-            outgoing.tried.pop();
+            let Some(Some(outgoing)) = self.clients.forget(key) else { continue };
             let why = "the connection to the SIP server was lost";
-            let failure = Undelivered::together(Condition::RemoteServerTimeout, 504, why);
-            self.elsewhere(now, outgoing, None, failure);
+            self.finish(now, outgoing, Err(Undelivered::alone(Condition::RemoteServerTimeout, 504, why)));
         }
     }
 

@@ -357,6 +357,22 @@ impl Pairs {
         bounces
     }
 
+    /// The table changed: what waits and may no longer cross bounces.
+    pub fn judge(&mut self, mut may: impl FnMut(ServerKey) -> bool) -> Vec<Bounce> {
+        let mut bounces = Vec::new();
+        for (_, route) in &mut self.pairs {
+            route.waiting.retain(|waiting| match waiting.answer {
+                Some(answer) if !may(answer) => {
+                    self.held -= waiting.stanza.len();
+                    bounces.push(Bounce { answer, condition: Condition::Forbidden });
+                    false
+                }
+                Some(_) | None => true,
+            });
+        }
+        bounces
+    }
+
     /// All that waits for a stream bounces.
     pub fn abandon(&mut self, condition: Condition) -> Vec<Bounce> {
         let keys: Vec<usize> = self.pairs.iter().map(|(key, _)| key).collect();

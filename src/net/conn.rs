@@ -90,8 +90,13 @@ impl Conn {
         if self.blocked.get() { self.wire.writable().await } else { std::future::pending().await }
     }
 
+    /// Is reading paused, because the peer does not read?
+    pub fn is_paused(&self) -> bool {
+        self.blocked.get() && self.wire.waiting() > READ_WHILE
+    }
+
     /// Reads once, as much as `scratch` holds, and hands plaintext to `sink`. The number of octets on the
-    /// wire; 0 at the end. Waits while too much is to be written first.
+    /// wire; 0 at the end, also when the peer ended TLS and not TCP. Waits while too much is to be written first.
     ///
     /// # Errors
     /// The connection is gone, or ([`io::ErrorKind::InvalidData`]) the peer broke TLS.
@@ -101,7 +106,10 @@ impl Conn {
         read: &mut OwnedReadHalf,
         mut sink: impl FnMut(&[u8]),
     ) -> io::Result<usize> {
-        if self.blocked.get() && self.wire.waiting() > READ_WHILE {
+        if self.wire.has_ended() {
+            return Ok(0);
+        }
+        if self.is_paused() {
             return std::future::pending().await;
         }
         std::future::poll_fn(|context| {

@@ -324,6 +324,8 @@ impl LocateError {
     /// What those hear who wait for the partner (RFC 6120 §10.4.3).
     pub fn condition(&self) -> Condition {
         match self {
+            // Nobody knows whether there is one: it may be found later.
+            Self::Dns { fault, .. } if !fault.is_absent() => Condition::RemoteServerTimeout,
             Self::NotFound | Self::NotOffered | Self::Unusable(_) | Self::NotPublic(_) | Self::Dns { .. } => {
                 Condition::RemoteServerNotFound
             }

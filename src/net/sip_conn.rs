@@ -10,6 +10,7 @@ use super::edge::Secured;
 use super::shard::{READ_SIZE, Shard};
 use super::wire::Wire;
 use super::xmpp_conn::sleep_until;
+use crate::addr::Clean;
 use crate::gateway::{Input, Way};
 use crate::sip::frame::Limits;
 use crate::sip::link::{Link, LinkEvent, LinkId, LinkIdentity, PeerId, Source};
@@ -85,7 +86,8 @@ pub async fn accept(shard: Rc<Shard>, socket: TcpStream, address: SocketAddr, tr
                         tracing::warn!(
                             stoxd_event = "link.refused",
                             address = shown(address),
-                            "SIP peer not recognised, its requests get 403: {why}"
+                            "SIP peer not recognised, its requests get 403: {}",
+                            Clean(&why)
                         );
                         LinkIdentity::default()
                     });
@@ -97,7 +99,8 @@ pub async fn accept(shard: Rc<Shard>, socket: TcpStream, address: SocketAddr, tr
                 Err(error) => tracing::info!(
                     stoxd_event = "link.refused",
                     address = shown(address),
-                    "TLS with a SIP peer failed: {error}"
+                    "TLS with a SIP peer failed: {}",
+                    Clean(&error.to_string())
                 ),
             }
         }
@@ -194,8 +197,9 @@ async fn run(
     // The peer's first octets may have come with its last handshake message.
     let _ = conn.io.wire.decrypt(&[], &mut |octets| conn.machine.borrow_mut().push(octets));
     let why = drive(&shard, &conn, &mut read).await;
-    settle(&shard, &conn).await;
+    // What is not read can't be answered: nothing new is sent here.
     shard.handle(shard.clock.now(), Input::LinkDown { link: id, why: &why });
+    settle(&shard, &conn).await;
     conn.io.finish(&shard.scratch, &mut read, || shard.flush_link(&conn)).await;
     shard.remove_link(id);
 }
@@ -237,7 +241,7 @@ async fn drive(shard: &Rc<Shard>, link: &Rc<LinkConn>, read: &mut OwnedReadHalf)
         if let Some(why) = conn.take_dead() {
             return why;
         }
-        let incomplete = link.machine.borrow().pending() > 0;
+        let incomplete = link.machine.borrow().pending() > 0 && !conn.is_paused();
         begun = incomplete.then(|| begun.unwrap_or(shard.clock.now().mono));
         let deadline = [unproven, begun.map(|at| at + INCOMPLETE_TIMEOUT)].into_iter().flatten().min();
         tokio::select! {

@@ -38,6 +38,8 @@ struct State {
     written_mark: u64,
     /// Send the TLS close_notify and the FIN when all is written.
     closing: bool,
+    /// The peer's close_notify has come.
+    peer_closed: bool,
     /// The close_notify is in the TLS session's buffer, or further.
     notified: bool,
     closed: bool,
@@ -69,6 +71,7 @@ impl Wire {
                 sealed: 0,
                 written_mark: 0,
                 closing: false,
+                peer_closed: false,
                 notified: false,
                 closed: false,
             }),
@@ -174,6 +177,9 @@ impl Wire {
             sink(cipher);
             return Ok(());
         };
+        if cipher.is_empty() {
+            state.peer_closed |= tls.process_new_packets()?.peer_has_closed();
+        }
         loop {
             // Plaintext may wait from the handshake: look before reading more.
             drain(tls, sink);
@@ -183,10 +189,16 @@ impl Wire {
             match tls.read_tls(&mut cipher as &mut dyn Read) {
                 Ok(0) | Err(_) => return Ok(()),
                 Ok(_) => {
-                    tls.process_new_packets()?;
+                    state.peer_closed |= tls.process_new_packets()?.peer_has_closed();
                 }
             }
         }
+    }
+
+    /// Has the peer said close_notify? Then nothing more comes from it, and a connection on which nothing can
+    /// come is of no use, though TLS 1.3 would let us write on (RFC 8446 §6.1).
+    pub fn has_ended(&self) -> bool {
+        self.state.borrow().peer_closed
     }
 
     /// Takes the write half back, for a TLS handshake to begin on it. Nothing may be queued.

@@ -11,7 +11,7 @@ use super::shard::{READ_SIZE, Seat, Shard};
 use super::srv::Mode;
 use super::tls::PeerCert;
 use super::wire::Wire;
-use crate::addr::Domain;
+use crate::addr::{Clean, Domain};
 use crate::gateway::Input;
 use crate::now::Now;
 use crate::xmpp::{
@@ -146,7 +146,9 @@ pub async fn accept(shard: Rc<Shard>, socket: TcpStream, address: SocketAddr) {
                 let machine = receiving(&shard, id);
                 run_secured(shard, id, address, machine, None, secured).await;
             }
-            Err(error) => tracing::debug!(stoxd_event = "stream.down", %address, "direct TLS: {error}"),
+            Err(error) => {
+                tracing::debug!(stoxd_event = "stream.down", %address, "direct TLS: {}", Clean(&error.to_string()))
+            }
         }
     } else {
         let machine = receiving(&shard, id);
@@ -337,7 +339,8 @@ fn ended(shard: &Rc<Shard>, conn: &StreamConn, condition: Condition, why: &str) 
             stoxd_event = "stream.down",
             address = %conn.address,
             stoxd_partner = conn.pairs.borrow().first().map(|(pair, _)| pair.remote.to_string()).unwrap_or_default(),
-            "inbound stream ended: {why}"
+            "inbound stream ended: {}",
+            Clean(why)
         );
     }
     shard.handle(shard.clock.now(), Input::StreamDown { stream: conn.id, condition, why });

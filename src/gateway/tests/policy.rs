@@ -3,7 +3,7 @@
 use super::net::{Net, POLICY, Play};
 use super::texts::message;
 use super::world::{Seen, World};
-use super::{ALICE, ROMEO};
+use super::{ALICE, BOB, ROMEO};
 use crate::gateway::observe::Observation;
 
 fn world() -> World {
@@ -201,6 +201,47 @@ fn threat_135_a_reload_takes_effect_between_two_items_and_what_waits_is_told() {
     assert!(world.one_xmpp().contains("again"));
     world.written(stream, 99);
     assert_eq!(world.statuses(), [202]);
+    world.assert_quiet();
+}
+
+/// The policy, with alice's rights taken away.
+fn without_alice() -> String {
+    format!("{POLICY}[[grant]]\nuser = \"sip:{ALICE}\"\npolicy = \"Nothing\"\n")
+}
+
+#[test]
+fn threat_135_what_waits_for_a_stream_is_judged_again_by_a_new_table() {
+    let mut world = World::new(Net::silent());
+    world.sip(&message(1, ALICE, ROMEO, "hers"));
+    world.sip(&message(2, BOB, ROMEO, "his"));
+    let stream = world.dialled_stream();
+    world.reload(&without_alice());
+    assert_eq!(world.statuses(), [403]);
+    world.stream_up(stream);
+    assert!(world.one_xmpp().contains("his"));
+    world.written(stream, 99);
+    assert_eq!(world.statuses(), [202]);
+    world.assert_quiet();
+}
+
+#[test]
+fn threat_135_what_waits_behind_a_message_is_judged_again_by_a_new_table() {
+    let mut world = World::new(Net::works());
+    for (id, to) in [("m1", ALICE), ("m2", ALICE), ("m3", ALICE), ("m4", BOB), ("m5", BOB)] {
+        world.say(id, to, id);
+    }
+    let sent = world.take_sip();
+    assert_eq!(sent.len(), 2);
+    world.reload(&without_alice());
+    for sent in &sent {
+        world.answer(sent, 200);
+    }
+    let errors = world.take_xmpp();
+    assert_eq!(errors.len(), 2, "{errors:#?}");
+    assert!(errors.iter().all(|text| text.contains("<forbidden ")), "{errors:#?}");
+    let last = world.one_sip();
+    assert_eq!(last.body(), "m5");
+    world.answer(&last, 200);
     world.assert_quiet();
 }
 

@@ -476,3 +476,20 @@ async fn a_connection_is_taken_for_its_handshake_and_comes_back_encrypted() {
     ends.far.read_up_to(b"<features/>".len()).await;
     assert_eq!(ends.far.read, b"<features/>");
 }
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_close_notify_is_an_end_though_tcp_stays_open() {
+    let mut ends = ends(true).await;
+    assert!(!ends.wire.has_ended());
+    let mut cipher = Vec::new();
+    let tls = ends.far.tls.as_mut().unwrap();
+    tls.writer().write_all(b"the last words").unwrap();
+    tls.send_close_notify();
+    while tls.wants_write() {
+        tls.write_tls(&mut cipher).unwrap();
+    }
+    let mut heard = Vec::new();
+    ends.wire.decrypt(&cipher, &mut |octets| heard.extend_from_slice(octets)).unwrap();
+    assert_eq!(heard, b"the last words");
+    assert!(ends.wire.has_ended());
+}

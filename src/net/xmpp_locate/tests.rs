@@ -432,15 +432,19 @@ async fn f73_check_118_against_dnsmasq() {
 }
 
 #[test]
-fn check_110_whatever_dns_lacks_the_partner_is_not_found() {
-    let dns = LocateError::Dns { name: "_xmpp-server._tcp.im.example".into(), fault: DnsFault::Timeout };
+fn check_110_what_dns_does_not_have_is_not_found_and_what_it_does_not_say_is_a_timeout() {
+    use crate::xmpp::Condition;
+    let dns = |fault| LocateError::Dns { name: "_xmpp-server._tcp.im.example".into(), fault };
+    for fault in [DnsFault::Timeout, DnsFault::Bogus, DnsFault::Failed("SERVFAIL".into())] {
+        assert_eq!(dns(fault).condition(), Condition::RemoteServerTimeout);
+    }
     for error in [
         LocateError::NotFound,
         LocateError::NotOffered,
         LocateError::Unusable("im.example".into()),
         LocateError::NotPublic("127.0.0.1".parse().unwrap()),
-        dns,
+        dns(DnsFault::NoSuchName),
     ] {
-        assert_eq!(error.condition(), crate::xmpp::Condition::RemoteServerNotFound, "{error}");
+        assert_eq!(error.condition(), Condition::RemoteServerNotFound, "{error}");
     }
 }
