@@ -35,9 +35,9 @@
 //! | [`policy`] | sites, policies, grants, partners; the gate; budgets |
 //! | [`xmpp`] | streams and their negotiation, stanzas, errors, iq answers |
 //! | [`sip`] | wire layer, transactions, dialogs, locating, digest, the UAS's checks |
-//! | [`bridge`] | translators, and the one error table between both sides |
+//! | [`bridge`] | translators, the one error table between both sides; presence, which the gateway does not use yet |
 //! | [`gateway`] | what crosses, what is answered, what waits: routes, queues, deadlines |
-//! | [`store`] | what outlives the process: durable records, and the thread that writes them |
+//! | [`store`] | what outlives the process: durable records, and the thread that writes them (nothing is kept yet) |
 //! | [`config`] | TOML → checked settings, every mistake with its place |
 //! | [`net`] | sockets, TLS, DNS, the only clock |
 //! | [`admin`] | verbs, their output, the control socket |
