@@ -37,11 +37,12 @@ impl Machine {
                 }
             }
             Asking::Fetch => self.dialog = self.dialog.max_accepted(),
+            // J has subscribed again since.
+            Asking::Leave if !self.leaving => self.timer_n.clear(),
             Asking::Leave => {
-                self.say_gone(turn);
-                if self.dialog == Dialog::None {
-                    turn.actions.push(Action::Forget);
-                }
+                self.owed.gone = true;
+                self.owed.forget |= self.dialog == Dialog::None;
+                self.say(turn);
             }
         }
     }
@@ -64,12 +65,16 @@ impl Machine {
         }
         self.lengthened = true;
         self.asked = least;
+        if self.asking == Asking::New {
+            self.tried = turn.now.mono;
+        }
         self.send(turn, self.asking, least);
     }
 
     pub(super) fn fail(&mut self, turn: &mut Turn<'_>, facts: Facts) {
         match std::mem::replace(&mut self.asking, Asking::Nothing) {
             Asking::Nothing => {}
+            Asking::Leave if !self.leaving => self.timer_n.clear(),
             Asking::Leave => self.left(turn),
             Asking::New if self.leaving => self.left(turn),
             Asking::Fetch => self.fetched(turn),

@@ -202,6 +202,46 @@ fn a_423_is_met_once() {
 }
 
 #[test]
+fn the_subscribe_after_a_423_counts_for_the_pause_too() {
+    let mut world = World::retry();
+    assert_eq!(world.on(Input::Subscribe), "subscribed, SUBSCRIBE 3600");
+    world.sleep(5);
+    let brief = Answer { status: 423, min_expires: Some(7200), ..Answer::default() };
+    assert_eq!(world.answer_with(brief), "SUBSCRIBE 7200");
+    world.sleep(15);
+    world.unanswered();
+    world.sleep(12);
+    assert_eq!(world.on(Input::Subscribe), "subscribed", "32 s after the first, 27 after the second");
+    world.sleep(3);
+    assert_eq!(world.on(Input::Timeout), "SUBSCRIBE 3600");
+}
+
+#[test]
+fn who_leaves_twice_hears_of_it_when_the_store_knows() {
+    let mut world = World::active();
+    assert_eq!(world.on(Input::Unsubscribe), "save gone");
+    assert_eq!(world.on(Input::Subscribe), "save asked");
+    world.on(Input::RightLost);
+    assert_eq!(world.on(Input::Durable), "");
+    assert_eq!(world.on(Input::Durable), "re-SUBSCRIBE 0");
+    assert_eq!(world.on(Input::Unsubscribe), "save gone");
+    assert_eq!(world.answer(200), "", "the end is not durable");
+    assert_eq!(world.on(Input::Durable), "unavailable, unsubscribed, forget");
+}
+
+#[test]
+fn who_has_come_back_does_not_hear_of_the_end() {
+    let mut world = World::active();
+    world.on(Input::Unsubscribe);
+    world.on(Input::Subscribe);
+    world.on(Input::Durable);
+    assert_eq!(world.on(Input::Durable), "re-SUBSCRIBE 0");
+    assert_eq!(world.answer(200), "");
+    world.sleep(30);
+    assert_eq!(world.on(Input::Timeout), "SUBSCRIBE 3600");
+}
+
+#[test]
 fn no_such_user_is_an_error_first_and_unsubscribed_later() {
     for status in [404, 410, 604] {
         let mut world = World::new();
