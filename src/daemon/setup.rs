@@ -71,6 +71,7 @@ pub fn gateway(config: &Config, deliveries: bool) -> Result<Settings, String> {
             keepalive_interval: config.xmpp.keepalive_interval,
             ..xmpp::Settings::default()
         },
+        presence: crate::gateway::PresenceSettings::default(),
         deliveries,
     })
 }

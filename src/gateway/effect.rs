@@ -8,6 +8,7 @@ use crate::addr::Domain;
 use crate::now::Mono;
 pub use crate::sip::link::{LinkId, PeerId};
 use crate::sip::locate::Target;
+use crate::store::record::Change;
 use crate::xmpp::error::StreamCondition;
 use crate::xmpp::{Pair, Purpose, StreamId, Terms, Verify, VerifyAnswer};
 use std::net::SocketAddr;
@@ -90,6 +91,14 @@ pub enum Effect {
     SipClose {
         /// The link.
         link: LinkId,
+    },
+    /// Make these changes durable, after those of every ticket before. Answered by
+    /// `Input::Persisted`, once for each ticket, in their order.
+    Persist {
+        /// Names them.
+        ticket: u64,
+        /// In order.
+        changes: Vec<Change>,
     },
     /// Something that an operator may want to know.
     Observe(Box<Observation>),

@@ -11,6 +11,7 @@
 //! | `answers` | SIP requests: transactions, checks, responses |
 //! | `outgoing` | messages to SIP users: one outstanding for each, transactions, errors back |
 //! | [`pairs`] | streams to partners, and the stanzas that wait for them |
+//! | [`presence`] | watches: who sees whose presence, and what is kept of it |
 //! | `peers` | links to SIP peers, and the requests that wait for them |
 //! | [`settings`] | what it is told |
 //! | `notice` | the text after a late failure |
@@ -24,6 +25,7 @@ pub mod observe;
 mod outgoing;
 pub mod pairs;
 mod peers;
+pub mod presence;
 pub mod settings;
 mod stop;
 #[cfg(test)]
@@ -31,7 +33,7 @@ mod tests;
 mod threads;
 
 pub use peers::Way;
-pub use settings::{PeerSettings, SentBy, Settings};
+pub use settings::{PeerSettings, PresenceSettings, SentBy, Settings};
 
 use crate::addr::Domain;
 use crate::crossing::Verified;
@@ -141,6 +143,13 @@ pub enum Input<'a> {
         link: LinkId,
         /// Why, for people.
         why: &'a str,
+    },
+    /// The changes of a ticket are durable, or not known to be.
+    Persisted {
+        /// Of [`effect::Effect::Persist`].
+        ticket: u64,
+        /// Are they?
+        durable: bool,
     },
     /// A deadline has come.
     Timeout,
@@ -290,6 +299,7 @@ impl Gateway {
                 self.on_way(now, way, waited);
             }
             Input::LinkDown { link, why } => self.on_link_down(now, link, why),
+            Input::Persisted { ticket, durable } => self.on_persisted(now, ticket, durable),
             Input::Timeout => self.on_timeout(now),
         }
         self.deadlines.extend(self.due.drain(..).map(Reverse));

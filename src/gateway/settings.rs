@@ -4,6 +4,7 @@ use super::pairs::PairSettings;
 use crate::addr::Domain;
 use crate::addr::map::MapOptions;
 use crate::body;
+use crate::bridge::watch;
 use crate::sip::digest::Credentials;
 use crate::sip::link::PeerId;
 use crate::sip::locate::Transport;
@@ -41,8 +42,46 @@ pub struct Settings {
     pub pairs: PairSettings,
     /// Limits and timeouts of streams.
     pub xmpp: xmpp::Settings,
+    /// Durations and bounds of watches.
+    pub presence: PresenceSettings,
     /// Does anybody want to hear of deliveries?
     pub deliveries: bool,
+}
+
+/// Durations and bounds of watches, in both directions together.
+#[derive(Clone, Debug)]
+pub struct PresenceSettings {
+    /// Durations.
+    pub watch: watch::Settings,
+    /// Watches in all.
+    pub watches: usize,
+    /// Watches of one SIP user, as watcher and as watched.
+    pub per_user: usize,
+    /// Watches of one XMPP domain.
+    pub per_domain: usize,
+    /// SUBSCRIBEs a second that go to one peer because their time has come.
+    pub subscribe_rate: u32,
+    /// Subscribes of one user's contacts that wait until the user has added them.
+    pub pending_per_user: usize,
+    /// The same of all users.
+    pub pending: usize,
+    /// Days after which an authorization that nobody used is taken away; 0: never.
+    pub forget_after: u32,
+}
+
+impl Default for PresenceSettings {
+    fn default() -> Self {
+        Self {
+            watch: watch::Settings::default(),
+            watches: 500_000,
+            per_user: 2000,
+            per_domain: 100_000,
+            subscribe_rate: 200,
+            pending_per_user: 100,
+            pending: 100_000,
+            forget_after: 365,
+        }
+    }
 }
 
 /// What a Via says of us, for each transport.

@@ -228,6 +228,7 @@ impl Shard {
                     socket.send(octets, to);
                 }
             }
+            Effect::Persist { .. } => {}
             Effect::Observe(observation) => (self.observer)(&observation),
             Effect::XmppVerify { stream, verify } => {
                 let answer = match self.stream(stream) {

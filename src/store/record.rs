@@ -30,21 +30,25 @@ impl Watching {
 /// How far consent has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Consent {
-    /// Asked for, not answered.
-    Pending,
-    /// Given.
-    Active,
+    /// Asked for, not decided.
+    Asked,
+    /// Given. The watcher may not have heard of it yet.
+    Granted,
+    /// Given, and the watcher was told. Only where the watcher is an XMPP user: a lost `subscribed`
+    /// comes by no other way, a SIP watcher hears the state with each NOTIFY.
+    Announced,
 }
 
 impl Consent {
-    /// Both, in the order of their numbers on disk.
-    pub const ALL: [Self; 2] = [Self::Pending, Self::Active];
+    /// All, in the order of their numbers on disk.
+    pub const ALL: [Self; 3] = [Self::Asked, Self::Granted, Self::Announced];
 
     /// A word for people.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Pending => "pending",
-            Self::Active => "active",
+            Self::Asked => "asked",
+            Self::Granted => "granted",
+            Self::Announced => "announced",
         }
     }
 }

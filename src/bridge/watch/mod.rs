@@ -3,7 +3,7 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | [`record`] | what outlives the process: [`Authorization`], and the changes to it |
+//! | [`record`] | what outlives the process, and what a machine wants done to it |
 //! | [`timing`] | durations, jitter, back-off |
 //! | [`x2s`] | an XMPP user watches a SIP user: we subscribe (RFC 8048 §5.2) |
 //! | [`s2x`] | a SIP user watches an XMPP user: we notify (RFC 8048 §5.3) |
@@ -23,7 +23,7 @@
 //!    says yes again, before anything else. The machines hold no grant.
 //! 3. Call `handle`, perform the actions in order, then ask `deadline` and see to it that
 //!    `Input::Timeout` comes then. A timeout that comes early does nothing.
-//! 4. `Persist` hands a change to the store ([`Authorization::save`] makes the record); when one that
+//! 4. `Persist` hands a change to the store ([`Save::apply`] makes it); when one that
 //!    [`Save::is_awaited`] is durable feed `Durable`, once for each, in order. Only then do the machines let out what announces the change (a stanza, a NOTIFY, or the
 //!    SUBSCRIBE that asks for it). If the store fails, feed nothing: nobody hears of it.
 //! 5. Keep the newest document of each watch where `Deliver` and `Replay` find it.
@@ -43,7 +43,7 @@ mod tests;
 pub mod timing;
 pub mod x2s;
 
-pub use record::{Authorization, Change, Consent, Save};
+pub use record::{Authorization, Consent, Save};
 pub use timing::Settings;
 
 use crate::ids::Ids;

@@ -3,24 +3,19 @@
 
 use super::*;
 use crate::addr::Jid;
-use crate::crossing::Direction;
 use crate::ids::{Ids, Owner};
 use crate::now::Wall;
 use crate::sip::merged::LoopGuard;
+use crate::store::record::{Change, Key, Watching};
 
 /// What the allocator adds to a block, and rounds up to, generously.
 fn block(octets: usize) -> usize {
     (octets + 8).div_ceil(16) * 16
 }
 
-fn authorization(direction: Direction) -> Authorization {
+fn authorization(direction: Watching) -> Authorization {
     let jid = |text| Jid::parse(text).unwrap();
-    Authorization::new(
-        direction,
-        &jid("juliet.capulet@example.com"),
-        &jid("romeo.m@example.net"),
-        Wall::default(),
-    )
+    record::asked(direction, &jid("juliet.capulet@example.com"), &jid("romeo.m@example.net"), Wall::default())
 }
 
 /// Both addresses with their counts.
@@ -31,7 +26,7 @@ fn jids(authorization: &Authorization) -> usize {
 #[test]
 fn a_watch_takes_less_than_800_octets_in_all() {
     let (mut ids, guard) = (Ids::new([1; 32], Owner::default()), LoopGuard::new([2; 32]));
-    let authorization = authorization(Direction::XmppToSip);
+    let authorization = authorization(Watching::XmppWatchesSip);
     let (watcher, presentity) = (&authorization.watcher, &authorization.presentity);
     let mut subscriber = Subscriber::new(watcher, presentity, 100_000, &guard, &mut ids).unwrap();
     let dialog = subscriber.dialog();
@@ -71,14 +66,16 @@ fn a_watch_takes_less_than_800_octets_in_all() {
 
 #[test]
 fn check_099_a_record_says_who_may_see_whom() {
-    let mut record = authorization(Direction::SipToXmpp);
+    let mut record = authorization(Watching::SipWatchesXmpp);
     let day = |days: u64| Wall::from_millis(days * 86_400_000);
-    let put = record.save(Save::Put(Consent::Granted), day(3));
-    assert_eq!(put, Change::Put(record.clone()));
-    assert_eq!((record.consent, record.created, record.used), (Consent::Granted, day(0), day(3)));
-    record.save(Save::Used, day(5));
-    assert_eq!((record.consent, record.used), (Consent::Granted, day(5)));
-    assert!(!record.is_stale(day(94), 90) && record.is_stale(day(95), 90));
-    let Change::Remove { direction, watcher, .. } = record.save(Save::Gone, day(6)) else { unreachable!() };
-    assert_eq!((direction, watcher.as_str()), (Direction::SipToXmpp, "juliet.capulet@example.com"));
+    let put = Save::Put(Consent::Granted).apply(&mut record, day(3));
+    assert_eq!(put, Change::from(record.clone()));
+    assert_eq!((record.state, record.created, record.used), (Consent::Granted, day(0), day(3)));
+    let Change::Touch { used, .. } = Save::Used.apply(&mut record, day(5)) else { unreachable!() };
+    assert_eq!((record.state, record.used, used), (Consent::Granted, day(5), day(5)));
+    let Change::Remove(Key::Authorization { direction, watcher, .. }) = Save::Gone.apply(&mut record, day(6))
+    else {
+        unreachable!()
+    };
+    assert_eq!((direction, watcher.as_str()), (Watching::SipWatchesXmpp, "juliet.capulet@example.com"));
 }

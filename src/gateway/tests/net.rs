@@ -77,6 +77,8 @@ pub(super) enum Play {
 /// How the network behaves.
 #[derive(Clone, Debug)]
 pub(super) struct Net {
+    /// What the store says of each change; None: the test says.
+    pub(super) durable: Option<bool>,
     pub(super) streams: Play,
     /// What those hear who wait for a stream that fails.
     pub(super) condition: Condition,
@@ -97,6 +99,7 @@ impl Net {
     /// Everything works; requests are answered by the test.
     pub(super) fn works() -> Self {
         Self {
+            durable: Some(true),
             streams: Play::Up,
             condition: Condition::RemoteServerTimeout,
             links: Play::Up,
@@ -110,7 +113,14 @@ impl Net {
 
     /// Nothing happens unless the test says so.
     pub(super) fn silent() -> Self {
-        Self { streams: Play::Silent, links: Play::Silent, located: None, written: false, ..Self::works() }
+        Self {
+            durable: None,
+            streams: Play::Silent,
+            links: Play::Silent,
+            located: None,
+            written: false,
+            ..Self::works()
+        }
     }
 }
 

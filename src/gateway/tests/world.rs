@@ -11,6 +11,7 @@ use crate::now::{Mono, Now, Wall};
 use crate::sip::frame::{self, Frame, Limits};
 use crate::sip::link::{Link, LinkEvent, LinkIdentity, Source};
 use crate::sip::locate::{Target, Transport};
+use crate::store::record::Change;
 use crate::xmpp::{
     CertVerdict, Condition, Pair, PeerIdentity, Purpose as For, Stream, StreamEvent, StreamId,
 };
@@ -41,6 +42,10 @@ pub(super) enum Seen {
     },
     Sip(Sent),
     CloseSip(LinkId),
+    Persist {
+        ticket: u64,
+        changes: Vec<Change>,
+    },
     /// A dialback question or answer.
     Dialback(String),
 }
@@ -53,6 +58,7 @@ enum Follow {
     LinkUp(LinkId),
     LinkDown(LinkId),
     Answer(Sent, u16),
+    Persisted(u64, bool),
 }
 
 struct Dialled {
@@ -200,6 +206,9 @@ impl World {
                 Follow::LinkDown(link) => {
                     self.gateway.handle(now, Input::LinkDown { link, why: "connection refused" });
                 }
+                Follow::Persisted(ticket, durable) => {
+                    self.gateway.handle(now, Input::Persisted { ticket, durable });
+                }
                 Follow::Answer(sent, status) => {
                     let text = response(&sent, status, "");
                     self.receive_sip(sent.link, &text);
@@ -272,6 +281,12 @@ impl World {
                 Seen::Sip(sent)
             }
             Effect::SipClose { link } => Seen::CloseSip(link),
+            Effect::Persist { ticket, changes } => {
+                if let Some(durable) = self.net.durable {
+                    self.follow.push_back(Follow::Persisted(ticket, durable));
+                }
+                Seen::Persist { ticket, changes }
+            }
         };
         self.seen.push_back(seen);
     }

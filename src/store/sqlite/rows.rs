@@ -71,8 +71,9 @@ fn watching(direction: Watching) -> i64 {
 
 fn consent(state: Consent) -> i64 {
     match state {
-        Consent::Pending => 0,
-        Consent::Active => 1,
+        Consent::Asked => 0,
+        Consent::Granted => 1,
+        Consent::Announced => 2,
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) const STEPS: &[&str] = &["
         direction  INTEGER NOT NULL, -- 0: XMPP watches SIP, 1: SIP watches XMPP
         watcher    TEXT    NOT NULL, -- bare JID
         presentity TEXT    NOT NULL, -- bare JID
-        state      INTEGER NOT NULL, -- 0: pending, 1: active
+        state      INTEGER NOT NULL, -- 0: asked, 1: granted, 2: granted and told
         created    INTEGER NOT NULL, -- milliseconds since 1970
         used       INTEGER NOT NULL, -- milliseconds since 1970
         sum        INTEGER NOT NULL,

@@ -116,7 +116,7 @@ fn submission(n: u64) -> Vec<Change> {
     let direction = Watching::ALL[usize::from(n.is_multiple_of(3))];
     let mut changes = match n % 8 {
         0..=2 => {
-            let state = Consent::ALL[usize::from(n.is_multiple_of(2))];
+            let state = Consent::ALL[n as usize % Consent::ALL.len()];
             let (watcher, presentity) = (user(n), other(n));
             vec![Authorization { direction, watcher, presentity, state, created: at, used: at }.into()]
         }
@@ -223,7 +223,7 @@ fn the_watermark_never_falls_and_what_was_used_never_gets_older() {
         direction: Watching::SipWatchesXmpp,
         watcher: watcher.clone(),
         presentity: presentity.clone(),
-        state: Consent::Active,
+        state: Consent::Granted,
         created: Wall::from_millis(1),
         used: Wall::from_millis(50),
     };

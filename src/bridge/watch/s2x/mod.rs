@@ -137,7 +137,7 @@ pub enum Action {
     Stanza(Stanza),
     /// Hand this to the store.
     Persist(Save),
-    /// R has added J as a contact: a record of its own (`Change::AddContact`), if there is none.
+    /// R has added J as a contact: a record of its own, if there is none.
     AddContact,
     /// The watch is over: drop it.
     Forget,
