@@ -289,7 +289,7 @@ impl Bench {
                         assert!(finals.iter().all(|one| *one == status), "{call} got {finals:?}");
                     }
                 },
-                Seen::Locate(_) | Seen::CloseSip(_) | Seen::Dialback(_) => {}
+                Seen::Locate(_) | Seen::CloseSip(_) | Seen::Dialback(_) | Seen::Persist { .. } => {}
             }
         }
     }

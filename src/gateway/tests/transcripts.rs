@@ -223,8 +223,10 @@ impl Runner {
 
     fn expect(&mut self, block: &Block<'_>) {
         self.skip();
-        let seen = self.world.seen.pop_front().expect("nothing comes");
-        match seen {
+        let mut seen = self.world.seen.drain(..).filter(|seen| !matches!(seen, Seen::Persist { .. }));
+        let first = seen.next().expect("nothing comes");
+        self.world.seen = seen.collect();
+        match first {
             Seen::Xmpp { stream, remote, mark, text } => {
                 assert_eq!(remote, format!("{}.example", block.who), "{text}");
                 (self.stream, self.mark) = (Some(stream), mark);
@@ -249,7 +251,7 @@ impl Runner {
                 assert_eq!(to, address(expected));
             }
             Seen::CloseXmpp(_) => assert_eq!(block.first, "close"),
-            Seen::CloseSip(_) | Seen::Dialback(_) => panic!("{seen:?}"),
+            Seen::CloseSip(_) | Seen::Dialback(_) | Seen::Persist { .. } => panic!("{first:?}"),
         }
     }
 
