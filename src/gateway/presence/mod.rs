@@ -67,17 +67,40 @@ pub(super) enum EventOf {
 /// What is heard later, or at once, of something that was done.
 #[derive(Debug)]
 enum Outcome {
-    Answered { watch: WatchRef, serial: u8, answer: Answer },
-    Unanswered { watch: WatchRef, serial: u8 },
-    NotifyAnswered { watch: WatchRef, leg: Leg, status: u16 },
-    NotifyUnanswered { watch: WatchRef, leg: Leg },
+    Answered {
+        watch: WatchRef,
+        serial: u8,
+        answer: Answer,
+    },
+    Unanswered {
+        watch: WatchRef,
+        serial: u8,
+    },
+    NotifyAnswered {
+        watch: WatchRef,
+        leg: Leg,
+        status: u16,
+    },
+    NotifyUnanswered {
+        watch: WatchRef,
+        leg: Leg,
+    },
     /// A stanza was not delivered.
-    Bounced { watch: WatchRef, condition: Condition },
-    Durable { watch: WatchRef },
+    Bounced {
+        watch: WatchRef,
+        condition: Condition,
+    },
+    Durable {
+        watch: WatchRef,
+    },
     /// A `subscribe` that waited counts as sent now.
-    Replayed { watch: WatchRef },
+    Replayed {
+        watch: WatchRef,
+    },
     /// The gate may say something else now.
-    Judge { watch: WatchRef },
+    Judge {
+        watch: WatchRef,
+    },
 }
 
 /// All watches, and what is kept of them.
@@ -229,6 +252,10 @@ impl Gateway {
     fn pace_of(&mut self, now: Now, watch: WatchRef) -> Option<Mono> {
         let rate = self.settings.presence.subscribe_rate.max(1);
         let entry = self.presence.xmpp.get_mut(watch)?;
+        if entry.paced && entry.armed.is_some_and(|at| at > now.mono) {
+            // It has a place in the row, and this timer is an older one.
+            return None;
+        }
         let due = entry.watch.machine.deadline().is_some_and(|at| at <= now.mono);
         if !due || std::mem::take(&mut entry.paced) {
             entry.armed = None;
