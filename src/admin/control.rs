@@ -53,6 +53,10 @@ pub struct Status {
     pub delivered: [u64; 2],
     /// Messages returned to their senders or refused, likewise.
     pub failed: [u64; 2],
+    /// Where records are kept: "SQLite, /var/lib/stoxd/stoxd.db".
+    pub store: String,
+    /// Why they can't be written at the moment.
+    pub store_fault: Option<String>,
     /// How the last reload went, if there was one.
     pub last_reload: Option<String>,
 }
@@ -139,6 +143,10 @@ pub fn render(status: &Status) -> String {
         "MESSAGES\n  SIP to XMPP: {} delivered, {} not\n  XMPP to SIP: {} delivered, {} not\n  waiting: {}\n",
         status.delivered[0], status.failed[0], status.delivered[1], status.failed[1], status.waiting
     ));
+    text.push_str(&format!("STORE\n  {}\n", status.store));
+    if let Some(fault) = &status.store_fault {
+        text.push_str(&format!("  can't be written, so nobody can be authorized anew: {fault}\n"));
+    }
     if let Some(reload) = &status.last_reload {
         text.push_str("RELOAD\n");
         for line in reload.lines() {
@@ -180,6 +188,8 @@ mod tests {
                 address: "127.0.0.1:5061".into(),
                 transport: "tls".into(),
             }],
+            store: "SQLite, /var/lib/stoxd/stoxd.db".into(),
+            store_fault: Some("the disk is full".into()),
             ..Status::default()
         };
         let text = render(&status);
@@ -188,5 +198,8 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("out edge  127.0.0.1:5061  tls"), "{text}");
+        let store = "STORE\n  SQLite, /var/lib/stoxd/stoxd.db\n  can't be written, so nobody can be authorized \
+                     anew: the disk is full\n";
+        assert!(text.ends_with(store), "{text}");
     }
 }

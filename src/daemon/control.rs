@@ -156,6 +156,8 @@ impl Daemon {
             waiting: gateway.waiting(),
             delivered: counts.delivered,
             failed: counts.failed,
+            store: self.records.name().to_owned(),
+            store_fault: self.records.fault(),
             last_reload: self.last_reload.borrow().clone(),
         }
     }

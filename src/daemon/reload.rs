@@ -178,7 +178,7 @@ impl Daemon {
         }
 
         let shard = &self.shard;
-        self.store.adopt(certificates);
+        self.certificates.adopt(certificates);
         shard.dialer.set_trust(Arc::new(trust));
         shard.limits.set(setup::limits(&config));
         let strangers = peers.map(|peers| shard.dialer.set_peers(peers)).unwrap_or_default();
