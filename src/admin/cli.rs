@@ -70,7 +70,7 @@ enum Verb {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum What {
-    /// Both files: keys, values, names, policy tests
+    /// Both files: keys, values, names, policy tests; and the store, if anything is wrong with it
     Config,
     /// The policy table and its tests
     Policy,
@@ -134,7 +134,10 @@ pub fn main(run: impl FnOnce(&Path) -> u8) -> u8 {
             let loaded = config::check(&file.config);
             let mut findings = vec![check::config(&file.config, &loaded)];
             match what {
-                What::Config => {}
+                What::Config => {
+                    let state = loaded.as_ref().ok().map(|config| &config.gateway.state_dir);
+                    findings.extend(state.and_then(|state| check::store(state)));
+                }
                 What::Policy => findings = vec![check::policy(&file.config, &loaded)],
             }
             let (text, code) = check::render(&findings, strict, output.json);

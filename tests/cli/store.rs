@@ -91,6 +91,43 @@ fn what_is_no_store_refuses_the_start_and_stays_as_it_is() {
 }
 
 #[test]
+fn check_config_says_what_a_start_would_refuse_and_touches_nothing() {
+    let Some(house) = House::new(POLICY) else { return };
+    let pass = house.stoxd(&["check", "config"]);
+    assert!(pass.code == 0 && pass.out.lines().count() == 1, "{}", pass.out);
+    assert!(!house.path("state").exists(), "nothing was made");
+    fs::create_dir(house.path("state")).unwrap();
+    let state = fs::canonicalize(house.path("state")).unwrap();
+    for (file, text, mode, said) in [
+        (
+            "state/stoxd.db",
+            "notes",
+            0o600,
+            "DIR/stoxd.db: no SQLite file, no store of stoxd; it was left as it is",
+        ),
+        ("state/stoxd.db", "notes", 0o644, "DIR/stoxd.db: open to others (mode 0644); chmod 600 it"),
+    ] {
+        house.write(file, text);
+        house.chmod(file, mode);
+        let ran = house.stoxd(&["check", "config"]);
+        let line = format!("\nstore         FAIL  {said}");
+        assert!(ran.code == 3 && without(&ran.out, &state).contains(&line), "{}: {}", ran.code, ran.out);
+        assert_eq!((house.read(file).as_str(), fs::read_dir(&state).unwrap().count()), (text, 1));
+    }
+    fs::remove_file(house.path("state/stoxd.db")).unwrap();
+    house.chmod("state", 0o770);
+    let ran = house.stoxd(&["check", "config"]);
+    assert!(
+        ran.out.contains("others may write into it (mode 0770); chmod 700 it\n1 failed, 1 passed\n"),
+        "{}",
+        ran.out
+    );
+    house.chmod("state", 0o700);
+    let _daemon = house.start();
+    assert_eq!(house.stoxd(&["check", "config"]).out, pass.out, "one that is in use is fine");
+}
+
+#[test]
 fn threat_151_a_daemon_that_is_killed_leaves_a_store_that_opens() {
     let Some(house) = House::new(POLICY) else { return };
     for _ in 0..3 {
