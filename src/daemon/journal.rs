@@ -9,6 +9,7 @@ use crate::addr::{Clean, Domain, Jid, Masked};
 use crate::crossing::Direction;
 use crate::gateway::Settings;
 use crate::gateway::observe::Observation;
+use crate::store::record::Watching;
 use crate::sip::link::PeerId;
 use std::io::IsTerminal;
 use tracing::level_filters::LevelFilter;
@@ -137,6 +138,25 @@ pub fn write(observation: &Observation, names: &Names) {
                 stoxd_policy = policy,
                 "refused by policy, {}: {reason}",
                 way(*direction)
+            );
+        }
+        Observation::Watch { direction, watcher, presentity, change, why } => {
+            let side = match direction {
+                Watching::XmppWatchesSip => Direction::XmppToSip,
+                Watching::SipWatchesXmpp => Direction::SipToXmpp,
+            };
+            let (partner, peer) = names.ends(side, watcher, presentity);
+            let colon = if why.is_empty() { "" } else { ": " };
+            tracing::info!(
+                stoxd_event = change.event(),
+                stoxd_from = %Masked(watcher.as_str()),
+                stoxd_to = %Masked(presentity.as_str()),
+                stoxd_partner = partner,
+                stoxd_peer = peer,
+                "presence, {}: {}{colon}{}",
+                direction.as_str(),
+                change.as_str(),
+                Clean(why)
             );
         }
         Observation::Refused { peer, status, why } => tracing::info!(

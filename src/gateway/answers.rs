@@ -19,6 +19,7 @@ use crate::sip::locate::Transport;
 use crate::sip::message::{Message, Readable, Start};
 use crate::sip::method::Method;
 use crate::sip::name::Name;
+use crate::sip::subscription::PACKAGE;
 use crate::sip::txn::{PeerKey, Received, RequestKey, ServerAction, ServerKey, Step};
 use crate::sip::uas::{ALLOW, Examined, Reject, Uas};
 use crate::sip::value::Via;
@@ -30,6 +31,7 @@ use std::net::SocketAddr;
 /// What answering a request needs.
 pub struct Answerable {
     link: LinkId,
+    transport: Transport,
     to: Option<SocketAddr>,
     peer: Option<PeerId>,
     /// The header lines of any response to it, until the final one.
@@ -108,6 +110,7 @@ impl Gateway {
         let to = reply_to(source, message.via());
         let fresh = || Answerable {
             link: source.link,
+            transport: source.transport,
             to,
             peer: source.identity.peer,
             tail: Vec::new(),
@@ -173,11 +176,16 @@ impl Gateway {
                 self.reject(now, server, &Reject::status(503, STOPPING).with(Name::RetryAfter, "5"));
             }
             Ok(Examined::Message(request)) => self.on_request(now, server, request),
+            Ok(Examined::Subscribe(request)) => {
+                self.on_subscribe(now, server, request, source.transport == Transport::Tls);
+            }
+            Ok(Examined::Notify(request)) => self.on_notify(now, server, request),
             Ok(Examined::Options) => {
                 let headers = [
                     (Name::Allow, ALLOW),
                     (Name::Accept, crate::body::ACCEPT),
                     (Name::AcceptEncoding, crate::body::ACCEPT_ENCODING),
+                    (Name::AllowEvents, PACKAGE),
                     (Name::Supported, ""),
                 ];
                 self.respond(now, server, 200, &headers);
@@ -245,7 +253,7 @@ impl Gateway {
     }
 
     /// Sends a response to `key`, if one may be sent.
-    fn respond(&mut self, now: Now, key: ServerKey, status: u16, headers: &[(Name, &str)]) {
+    pub(super) fn respond(&mut self, now: Now, key: ServerKey, status: u16, headers: &[(Name, &str)]) {
         let Some(answerable) = self.servers.value(key) else { return };
         let (link, to) = (answerable.link, answerable.to);
         let start = self.effects.mark();
@@ -265,6 +273,12 @@ impl Gateway {
             }
             Err(_) => self.effects.rewind(start),
         }
+    }
+
+    /// The URI at which requests inside of the dialog that `key` makes find us.
+    pub(super) fn contact_of(&mut self, key: ServerKey) -> String {
+        let transport = self.servers.value(key).map_or(Transport::Tls, |answerable| answerable.transport);
+        self.settings.sent(transport).contact()
     }
 
     /// Answers a request that has no transaction.

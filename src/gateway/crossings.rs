@@ -7,7 +7,8 @@
 
 use super::Gateway;
 use super::observe::Observation;
-use super::outgoing::{Origin, Outgoing, TOO_LONG};
+use super::outgoing::{Load, Origin, Outgoing, TOO_LONG};
+use super::pairs::Awaits;
 use super::stop::STOPPING;
 use crate::addr::Jid;
 use crate::body::{self, charset::one_line};
@@ -16,7 +17,7 @@ use crate::bridge::to_sip::{self, ToSip};
 use crate::bridge::to_xmpp::{self, FromSip};
 use crate::crossing::{Crosses, Direction, Verified};
 use crate::now::Now;
-use crate::policy::{Admitted, NoContacts, Policy, Reason};
+use crate::policy::{Admitted, OverBudget, Policy, Reason};
 use crate::sip::locate::Transport;
 use crate::sip::message::Message;
 use crate::sip::name::Name;
@@ -41,15 +42,21 @@ impl Gateway {
         }
         let partner = self.table.partner(stanza.from.domain()).cloned();
         if let Some(partner) = partner
+            && !self.is_wanted(&stanza)
             && self.budgets.charge(&stanza.crossing(), &partner, now).is_err()
         {
             let error = StanzaError::with_text(Condition::ResourceConstraint, "too many messages; slow down");
             return self.return_stanza(now, &stanza, &error, "over the rate limit");
         }
-        match self.table.admit(stanza, &NoContacts) {
+        match self.table.admit(stanza, &self.presence.contacts) {
             Ok(admitted) => self.bridge_to_sip(now, admitted),
             Err(refusal) => {
                 let stanza = refusal.item;
+                if stanza.kind == StanzaKind::Presence
+                    && self.on_denied_presence(now, &stanza, refusal.reason)
+                {
+                    return;
+                }
                 self.observe_denied(
                     &stanza.from,
                     &stanza.to,
@@ -66,12 +73,9 @@ impl Gateway {
     /// The bridge's entrance from the XMPP side.
     fn bridge_to_sip(&mut self, now: Now, admitted: Admitted<Stanza<'_>>) {
         if admitted.kind == StanzaKind::Presence {
-            // Presence is not bridged: a subscriber hears so, and nobody else waits for an answer.
-            if admitted.presence_type() == Some(PresenceType::Subscribe) {
-                self.answer_stanza(now, &admitted, &Condition::ServiceUnavailable.into());
-            }
-            return;
+            return self.on_presence(now, &admitted);
         }
+        self.note_interest(now, &admitted.from, &admitted.to);
         if admitted.to.local().is_none() {
             // RFC 7247 §6: the gateway itself is behind the domain's own address, and reads no mail.
             let why = "nobody reads messages to the domain itself";
@@ -117,7 +121,7 @@ impl Gateway {
         let id = stanza.id().map(Box::from);
         let origin = Origin { from: stanza.from, to: stanza.to, id };
         let timeout = self.settings.pairs.queue_timeout;
-        self.send_message(now, Outgoing::new(now.mono, peer, pager, Some(origin), timeout));
+        self.send_message(now, Outgoing::new(now.mono, peer, Load::Message { pager, origin: Some(origin) }, timeout));
     }
 
     /// An iq: exactly one result or error, from the address that was asked (RFC 6120 §8.2.3).
@@ -152,7 +156,7 @@ impl Gateway {
         if !self.notices.may_say(now, &from, &to, condition) {
             return;
         }
-        let Ok(admitted) = self.table.admit(stanza, &NoContacts) else { return };
+        let Ok(admitted) = self.table.admit(stanza, &self.presence.contacts) else { return };
         let status = status_of(condition, &StatusContext::default()).status;
         self.effects.observe(Observation::Failed {
             trace,
@@ -172,7 +176,7 @@ impl Gateway {
         let parts = Parts { body: &text, ..Parts::default() };
         let pager = self.build_message(&error.from.to_bare(), &error.to.to_bare(), &parts);
         let timeout = self.settings.pairs.queue_timeout;
-        self.send_message(now, Outgoing::new(now.mono, peer, pager, None, timeout));
+        self.send_message(now, Outgoing::new(now.mono, peer, Load::Message { pager, origin: None }, timeout));
     }
 
     /// A MESSAGE from one of our users, its sender proven; `key` is to be answered.
@@ -181,11 +185,9 @@ impl Gateway {
         if let Some(partner) = partner
             && let Err(over) = self.budgets.charge(&request.crossing(), &partner, now)
         {
-            let seconds = over.retry_after.as_secs().saturating_add(1);
-            let reject = Reject::busy(u32::try_from(seconds).unwrap_or(u32::MAX));
-            return self.reject(now, key, &reject);
+            return self.reject(now, key, &busy(&over));
         }
-        match self.table.admit(request, &NoContacts) {
+        match self.table.admit(request, &self.presence.contacts) {
             Ok(admitted) => self.bridge_to_xmpp(now, key, admitted),
             Err(refusal) => {
                 let request = refusal.item;
@@ -245,7 +247,7 @@ impl Gateway {
             );
         }
         let Request { sender, target, .. } = admitted.into_inner();
-        let sent = self.queue_stanza(now, (sender.domain(), target.domain()), start, Some(key));
+        let sent = self.queue_stanza(now, (sender.domain(), target.domain()), start, Some(Awaits::Request(key)));
         if let Some(answerable) = self.servers.value(key) {
             answerable.crossing(id, sender, target);
         }
@@ -265,14 +267,14 @@ impl Gateway {
         now: Now,
         pair: (&str, &str),
         start: usize,
-        answer: Option<ServerKey>,
+        answer: Option<Awaits>,
     ) -> Result<(), Condition> {
         let partners = super::TablePartners(&self.table);
         self.pairs.send(now, pair, start, answer, &partners, &mut self.effects, &mut self.due)
     }
 
     /// Returns a stanza to its sender with an error, and says so in the journal.
-    fn return_stanza(&mut self, now: Now, stanza: &Stanza<'_>, error: &StanzaError<'_>, why: &str) {
+    pub(super) fn return_stanza(&mut self, now: Now, stanza: &Stanza<'_>, error: &StanzaError<'_>, why: &str) {
         let status = status_of(error.condition, &StatusContext::default()).status;
         self.effects.observe(Observation::Failed {
             trace: self.ids.mint().to_string(),
@@ -295,7 +297,7 @@ impl Gateway {
 
     /// Answers a stanza with an error, if it is one that is answered: presence only if it asks for
     /// something, never an error (RFC 6120 §8.3.1).
-    fn answer_stanza(&mut self, now: Now, stanza: &Stanza<'_>, error: &StanzaError<'_>) {
+    pub(super) fn answer_stanza(&mut self, now: Now, stanza: &Stanza<'_>, error: &StanzaError<'_>) {
         let asks = match stanza.kind {
             StanzaKind::Message => stanza.message_type() != MessageType::Headline,
             StanzaKind::Presence => stanza.presence_type() == Some(PresenceType::Subscribe),
@@ -320,7 +322,7 @@ impl Gateway {
         Pager::build(from, to, parts, self.next_cseq, &self.guard, &mut self.ids)
     }
 
-    fn observe_denied(
+    pub(super) fn observe_denied(
         &mut self,
         from: &Jid,
         to: &Jid,
@@ -334,8 +336,14 @@ impl Gateway {
     }
 }
 
+/// The answer to a request that is over a budget.
+pub(super) fn busy(over: &OverBudget) -> Reject {
+    let seconds = over.retry_after.as_secs().saturating_add(1);
+    Reject::busy(u32::try_from(seconds).unwrap_or(u32::MAX))
+}
+
 /// What the headers of `message` say about its body.
-fn part_of<'m>(message: &Message<'m>) -> body::Part<'m> {
+pub(super) fn part_of<'m>(message: &Message<'m>) -> body::Part<'m> {
     body::Part {
         content_type: message.header(Name::ContentType),
         encoding: message.header(Name::ContentEncoding),

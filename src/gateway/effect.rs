@@ -4,6 +4,7 @@
 //! range. So a crossing allocates nothing for its output, and a test can read the bytes.
 
 use super::observe::Observation;
+use super::presence::WatchRef;
 use crate::addr::Domain;
 use crate::now::Mono;
 pub use crate::sip::link::{LinkId, PeerId};
@@ -189,4 +190,10 @@ pub enum Timer {
     Pair(usize),
     /// A peer's waiting requests, or the end of its back-off.
     Peer(PeerId),
+    /// A watch.
+    Watch(WatchRef),
+    /// Records that were not durable go to the store again.
+    Keep,
+    /// The age purge.
+    Purge,
 }

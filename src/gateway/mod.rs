@@ -36,10 +36,11 @@ pub use peers::Way;
 pub use settings::{PeerSettings, PresenceSettings, SentBy, Settings};
 
 use crate::addr::Domain;
+use crate::bridge::watch::x2s;
 use crate::crossing::Verified;
 use crate::ids::{Ids, Owner};
 use crate::now::{Mono, Now};
-use crate::policy::{Budgets, Need, NoContacts, Reason, Table};
+use crate::policy::{Budgets, Need, Reason, Table};
 use crate::sip::Fault;
 use crate::sip::link::{LinkId, PeerId, Source};
 use crate::sip::locate::Target;
@@ -53,8 +54,9 @@ use answers::Answerable;
 use effect::{Due, Effects, Timer};
 use notice::Notices;
 use outgoing::{Outgoing, Undelivered};
-use pairs::{Bounce, Pairs, Partners};
+use pairs::{Awaits, Bounce, Pairs, Partners};
 use peers::{Freed, Peers, Turn};
+use presence::Presence;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -197,6 +199,7 @@ pub struct Gateway {
     budgets: Budgets,
     notices: Notices,
     threads: Threads,
+    presence: Presence,
     counts: Counts,
     iq: IqContext<'static>,
     next_link: u32,
@@ -227,6 +230,11 @@ impl Gateway {
         let owner = Owner::default();
         let guard = LoopGuard::new(secrets.loops);
         let queue = settings.pairs.clone();
+        let iq = IqContext {
+            name: "stoxd",
+            version: env!("CARGO_PKG_VERSION"),
+            caps_node: "https://stoxd.example/",
+        };
         Self {
             ids: Ids::new(secrets.ids, owner),
             dialback: secrets.dialback.clone(),
@@ -241,12 +249,14 @@ impl Gateway {
             budgets: Budgets::new(settings.partner_rate, settings.user_rate, secrets.hashes),
             notices: Notices::new(secrets.hashes),
             threads: Threads::new(secrets.hashes),
+            presence: Presence::new(
+                &settings.presence,
+                settings.peers.len(),
+                secrets.hashes,
+                presence::caps_ver(&iq),
+            ),
             counts: Counts::default(),
-            iq: IqContext {
-                name: "stoxd",
-                version: env!("CARGO_PKG_VERSION"),
-                caps_node: "https://stoxd.example/",
-            },
+            iq,
             next_link: 0,
             next_cseq: 0,
             due: Vec::new(),
@@ -277,7 +287,10 @@ impl Gateway {
             }
             Input::Written { stream, mark } => {
                 let mut written = Vec::new();
-                self.pairs.on_written(stream, mark, |key| written.push(key));
+                self.pairs.on_written(stream, mark, |awaits| match awaits {
+                    Awaits::Request(key) => written.push(key),
+                    Awaits::Watch(_) => {}
+                });
                 for key in written {
                     self.accept(now, key);
                 }
@@ -297,11 +310,17 @@ impl Gateway {
             Input::LinkUp { link, peer, way } => {
                 let waited = self.peers.on_up(peer, link, way, &mut self.effects);
                 self.on_way(now, way, waited);
+                self.on_peer_link(now, peer, x2s::Input::LinkBack);
             }
             Input::LinkDown { link, why } => self.on_link_down(now, link, why),
             Input::Persisted { ticket, durable } => self.on_persisted(now, ticket, durable),
             Input::Timeout => self.on_timeout(now),
         }
+        self.settle_presence(now);
+        self.collect_deadlines();
+    }
+
+    fn collect_deadlines(&mut self) {
         self.deadlines.extend(self.due.drain(..).map(Reverse));
     }
 
@@ -395,26 +414,37 @@ impl Gateway {
         self.tables = self.tables.wrapping_add(1);
         let bounces = self.pairs.on_reload(&TablePartners(&self.table), &mut self.effects);
         self.bounce_all(now, bounces, "the partner was removed");
-        let Self { pairs, servers, table, .. } = self;
-        let bounces = pairs.judge(|key| {
-            let carried = servers.value(key).and_then(|answerable| answerable.carried());
-            carried.is_none_or(|crossing| table.judge(&crossing, &NoContacts).is_ok())
+        let Self { pairs, servers, table, presence, .. } = self;
+        let bounces = pairs.judge(|awaits| match awaits {
+            Awaits::Request(key) => {
+                let carried = servers.value(key).and_then(|answerable| answerable.carried());
+                carried.is_none_or(|crossing| table.judge(&crossing, &presence.contacts).is_ok())
+            }
+            Awaits::Watch(watch) => presence.may_still_wait(table, watch),
         });
         self.bounce_all(now, bounces, outgoing::NO_LONGER);
-        self.deadlines.extend(self.due.drain(..).map(Reverse));
+        self.judge_watches(now);
+        self.collect_deadlines();
     }
 
     fn bounce_all(&mut self, now: Now, bounces: Vec<Bounce>, why: &str) {
         for bounce in bounces {
-            self.bounce(now, bounce.answer, bounce.condition, why);
+            match bounce.answer {
+                Awaits::Request(key) => self.bounce(now, key, bounce.condition, why),
+                Awaits::Watch(watch) => self.presence.on_bounce(watch, bounce.condition),
+            }
         }
     }
 
     fn on_link_down(&mut self, now: Now, link: LinkId, why: &str) {
+        let was_up = self.peers.peer_on(link);
         let freed = self.with_peers(now, |peers, turn| peers.on_down(turn, link, why));
         let why = "the SIP server can't be reached";
         self.on_freed(now, freed, &Undelivered::together(Condition::RemoteServerTimeout, 504, why));
         self.on_connection_lost(now, link);
+        if let Some(peer) = was_up {
+            self.on_peer_link(now, peer, x2s::Input::LinkLost);
+        }
     }
 
     fn with_peers<T>(&mut self, now: Now, act: impl FnOnce(&mut Peers, &mut Turn<'_>) -> T) -> T {
@@ -433,6 +463,9 @@ impl Gateway {
                     let bounces = pairs.on_timer(now, key, &TablePartners(table), effects, due);
                     self.bounce_all(now, bounces, "no stream to the partner in time");
                 }
+                Timer::Watch(watch) => self.on_watch_timer(now, watch),
+                Timer::Keep => self.on_keep_timer(),
+                Timer::Purge => self.purge(now),
                 Timer::Peer(peer) => {
                     let back = self.with_peers(now, |peers, turn| peers.on_timer(turn, peer));
                     let why = "no connection to the SIP server in time";
@@ -440,7 +473,8 @@ impl Gateway {
                     self.on_freed(now, Freed { again: Vec::new(), back }, &failure);
                 }
             }
-            self.deadlines.extend(self.due.drain(..).map(Reverse));
+            self.settle_presence(now);
+            self.collect_deadlines();
         }
         self.on_client_timers(now);
         self.on_server_timers(now);

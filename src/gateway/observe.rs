@@ -6,8 +6,52 @@ use super::effect::PeerId;
 use crate::addr::Jid;
 use crate::crossing::Direction;
 use crate::policy::{Policy, Reason};
+use crate::store::record::{Authorization, Watching};
 use crate::xmpp::error::Condition;
 use std::sync::Arc;
+
+/// What became of a watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WatchChange {
+    /// It was asked for.
+    Asked,
+    /// It was granted.
+    Granted,
+    /// It is over, and so is the authorization.
+    Ended,
+    /// The right to it was lost; the authorization stays.
+    Suspended,
+    /// The right is back.
+    Resumed,
+    /// It waits until our user has added the contact.
+    Waits,
+}
+
+impl WatchChange {
+    /// The event's name in the journal.
+    pub fn event(self) -> &'static str {
+        match self {
+            Self::Asked => "subscription.new",
+            Self::Granted => "subscription.granted",
+            Self::Ended => "subscription.ended",
+            Self::Suspended => "subscription.suspended",
+            Self::Resumed => "subscription.resumed",
+            Self::Waits => "subscription.waits",
+        }
+    }
+
+    /// Words for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Asked => "asked for",
+            Self::Granted => "granted",
+            Self::Ended => "ended",
+            Self::Suspended => "suspended",
+            Self::Resumed => "resumed",
+            Self::Waits => "waits until the user adds the contact",
+        }
+    }
+}
 
 /// One observation.
 #[derive(Debug)]
@@ -55,6 +99,19 @@ pub enum Observation {
         /// Our user's policy, if it came to that.
         policy: Option<Arc<Policy>>,
     },
+    /// Something became of an authorization or its watch.
+    Watch {
+        /// Who watches.
+        direction: Watching,
+        /// Who sees.
+        watcher: Jid,
+        /// Who is seen.
+        presentity: Jid,
+        /// What.
+        change: WatchChange,
+        /// Why, for a person; may be empty.
+        why: String,
+    },
     /// A SIP request was refused before it was anybody's message.
     Refused {
         /// The peer whose link it came on, if known.
@@ -100,4 +157,17 @@ pub enum Observation {
         /// Messages that waited and are answered with an error now.
         bounced: usize,
     },
+}
+
+impl Observation {
+    /// What became of the watch behind `authorization`.
+    pub(super) fn watch(authorization: &Authorization, change: WatchChange, why: String) -> Self {
+        Self::Watch {
+            direction: authorization.direction,
+            watcher: authorization.watcher.clone(),
+            presentity: authorization.presentity.clone(),
+            change,
+            why,
+        }
+    }
 }

@@ -1,5 +1,5 @@
-//! Messages on their way to SIP users: one outstanding for each target, then its transaction, then the
-//! answer to whoever wrote it.
+//! Requests on their way to SIP users: messages, one outstanding for each target, and the SUBSCRIBEs and
+//! NOTIFYs of watches. Each has its transaction, and then whoever it is for hears of the answer.
 //!
 //! RFC 3428 §8: a UAC sends no MESSAGE out of a dialog to a target while another one to it is
 //! pending. So each target has a queue, its front is in the air, and the order in which two people
@@ -10,19 +10,21 @@ use super::Gateway;
 use super::effect::{Effect, PeerId};
 use super::observe::Observation;
 use super::peers::{Freed, Handed, Turn, Way};
+use super::presence::EventOf;
 use crate::addr::Jid;
 use crate::addr::map;
 use crate::body::charset::one_line;
 use crate::bridge::errors::{condition_of, new_address};
 use crate::crossing::{Crossing, Direction, Kind};
 use crate::now::{Mono, Now};
-use crate::policy::NoContacts;
 use crate::sip::link::LinkId;
 use crate::sip::locate::failover::Failure;
 use crate::sip::locate::{Target, Transport};
 use crate::sip::message::{Message, Start};
+use crate::sip::method::Method;
 use crate::sip::name::Name;
 use crate::sip::pager::Pager;
+use crate::sip::subscription::EventRequest;
 use crate::sip::txn::{ClientAction, ClientKey, Step};
 use crate::sip::value::{Contact, retry_after};
 use crate::xmpp::error::stanza::{Answered, write_error};
@@ -53,7 +55,23 @@ pub struct Origin {
     pub id: Option<Box<str>>,
 }
 
-/// A MESSAGE that waits, or is in the air.
+/// What a request carries.
+#[derive(Debug)]
+pub(super) enum Load {
+    /// A message, and where it came from. A notice of ours has no origin, and nobody hears of its failure.
+    Message { pager: Pager, origin: Option<Origin> },
+    /// A SUBSCRIBE or NOTIFY of a watch.
+    Event(Box<EventLoad>),
+}
+
+/// A request of a watch.
+#[derive(Debug)]
+pub(super) struct EventLoad {
+    pub(super) request: EventRequest,
+    pub(super) of: EventOf,
+}
+
+/// A request that waits, or is in the air.
 #[derive(Debug)]
 pub struct Outgoing {
     /// Whose servers it goes to.
@@ -64,8 +82,7 @@ pub struct Outgoing {
     pub until: Mono,
     /// It is not started after this.
     start_by: Mono,
-    pager: Pager,
-    origin: Option<Origin>,
+    load: Load,
     /// The tables that it was last judged by.
     tables: u32,
     tries: u8,
@@ -104,16 +121,14 @@ impl Undelivered {
 }
 
 impl Outgoing {
-    /// A message for `peer` that came at `now`; a notice of ours has no origin, and nobody hears of its
-    /// failure.
-    pub fn new(now: Mono, peer: PeerId, pager: Pager, origin: Option<Origin>, timeout: Duration) -> Self {
+    /// A request for `peer` that came at `now`.
+    pub(super) fn new(now: Mono, peer: PeerId, load: Load, timeout: Duration) -> Self {
         Self {
             peer,
             tried: Vec::new(),
             until: now + timeout,
             start_by: now + timeout.max(PATIENCE),
-            pager,
-            origin,
+            load,
             tables: 0,
             tries: 0,
             way: None,
@@ -125,8 +140,19 @@ impl Outgoing {
 
     /// What it costs to keep it, in octets: the same as long as it lives.
     fn octets(&self) -> usize {
-        // The addresses of its origin are in the pager too.
-        size_of::<Self>() + 2 * self.pager.octets()
+        match &self.load {
+            // The addresses of its origin are in the pager too.
+            Load::Message { pager, .. } => size_of::<Self>() + 2 * pager.octets(),
+            Load::Event(_) => 0,
+        }
+    }
+
+    /// The user whose turn it waits for, if it waits for one.
+    fn target(&self) -> Option<&str> {
+        match &self.load {
+            Load::Message { pager, .. } => Some(pager.target()),
+            Load::Event(_) => None,
+        }
     }
 
     /// Was it sent over `link`?
@@ -141,7 +167,7 @@ impl Gateway {
     /// Sends `outgoing`, now or behind what its target has not answered yet.
     pub(super) fn send_message(&mut self, now: Now, mut outgoing: Outgoing) {
         outgoing.tables = self.tables;
-        let target = outgoing.pager.target();
+        let Some(target) = outgoing.target() else { return self.start(now, outgoing) };
         let full = |why: &str| Undelivered::alone(Condition::ResourceConstraint, 503, why);
         let held = self.held + outgoing.octets();
         if held > self.settings.pairs.octets {
@@ -227,10 +253,10 @@ impl Gateway {
             let failure = Undelivered::alone(Condition::Forbidden, 403, NO_LONGER);
             return Err(Box::new((outgoing, failure)));
         }
-        if way.transport == Transport::Udp {
+        if let (Transport::Udp, Load::Message { pager, .. }) = (way.transport, &outgoing.load) {
             // RFC 3428 §8, RFC 3261 §18.1.1. While there was no link, nobody knew.
             let limit = self.settings.message_limit(outgoing.peer, Some(way.transport));
-            if !outgoing.pager.fits(limit, &self.settings.sent(way.transport)) {
+            if !pager.fits(limit, &self.settings.sent(way.transport)) {
                 let failure = Undelivered::alone(Condition::PolicyViolation, 513, TOO_LONG);
                 return Err(Box::new((outgoing, failure)));
             }
@@ -239,9 +265,15 @@ impl Gateway {
         outgoing.way = Some(way);
         outgoing.tries += 1;
         let reliability = way.transport.reliability();
-        match self.clients.start(now.mono, "MESSAGE", reliability, Some(outgoing), &mut self.ids) {
+        let (method, is_message) = match &outgoing.load {
+            Load::Message { .. } => ("MESSAGE", true),
+            Load::Event(event) => (event.request.method().as_str(), false),
+        };
+        match self.clients.start(now.mono, method, reliability, Some(outgoing), &mut self.ids) {
             Ok(key) => {
-                self.clients.limit(key, answer_by);
+                if is_message {
+                    self.clients.limit(key, answer_by);
+                }
                 self.write_request(key);
                 Ok(())
             }
@@ -258,11 +290,15 @@ impl Gateway {
 
     /// Has the table changed since it was admitted, and does it still let it cross?
     fn may_still(&self, outgoing: &Outgoing) -> bool {
-        outgoing.origin.as_ref().is_none_or(|Origin { from, to, .. }| {
-            let direction = Direction::XmppToSip;
-            let crossing = Crossing { sender: from, target: to, direction, kind: Kind::Message };
-            self.table.judge(&crossing, &NoContacts).is_ok()
-        })
+        match &outgoing.load {
+            Load::Message { origin: Some(Origin { from, to, .. }), .. } => {
+                let direction = Direction::XmppToSip;
+                let crossing = Crossing { sender: from, target: to, direction, kind: Kind::Message };
+                self.judge(&crossing).is_ok()
+            }
+            // A notice of ours; a request of a watch, which ends otherwise.
+            Load::Message { origin: None, .. } | Load::Event(_) => true,
+        }
     }
 
     /// Writes the request of `key`, for the first time or again.
@@ -271,7 +307,11 @@ impl Gateway {
         let Some(way) = outgoing.way else { return };
         let start = self.effects.mark();
         let sent = self.settings.sent(way.transport);
-        outgoing.pager.write(&sent, key.branch().as_str(), self.effects.buffer());
+        let (branch, out) = (key.branch(), self.effects.buffer());
+        match &outgoing.load {
+            Load::Message { pager, .. } => pager.write(&sent, branch.as_str(), out),
+            Load::Event(event) => event.request.write(&sent, branch.as_str(), out),
+        }
         let octets = self.effects.since(start);
         self.effects.push(Effect::SipSend { link: way.link, to: way.to, octets });
     }
@@ -303,6 +343,11 @@ impl Gateway {
     }
 
     fn on_final(&mut self, now: Now, mut outgoing: Outgoing, status: u16, message: &Message<'_>) {
+        if let Load::Event(event) = &outgoing.load
+            && !matches!(status, 401 | 407 | 503)
+        {
+            return self.on_event_answered(event.of, status, message);
+        }
         match status {
             200..=299 => self.finish(now, outgoing, Ok(())),
             401 | 407 if self.answer_challenge(&mut outgoing, status, message) => {
@@ -358,7 +403,13 @@ impl Gateway {
     pub(super) fn on_connection_lost(&mut self, now: Now, link: LinkId) {
         let on_link = |outgoing: &Option<Outgoing>| outgoing.as_ref().is_some_and(|o| o.is_on(link));
         for key in self.clients.select(on_link) {
-            let Some(Some(outgoing)) = self.clients.forget(key) else { continue };
+            let Some(Some(mut outgoing)) = self.clients.forget(key) else { continue };
+            if matches!(&outgoing.load, Load::Event(event) if event.request.method() == Method::Notify) {
+                // A state that comes twice does no harm, one that is lost does.
+                outgoing.tried.pop();
+                self.start(now, outgoing);
+                continue;
+            }
             let why = "the connection to the SIP server was lost";
             self.finish(now, outgoing, Err(Undelivered::alone(Condition::RemoteServerTimeout, 504, why)));
         }
@@ -394,7 +445,12 @@ impl Gateway {
         mut outgoing: Outgoing,
         outcome: Result<(), Undelivered>,
     ) -> Option<Outgoing> {
-        let target: Box<str> = outgoing.pager.target().into();
+        let Some(target) = outgoing.target().map(Box::<str>::from) else {
+            if let (Load::Event(event), Err(failure)) = (&outgoing.load, &outcome) {
+                self.on_event_failed(event.of, outgoing.failure.as_ref().unwrap_or(failure));
+            }
+            return None;
+        };
         self.held = self.held.saturating_sub(outgoing.octets());
         match outcome {
             Ok(()) => self.delivered(&outgoing),
@@ -427,11 +483,11 @@ impl Gateway {
     }
 
     fn delivered(&mut self, outgoing: &Outgoing) {
-        let Some(origin) = &outgoing.origin else { return };
+        let Load::Message { origin: Some(origin), pager } = &outgoing.load else { return };
         self.counts.delivered[1] += 1;
         if self.settings.deliveries {
             self.effects.observe(Observation::Delivered {
-                trace: outgoing.pager.trace().to_owned(),
+                trace: pager.trace().to_owned(),
                 direction: Direction::XmppToSip,
                 from: origin.from.clone(),
                 to: origin.to.clone(),
@@ -441,7 +497,11 @@ impl Gateway {
 
     /// Tells the sender of `outgoing` that it was not delivered: once, with the id of its stanza.
     pub(super) fn fail(&mut self, now: Now, outgoing: Outgoing, failure: Undelivered) {
-        let Some(origin) = outgoing.origin else { return };
+        let (origin, pager) = match outgoing.load {
+            Load::Message { origin: Some(origin), pager } => (origin, pager),
+            Load::Message { origin: None, .. } => return,
+            Load::Event(event) => return self.on_event_failed(event.of, &failure),
+        };
         self.counts.failed[1] += 1;
         let Undelivered { condition, status, why, .. } = failure;
         let mut error = StanzaError::from(condition);
@@ -460,7 +520,7 @@ impl Gateway {
             self.send_stanza(now, (origin.to.domain(), origin.from.domain()), start);
         }
         self.effects.observe(Observation::Failed {
-            trace: outgoing.pager.trace().to_owned(),
+            trace: pager.trace().to_owned(),
             direction: Direction::XmppToSip,
             from: origin.from,
             to: origin.to,
@@ -475,7 +535,16 @@ impl Gateway {
     fn answer_challenge(&mut self, outgoing: &mut Outgoing, status: u16, message: &Message<'_>) -> bool {
         let name = if status == 401 { Name::WwwAuthenticate } else { Name::ProxyAuthenticate };
         let credentials = self.settings.credentials(outgoing.peer);
-        outgoing.pager.answer_challenge(status, message.headers(name), credentials, &mut self.ids)
+        match &mut outgoing.load {
+            Load::Message { pager, .. } => {
+                pager.answer_challenge(status, message.headers(name), credentials, &mut self.ids)
+            }
+            Load::Event(event) => {
+                let cseq = self.presence.next_cseq(event.of);
+                let challenges = message.headers(name);
+                event.request.answer_challenge(status, challenges, credentials, cseq, &mut self.ids)
+            }
+        }
     }
 }
 

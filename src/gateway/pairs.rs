@@ -20,6 +20,7 @@
 
 use super::effect::{Due, Effect, Effects, Timer};
 use super::observe::Observation;
+use super::presence::WatchRef;
 use crate::addr::Domain;
 use crate::ids::Ids;
 use crate::now::{Mono, Now};
@@ -69,11 +70,20 @@ pub trait Partners {
     fn route(&self, local: &str, remote: &str) -> Option<(Terms, Option<(Domain, u16)>)>;
 }
 
-/// A stanza that will not be delivered, and the SIP request that it came from.
+/// Who wants to hear what becomes of a stanza.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaits {
+    /// The sender of the SIP request that it came from.
+    Request(ServerKey),
+    /// A watch. It hears only of what is not delivered.
+    Watch(WatchRef),
+}
+
+/// A stanza that will not be delivered.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Bounce {
-    /// The request to answer.
-    pub answer: ServerKey,
+    /// Who hears of it.
+    pub answer: Awaits,
     /// Why.
     pub condition: Condition,
 }
@@ -119,13 +129,13 @@ enum State {
 struct Custody {
     mark: u64,
     /// Whom to tell.
-    answer: ServerKey,
+    answer: Awaits,
     until: Mono,
 }
 
 struct Waiting {
     stanza: Vec<u8>,
-    answer: Option<ServerKey>,
+    answer: Option<Awaits>,
     since: Mono,
     until: Mono,
 }
@@ -165,7 +175,7 @@ impl Pairs {
         now: Now,
         (local, remote): (&str, &str),
         start: usize,
-        answer: Option<ServerKey>,
+        answer: Option<Awaits>,
         partners: &dyn Partners,
         fx: &mut Effects,
         due: &mut Vec<Due>,
@@ -239,7 +249,7 @@ impl Pairs {
     }
 
     /// The kernel has every stanza of `stream` up to `mark`: whom to acknowledge, in order.
-    pub fn on_written(&mut self, stream: StreamId, mark: u64, mut acknowledge: impl FnMut(ServerKey)) {
+    pub fn on_written(&mut self, stream: StreamId, mark: u64, mut acknowledge: impl FnMut(Awaits)) {
         let Some(route) = self.by_stream.get(&stream).and_then(|key| self.pairs.get_mut(*key)) else {
             return;
         };
@@ -358,7 +368,7 @@ impl Pairs {
     }
 
     /// The table changed: what waits and may no longer cross bounces.
-    pub fn judge(&mut self, mut may: impl FnMut(ServerKey) -> bool) -> Vec<Bounce> {
+    pub fn judge(&mut self, mut may: impl FnMut(Awaits) -> bool) -> Vec<Bounce> {
         let mut bounces = Vec::new();
         for (_, route) in &mut self.pairs {
             route.waiting.retain(|waiting| match waiting.answer {
@@ -514,7 +524,7 @@ impl Route {
         &mut self,
         stream: StreamId,
         start: usize,
-        answer: Option<ServerKey>,
+        answer: Option<Awaits>,
         until: Mono,
         fx: &mut Effects,
     ) {
@@ -526,7 +536,7 @@ impl Route {
     }
 
     /// Empties the queue, whose octets are `held` no more: whom to answer.
-    fn drain(&mut self, held: &mut usize) -> impl Iterator<Item = ServerKey> {
+    fn drain(&mut self, held: &mut usize) -> impl Iterator<Item = Awaits> {
         *held -= self.waiting.iter().map(|waiting| waiting.stanza.len()).sum::<usize>();
         self.waiting.drain(..).filter_map(|waiting| waiting.answer)
     }

@@ -311,6 +311,14 @@ impl Peers {
         waiting.map(|waiting| waiting.outgoing).collect()
     }
 
+    /// Whose link it is, if it is up.
+    pub fn peer_on(&self, link: LinkId) -> Option<PeerId> {
+        let mut peers = self.peers.iter().enumerate();
+        let is_on = |(way, _): (Way, &Target)| way.link == link && way.to.is_none();
+        let (at, _) = peers.find(|(_, peer)| peer.ways().any(is_on))?;
+        u16::try_from(at).ok().map(PeerId)
+    }
+
     /// The transport of a peer's link, if one is up.
     pub fn transport(&self, id: PeerId) -> Option<Transport> {
         self.peers.get(usize::from(id.0))?.ways().next().map(|(way, _)| way.transport)

@@ -9,7 +9,6 @@ use super::Gateway;
 use super::outgoing::Undelivered;
 use crate::now::Now;
 use crate::xmpp::error::Condition;
-use std::cmp::Reverse;
 
 /// What the senders hear.
 pub(super) const STOPPING: &str = "the gateway is stopping";
@@ -39,6 +38,7 @@ impl Gateway {
         for outgoing in left {
             self.fail(now, outgoing, failure.clone());
         }
-        self.deadlines.extend(self.due.drain(..).map(Reverse));
+        self.settle_presence(now);
+        self.collect_deadlines();
     }
 }

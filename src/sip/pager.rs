@@ -38,6 +38,20 @@ pub struct Sent<'a> {
     pub transport: Transport,
 }
 
+impl Sent<'_> {
+    /// The URI at which requests inside of a dialog find us. It always has a port: without one the
+    /// peer would have to ask DNS (RFC 3263 §4.2).
+    pub fn contact(&self) -> String {
+        let (by, transport) = (self.by, self.transport);
+        let name = transport.as_str().to_ascii_lowercase();
+        let has_port = by.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+        match has_port {
+            true => format!("sip:{by};transport={name}"),
+            false => format!("sip:{by}:{};transport={name}", transport.port()),
+        }
+    }
+}
+
 /// A MESSAGE that can be written as often as needed.
 #[derive(Debug)]
 pub struct Pager {

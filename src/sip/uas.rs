@@ -15,17 +15,20 @@ use crate::addr::{Domain, Jid};
 use crate::crossing::{Crosses, Crossing, Direction, Kind, Verified};
 
 /// What we do, as Allow says it.
-pub const ALLOW: &str = "MESSAGE, OPTIONS, CANCEL";
+pub const ALLOW: &str = "MESSAGE, SUBSCRIBE, NOTIFY, OPTIONS, CANCEL";
 
-/// A MESSAGE with both addresses mapped.
+/// A request that would cross, with both addresses mapped.
 #[derive(Debug)]
 pub struct Request<'m> {
     /// The message.
     pub message: &'m Message<'m>,
     /// Who sent it: From.
     pub sender: Jid,
-    /// Whom it is for: the Request-URI. To is not looked at (RFC 3261 §8.2.2.1).
+    /// Whom it is for. Out of a dialog that is the Request-URI, and To is not looked at (RFC 3261
+    /// §8.2.2.1). Inside of one the Request-URI is our own Contact, and it is To.
     pub target: Jid,
+    /// What it is.
+    pub kind: Kind,
 }
 
 impl Crosses for Request<'_> {
@@ -34,7 +37,7 @@ impl Crosses for Request<'_> {
             sender: &self.sender,
             target: &self.target,
             direction: Direction::SipToXmpp,
-            kind: Kind::Message,
+            kind: self.kind,
         }
     }
 }
@@ -44,6 +47,10 @@ impl Crosses for Request<'_> {
 pub enum Examined<'m> {
     /// An instant message whose sender is proven.
     Message(Verified<Request<'m>>),
+    /// A SUBSCRIBE, for a new dialog or, with a tag in To, inside of one.
+    Subscribe(Verified<Request<'m>>),
+    /// A NOTIFY inside of a dialog.
+    Notify(Verified<Request<'m>>),
     /// OPTIONS: answered with what we do (RFC 3261 §11).
     Options,
 }
@@ -106,9 +113,10 @@ impl Uas<'_> {
             return Err(Reject::status(403, "the link is not authenticated for any domain"));
         }
         match method {
-            Method::Message | Method::Options => {}
+            Method::Message | Method::Options | Method::Subscribe => {}
+            Method::Notify if message.to().tag.is_some() => {}
             Method::Cancel | Method::Ack => return Err(Reject::status(481, "no such transaction")),
-            Method::Bye | Method::Info | Method::Notify | Method::Update | Method::Prack
+            Method::Bye | Method::Info | Method::Update | Method::Prack
                 if message.to().tag.is_some() =>
             {
                 return Err(Reject::status(481, "no such dialog"));
@@ -119,7 +127,6 @@ impl Uas<'_> {
             | Method::Update
             | Method::Prack
             | Method::Invite
-            | Method::Subscribe
             | Method::Register
             | Method::Publish
             | Method::Refer => {
@@ -136,11 +143,13 @@ impl Uas<'_> {
         if method == Method::Options {
             return Ok(Examined::Options);
         }
-        if message.to().tag.is_some() {
+        let in_dialog = message.to().tag.is_some();
+        if in_dialog && method == Method::Message {
             return Err(Reject::status(481, "no such dialog"));
         }
         let sender = self.sender(message, link)?;
-        let target = map::jid_from_uri(uri, &self.map)
+        let addressed = if in_dialog { &message.to().address } else { uri };
+        let target = map::jid_from_uri(addressed, &self.map)
             .map_err(|error| self.refuse(error, error.status_as_target()))?;
         if target.local().is_none() {
             return Err(Reject::status(404, "the Request-URI names no user"));
@@ -149,7 +158,13 @@ impl Uas<'_> {
             // What is served on this side is never looked for on the other.
             return Err(Reject::status(404, "the Request-URI is in a domain of the SIP side"));
         }
-        Ok(Examined::Message(Verified::prove(Request { message, sender, target })))
+        let kind = if method == Method::Message { Kind::Message } else { Kind::Presence };
+        let request = Verified::prove(Request { message, sender, target, kind });
+        Ok(match method {
+            Method::Subscribe => Examined::Subscribe(request),
+            Method::Notify => Examined::Notify(request),
+            _ => Examined::Message(request),
+        })
     }
 
     /// RFC 3261 §8.2.2.3: no extension of ours may be required; Proxy-Require is for proxies.

@@ -1,8 +1,9 @@
 //! The answers that a server owes to an iq (RFC 6120 §8.2.3): discovery, ping, version, or an error.
 //!
-//! The gateway itself speaks for its domains; for its users every query is answered alike, with
-//! `service-unavailable`, so that nobody learns who exists (RFC 6120 §13.10.2). Exactly one result or
-//! error answers a `get` or `set`, nothing answers a `result` or `error`.
+//! The gateway itself speaks for its domains; for its users every query is answered alike, so that
+//! nobody learns who exists (RFC 6120 §13.10.2): disco#info at any resource says what such a user can
+//! do, which is what the capabilities in presence stand for, and all else is `service-unavailable`.
+//! Exactly one result or error answers a `get` or `set`, nothing answers a `result` or `error`.
 //!
 //! | to a domain | answer |
 //! |---|---|
@@ -54,6 +55,14 @@ pub const FEATURES: [&str; 6] =
 pub fn identities<'a>(context: &IqContext<'a>) -> [Identity<'a>; 2] {
     let identity = |category, type_| Identity { category, type_, lang: "", name: context.name };
     [identity("gateway", "sip"), identity("server", "im")]
+}
+
+/// What users behind us can do, likewise sorted.
+pub const USER_FEATURES: [&str; 3] = [ns::CAPS, ns::DISCO_INFO, ns::JID_ESCAPING];
+
+/// What users behind us are: somebody with a telephone or a program that speaks SIP.
+pub fn user_identities<'a>(context: &IqContext<'a>) -> [Identity<'a>; 1] {
+    [Identity { category: "client", type_: "phone", lang: "", name: context.name }]
 }
 
 /// The verification string of entity capabilities: base64 of the SHA-1 over sorted identities and
@@ -113,16 +122,18 @@ fn get(
     context: &IqContext<'_>,
     out: &mut Vec<u8>,
 ) -> Result<(), Condition> {
-    if iq.to.local().is_some() || iq.to.resource().is_some() {
-        return Err(Condition::ServiceUnavailable);
+    let is_user = iq.to.local().is_some();
+    match (query.ns(), query.name()) {
+        (ns::DISCO_INFO, "query") if is_user && iq.to.resource().is_some() => {
+            let about = About::user(context);
+            return about.answer(iq, query, context, out);
+        }
+        _ if is_user || iq.to.resource().is_some() => return Err(Condition::ServiceUnavailable),
+        _ => {}
     }
     match (query.ns(), query.name()) {
         (ns::DISCO_INFO, "query") => {
-            let node = query.attr("node");
-            if !node.is_none_or(|node| is_caps_node(node, context)) {
-                return Err(Condition::ItemNotFound);
-            }
-            result(iq, out, |out| disco_info(node, context, out));
+            return About::domain(context).answer(iq, query, context, out);
         }
         (ns::DISCO_ITEMS, "query") => result(iq, out, |out| {
             write::open(out, "query").xmlns(ns::DISCO_ITEMS).attr_opt("node", query.attr("node")).empty();
@@ -148,26 +159,56 @@ fn result(iq: &Iq<'_>, out: &mut Vec<u8>, payload: impl FnOnce(&mut Vec<u8>)) {
         .content(payload);
 }
 
-/// Whether `node` is our caps node with the hash of our features (XEP-0115 §6.2).
-fn is_caps_node(node: &str, context: &IqContext<'_>) -> bool {
-    node.rsplit_once('#').is_some_and(|(name, ver)| {
-        name == context.caps_node && ver == caps_ver(&identities(context), &FEATURES)
-    })
+/// What is said of somebody who is asked.
+struct About<'a> {
+    identities: Vec<Identity<'a>>,
+    features: &'static [&'static str],
 }
 
-fn disco_info(node: Option<&str>, context: &IqContext<'_>, out: &mut Vec<u8>) {
-    write::open(out, "query").xmlns(ns::DISCO_INFO).attr_opt("node", node).content(|out| {
-        for identity in identities(context) {
-            write::open(out, "identity")
-                .attr("category", identity.category)
-                .attr("type", identity.type_)
-                .attr("name", identity.name)
-                .empty();
+impl<'a> About<'a> {
+    fn domain(context: &IqContext<'a>) -> Self {
+        Self { identities: identities(context).to_vec(), features: &FEATURES }
+    }
+
+    /// Any user: the answer does not tell who exists.
+    fn user(context: &IqContext<'a>) -> Self {
+        Self { identities: user_identities(context).to_vec(), features: &USER_FEATURES }
+    }
+
+    /// The answer to disco#info (XEP-0030 §3.1), for no node or our caps node with the hash of these
+    /// features (XEP-0115 §6.2).
+    fn answer(
+        &self,
+        iq: &Iq<'_>,
+        query: &Element<'_>,
+        context: &IqContext<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Condition> {
+        let node = query.attr("node");
+        let is_ours = |node: &str| {
+            node.rsplit_once('#').is_some_and(|(name, ver)| {
+                name == context.caps_node && ver == caps_ver(&self.identities, self.features)
+            })
+        };
+        if !node.is_none_or(is_ours) {
+            return Err(Condition::ItemNotFound);
         }
-        for feature in FEATURES {
-            write::open(out, "feature").attr("var", feature).empty();
-        }
-    });
+        result(iq, out, |out| {
+            write::open(out, "query").xmlns(ns::DISCO_INFO).attr_opt("node", node).content(|out| {
+                for identity in &self.identities {
+                    write::open(out, "identity")
+                        .attr("category", identity.category)
+                        .attr("type", identity.type_)
+                        .attr("name", identity.name)
+                        .empty();
+                }
+                for feature in self.features {
+                    write::open(out, "feature").attr("var", feature).empty();
+                }
+            });
+        });
+        Ok(())
+    }
 }
 
 #[cfg(test)]

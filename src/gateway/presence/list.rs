@@ -1,9 +1,12 @@
 //! What an operator may read of watches.
 
 use super::super::Gateway;
+use super::s2x::Sip;
+use super::watches::Entry;
+use super::x2s::Xmpp;
 use crate::addr::Jid;
-use crate::now::Now;
-use crate::store::record::Watching;
+use crate::now::{Mono, Now};
+use crate::store::record::{Authorization, Watching};
 use std::time::Duration;
 
 /// One watch, both its halves: the authorization and the subscription.
@@ -31,7 +34,79 @@ impl Gateway {
     /// The watches of `user`, on either side of them, or all: at most `limit`, in the order of their
     /// addresses. And how many there are.
     pub fn watches(&self, now: Now, user: Option<&Jid>, limit: usize) -> (Vec<WatchRow>, usize) {
-        let _ = (now, user, limit);
-        (Vec::new(), 0)
+        let wanted = |record: &Authorization| {
+            user.is_none_or(|user| {
+                let bare = user.bare_str();
+                record.watcher.as_str() == bare || record.presentity.as_str() == bare
+            })
+        };
+        let xmpp = self.presence.xmpp.iter().filter(|entry| wanted(entry.authorization()));
+        let sip = self.presence.sip.iter().filter(|entry| wanted(entry.authorization()));
+        let mut rows: Vec<WatchRow> =
+            xmpp.map(|entry| entry.row(now)).chain(sip.map(|entry| entry.row(now))).collect();
+        let count = rows.len();
+        let key = |row: &WatchRow| (row.watcher.clone(), row.presentity.clone());
+        rows.sort_unstable_by_key(key);
+        rows.truncate(limit);
+        (rows, count)
+    }
+
+    /// How many watches there are: of SIP users by XMPP users, and of XMPP users by SIP users.
+    pub fn watch_counts(&self) -> [usize; 2] {
+        [self.presence.xmpp.len(), self.presence.sip.len()]
+    }
+}
+
+fn row(record: &Authorization, is_kept: bool, next: Option<(&'static str, Mono)>, now: Now) -> WatchRow {
+    WatchRow {
+        direction: record.direction,
+        watcher: record.watcher.to_string(),
+        presentity: record.presentity.to_string(),
+        authorization: if is_kept { record.state.as_str() } else { "none" },
+        state: "",
+        reason: None,
+        dialogs: 0,
+        next: next.map(|(what, at)| (what, at.since(now.mono))),
+    }
+}
+
+impl Xmpp {
+    fn row(&self, now: Now) -> WatchRow {
+        use crate::bridge::watch::x2s::State;
+        let machine = &self.watch.machine;
+        let state = match machine.state() {
+            State::None => "none",
+            State::Pending => "pending",
+            State::Active => "active",
+            State::Dormant => "dormant",
+            State::Retry => "retry",
+        };
+        let reason = self.last.to_string();
+        let is_kept = machine.state() != State::None;
+        WatchRow {
+            state,
+            reason: (!reason.is_empty()).then_some(reason),
+            dialogs: self.watch.subscriber.as_ref().map_or(0, |one| usize::from(one.is_met())),
+            ..row(&self.watch.authorization, is_kept, machine.next(), now)
+        }
+    }
+}
+
+impl Sip {
+    fn row(&self, now: Now) -> WatchRow {
+        use crate::bridge::watch::s2x::State;
+        let machine = &self.watch.machine;
+        let state = match machine.state() {
+            State::Init => "none",
+            State::Pending => "pending",
+            State::Active => "active",
+            State::Terminated => "terminated",
+        };
+        WatchRow {
+            state,
+            reason: self.last.map(|condition| condition.name().to_owned()),
+            dialogs: self.watch.notifiers.len(),
+            ..row(&self.watch.authorization, machine.consent().is_some(), machine.next(), now)
+        }
     }
 }

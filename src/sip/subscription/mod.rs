@@ -28,7 +28,6 @@ use super::message::Message;
 use super::name::Name;
 use super::uas::Reject;
 use super::value::{Contact, Event};
-use super::write::Writer;
 
 /// The one event package that we know.
 pub const PACKAGE: &str = "presence";
@@ -74,34 +73,6 @@ impl Durations {
             Some(asked) => Ok(asked.min(self.most)),
         }
     }
-}
-
-/// Appends the 200 to a SUBSCRIBE (RFC 6665 §4.2.1.1): its `tail` is that of
-/// [`super::write::response_tail`], with the tag of the [`Notifier`].
-pub fn write_accepted(out: &mut Vec<u8>, tail: &[u8], expires: u32, contact: &str) {
-    let mut writer = Writer::response(out, 200, tail);
-    writer.number(Name::Expires, expires.into());
-    writer.field(Name::Contact).address(contact.as_bytes());
-    writer.end();
-}
-
-/// Whether a NOTIFY has a document.
-///
-/// # Errors
-/// 415 with Accept if it is of another type or encoded, 400 if it has none.
-pub fn has_document(notify: &Message<'_>) -> Result<bool, Reject> {
-    if notify.body.is_empty() {
-        return Ok(false);
-    }
-    let kind = notify.content_type().ok_or_else(|| Reject::status(400, "a body without Content-Type"))?;
-    if !kind.is("application", "pidf+xml") {
-        return Err(Reject::status(415, "not a presence document").with(Name::Accept, PIDF));
-    }
-    let plain = |coding: Result<&str, _>| coding.is_ok_and(|name| name.eq_ignore_ascii_case("identity"));
-    if !notify.tokens(Name::ContentEncoding).all(plain) {
-        return Err(Reject::status(415, "the body is encoded").with(Name::AcceptEncoding, "identity"));
-    }
-    Ok(true)
 }
 
 /// 489: the event package is unknown or missing (RFC 6665 §4.2.1.1, §4.1.3).

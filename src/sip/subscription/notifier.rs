@@ -102,13 +102,12 @@ impl Notifier {
         Ok(asked)
     }
 
-    /// A NOTIFY with `document`, or without one if that is empty. `contact` is a URI at which
-    /// requests inside the dialog find us.
+    /// A NOTIFY with `document`, or without one if that is empty.
     ///
     /// None when the CSeq numbers are used up: the subscription is lost.
-    pub fn notify(&mut self, said: Said, document: &[u8], contact: &str) -> Option<EventRequest> {
+    pub fn notify(&mut self, said: Said, document: &[u8]) -> Option<EventRequest> {
         let cseq = self.dialog.next_cseq(1)?;
-        Some(EventRequest::notify(&self.dialog, self.event_id.as_deref(), cseq, said, document, contact))
+        Some(EventRequest::notify(&self.dialog, self.event_id.as_deref(), cseq, said, document))
     }
 
     /// The next CSeq number, for a request that answers a challenge.

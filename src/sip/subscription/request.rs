@@ -46,15 +46,14 @@ enum Kind {
 pub struct EventRequest {
     dialog: Dialog,
     kind: Kind,
-    contact: Box<str>,
     cseq: u32,
     login: Login,
     authorization: Option<(Name, String)>,
 }
 
 impl EventRequest {
-    pub(super) fn subscribe(dialog: &Dialog, cseq: u32, expires: u32, contact: &str) -> Self {
-        Self::new(dialog, Kind::Subscribe { expires }, cseq, contact)
+    pub(super) fn subscribe(dialog: &Dialog, cseq: u32, expires: u32) -> Self {
+        Self::new(dialog, Kind::Subscribe { expires }, cseq)
     }
 
     pub(super) fn notify(
@@ -63,15 +62,13 @@ impl EventRequest {
         cseq: u32,
         said: Said,
         document: &[u8],
-        contact: &str,
     ) -> Self {
         let kind = Kind::Notify { said, event_id: event_id.map(Into::into), document: document.into() };
-        Self::new(dialog, kind, cseq, contact)
+        Self::new(dialog, kind, cseq)
     }
 
-    fn new(dialog: &Dialog, kind: Kind, cseq: u32, contact: &str) -> Self {
-        let (dialog, contact) = (dialog.clone(), contact.into());
-        Self { dialog, kind, contact, cseq, login: Login::default(), authorization: None }
+    fn new(dialog: &Dialog, kind: Kind, cseq: u32) -> Self {
+        Self { dialog: dialog.clone(), kind, cseq, login: Login::default(), authorization: None }
     }
 
     /// `SUBSCRIBE` or `NOTIFY`.
@@ -135,7 +132,7 @@ impl EventRequest {
         if let Some(last) = routed.last {
             writer.field(Name::Route).address(last.as_bytes());
         }
-        writer.field(Name::Contact).address(self.contact.as_bytes());
+        writer.field(Name::Contact).address(sent.contact().as_bytes());
         if let Some((name, value)) = &self.authorization {
             writer.header(*name, value);
         }

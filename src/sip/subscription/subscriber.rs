@@ -83,12 +83,11 @@ impl Subscriber {
     }
 
     /// A SUBSCRIBE for `expires` seconds: the first, a refresh, or with 0 the end or a fetch.
-    /// `contact` is a URI at which requests inside the dialog find us.
     ///
     /// None when the CSeq numbers are used up: start a new subscription.
-    pub fn subscribe(&mut self, expires: u32, contact: &str) -> Option<EventRequest> {
+    pub fn subscribe(&mut self, expires: u32) -> Option<EventRequest> {
         let cseq = self.dialog.next_cseq(1)?;
-        Some(EventRequest::subscribe(&self.dialog, cseq, expires, contact))
+        Some(EventRequest::subscribe(&self.dialog, cseq, expires))
     }
 
     /// The next CSeq number, for a request that answers a challenge.

@@ -304,6 +304,11 @@ impl Machine {
         self.consent
     }
 
+    /// Whether there is a document: without, what was heard before does not count any more.
+    pub fn is_known(&self) -> bool {
+        self.known
+    }
+
     /// The legs, open or ending.
     pub fn legs(&self) -> impl Iterator<Item = Leg> + use<'_> {
         self.dialogs.iter().map(|dialog| dialog.leg)

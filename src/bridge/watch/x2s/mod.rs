@@ -362,7 +362,7 @@ impl Machine {
     }
 
     /// Whether a first NOTIFY may establish the dialog: for `Subscriber::on_notify`.
-    pub fn awaiting(&self) -> Awaiting {
+    pub fn may_establish(&self) -> Awaiting {
         if self.timer_n.is_set() { Awaiting::First } else { Awaiting::Nothing }
     }
 

@@ -1,0 +1,216 @@
+//! Records: the queue to the store, restoring them at the start, and the age purge.
+//!
+//! ```text
+//!   keep ──▶ queue ── Effect::Persist ──▶ store ── durable ──▶ the watch hears of it
+//!              ▲                            │
+//!              └─── all that is left goes out again, in order, after a pause ◀── not durable
+//! ```
+//!
+//! A change is handed over as often as it takes. The order of changes stays: nothing new goes out while
+//! an older one has to be repeated, and all of them say what a record is, not how it differs.
+
+use super::super::Gateway;
+use super::s2x::Sip;
+use super::watches::{Entry, WatchRef};
+use super::x2s::Xmpp;
+use crate::addr::Jid;
+use crate::bridge::watch::record::DAY;
+use crate::bridge::watch::{s2x, x2s};
+use crate::gateway::effect::{Due, Effect, Timer};
+use crate::now::{Now, Wall};
+use crate::store::record::{Authorization, Change, Key, Pending, Record, Watching};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Changes that may wait for the store before no new watch is made.
+const QUEUE: usize = 50_000;
+/// How long after a failure everything is handed over again.
+const RETRY: Duration = Duration::from_secs(1);
+/// How often the age purge looks.
+const PURGE: Duration = Duration::from_secs(DAY / 4);
+
+/// Changes that the store has not confirmed, in order.
+#[derive(Default)]
+pub(super) struct Keeper {
+    queue: VecDeque<Saving>,
+    next_ticket: u64,
+    /// Something failed: nothing goes out until the retry.
+    is_held: bool,
+}
+
+struct Saving {
+    ticket: u64,
+    change: Change,
+    /// Who hears of it.
+    watch: Option<WatchRef>,
+}
+
+impl Keeper {
+    /// Is there room for changes that can be refused?
+    pub(super) fn has_room(&self) -> bool {
+        self.queue.len() < QUEUE
+    }
+
+    fn ticket(&mut self) -> u64 {
+        self.next_ticket += 1;
+        self.next_ticket
+    }
+}
+
+impl Gateway {
+    /// Hands a change to the store; `watch` hears when it is durable.
+    pub(super) fn keep(&mut self, change: Change, watch: Option<WatchRef>) {
+        let keeper = &mut self.presence.keeper;
+        let ticket = keeper.ticket();
+        if !keeper.is_held {
+            self.effects.push(Effect::Persist { ticket, changes: vec![change.clone()] });
+        }
+        keeper.queue.push_back(Saving { ticket, change, watch });
+    }
+
+    /// The store has the changes of a ticket, or may not have them.
+    pub(in crate::gateway) fn on_persisted(&mut self, now: Now, ticket: u64, durable: bool) {
+        let keeper = &mut self.presence.keeper;
+        if keeper.is_held || keeper.queue.front().is_none_or(|first| first.ticket != ticket) {
+            // Of an attempt that does not count any more, or behind one that failed.
+            return;
+        }
+        if durable {
+            let watch = keeper.queue.pop_front().and_then(|first| first.watch);
+            if let Some(watch) = watch {
+                self.presence.outcomes.push_back(super::Outcome::Durable { watch });
+            }
+        } else {
+            keeper.is_held = true;
+            self.due.push(Due { at: now.mono + RETRY, what: Timer::Keep });
+        }
+    }
+
+    /// Everything that is not durable is handed over again.
+    pub(in crate::gateway) fn on_keep_timer(&mut self) {
+        let keeper = &mut self.presence.keeper;
+        keeper.is_held = false;
+        for saving in &mut keeper.queue {
+            keeper.next_ticket += 1;
+            saving.ticket = keeper.next_ticket;
+            let changes = vec![saving.change.clone()];
+            self.effects.push(Effect::Persist { ticket: saving.ticket, changes });
+        }
+    }
+
+    /// Takes the records that the store held at the start. Before any other input.
+    ///
+    /// Dialogs are made anew, spread so that no peer gets more SUBSCRIBEs in a second than is set.
+    pub fn restore(&mut self, now: Now, records: Vec<Record>) {
+        let rate = self.settings.presence.subscribe_rate.max(1);
+        let count = u32::try_from(records.len()).unwrap_or(u32::MAX);
+        let spread = self.settings.presence.watch.spread.max(Duration::from_secs((count / rate).into()));
+        for record in records {
+            match record {
+                Record::Authorization(record) => self.restore_watch(now, record, spread),
+                Record::Contact(contact) => self.presence.contacts.insert(contact),
+                // What is over a bound that is lower now goes, in the order of age.
+                Record::Pending(pending) => {
+                    let changes = self.presence.pending.add(pending.clone());
+                    self.settle_pending(&pending, changes);
+                }
+                Record::Watermark(_) => {}
+            }
+        }
+        self.due.push(Due { at: now.mono + PURGE, what: Timer::Purge });
+        self.judge_watches(now);
+        self.collect_deadlines();
+    }
+
+    /// A pending record was read: it is on disk already, unless a bound says that it goes.
+    fn settle_pending(&mut self, read: &Pending, changes: Vec<Change>) {
+        let mut stays = false;
+        for change in changes {
+            match change {
+                Change::Put(_) => stays = true,
+                Change::Remove(_) | Change::Touch { .. } => self.keep(change, None),
+            }
+        }
+        if !stays && self.presence.pending.since(&read.user, &read.contact).is_none() {
+            self.keep(Change::Remove(read.key()), None);
+        }
+    }
+
+    fn restore_watch(&mut self, now: Now, record: Authorization, spread: Duration) {
+        let user = match record.direction {
+            Watching::XmppWatchesSip => &record.presentity,
+            Watching::SipWatchesXmpp => &record.watcher,
+        };
+        // A domain that is no longer served: its records wait for it to come back, or for the purge.
+        let Some(peer) = self.settings.peer_of(user.domain()) else { return };
+        let number = self.presence.number();
+        let (settings, ids) = (&self.settings.presence.watch, &mut self.ids);
+        let (consent, used) = (record.state, record.used);
+        self.presence.bounds.add(&record);
+        match record.direction {
+            Watching::XmppWatchesSip => {
+                let machine = x2s::Machine::restored(consent, used, now, spread, settings, ids);
+                let deadline = machine.deadline();
+                let entry = Xmpp::new(number, peer, record, machine);
+                if let (Some(watch), Some(at)) = (self.presence.xmpp.insert(entry), deadline) {
+                    if let Some(entry) = self.presence.xmpp.get_mut(watch) {
+                        entry.armed = Some(at);
+                    }
+                    self.due.push(Due { at, what: Timer::Watch(watch) });
+                }
+            }
+            Watching::SipWatchesXmpp => {
+                let machine = s2x::Machine::restored(consent, used, now);
+                self.presence.sip.insert(Sip::new(number, peer, record, machine));
+            }
+        }
+    }
+
+    /// What nobody has used for long is taken away.
+    pub(in crate::gateway) fn purge(&mut self, now: Now) {
+        self.due.push(Due { at: now.mono + PURGE, what: Timer::Purge });
+        let days = self.settings.presence.forget_after;
+        if days == 0 {
+            return;
+        }
+        let age = u64::from(days) * DAY * 1000;
+        let before = Wall::from_millis(now.wall.as_millis().saturating_sub(age));
+        let old = |record: &Authorization| record.used < before;
+        for watch in self.presence.xmpp.refs(|entry| old(entry.authorization())) {
+            self.drive_xmpp(now, watch, x2s::Input::Unsubscribe);
+        }
+        let idle = |entry: &Sip| old(entry.authorization()) && entry.watch.machine.legs().next().is_none();
+        for watch in self.presence.sip.refs(idle) {
+            self.drive_sip(now, watch, s2x::Input::Purge);
+        }
+        for (user, contact) in self.presence.contacts.older_than(before) {
+            self.presence.contacts.remove(&user, &contact);
+            self.keep(Change::Remove(Key::Contact { user, contact }), None);
+        }
+        let pending: Vec<Record> = self.presence.pending.older_than(before).collect();
+        for record in pending {
+            if let Record::Pending(Pending { user, contact, .. }) = record {
+                self.forget_pending(&user, &contact);
+            }
+        }
+    }
+
+    /// An operator takes the authorization between two people away, whichever watches the other. False
+    /// if there is none.
+    pub fn revoke_watch(&mut self, now: Now, watcher: &Jid, presentity: &Jid) -> bool {
+        let xmpp = self.presence.xmpp.find(watcher, presentity);
+        let sip = self.presence.sip.find(watcher, presentity);
+        if let Some(watch) = xmpp {
+            self.drive_xmpp(now, watch, x2s::Input::Unsubscribe);
+        }
+        if let Some(watch) = sip {
+            self.drive_sip(now, watch, s2x::Input::Purge);
+            let (user, contact) = (watcher.to_bare(), presentity.to_bare());
+            self.presence.contacts.remove(&user, &contact);
+            self.keep(Change::Remove(Key::Contact { user, contact }), None);
+        }
+        self.settle_presence(now);
+        self.collect_deadlines();
+        xmpp.is_some() || sip.is_some()
+    }
+}

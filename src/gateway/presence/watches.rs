@@ -1,0 +1,169 @@
+//! Where watches stand.
+
+use super::super::settings::PresenceSettings;
+use crate::addr::Jid;
+use crate::store::record::{Authorization, Watching};
+use slab::Slab;
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// The name of a watch, for good: a slot is used again, with another number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WatchRef {
+    /// Who watches.
+    pub side: Watching,
+    /// Where it stands.
+    pub slot: u32,
+    /// Which one it is of those that stood there.
+    pub number: u32,
+}
+
+/// A watch as it is kept here.
+pub(super) trait Entry {
+    const SIDE: Watching;
+
+    fn number(&self) -> u32;
+    fn authorization(&self) -> &Authorization;
+}
+
+/// Watches of one kind, by slot and by pair.
+pub(super) struct Watches<W> {
+    slots: Slab<Box<W>>,
+    /// The keyed hash of a pair → its slot. A pair whose hash is taken finds no room: nobody can make
+    /// that happen without the key.
+    pairs: HashMap<u64, u32>,
+    keyed: DefaultHasher,
+}
+
+impl<W: Entry> Watches<W> {
+    pub(super) fn new(seed: [u8; 32]) -> Self {
+        let mut keyed = DefaultHasher::new();
+        ("watches", W::SIDE, seed).hash(&mut keyed);
+        Self { slots: Slab::new(), pairs: HashMap::new(), keyed }
+    }
+
+    fn key(&self, watcher: &Jid, presentity: &Jid) -> u64 {
+        let mut hasher = self.keyed.clone();
+        (watcher.bare_str(), presentity.bare_str()).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// The watch of a pair. Resources do not matter.
+    pub(super) fn find(&self, watcher: &Jid, presentity: &Jid) -> Option<WatchRef> {
+        if self.pairs.is_empty() {
+            return None;
+        }
+        let slot = *self.pairs.get(&self.key(watcher, presentity))?;
+        let entry = self.slots.get(slot as usize)?;
+        let Authorization { watcher: one, presentity: other, .. } = entry.authorization();
+        let same = one.as_str() == watcher.bare_str() && other.as_str() == presentity.bare_str();
+        same.then(|| WatchRef { side: W::SIDE, slot, number: entry.number() })
+    }
+
+    pub(super) fn get(&self, watch: WatchRef) -> Option<&W> {
+        let entry = self.slots.get(watch.slot as usize)?;
+        (watch.side == W::SIDE && entry.number() == watch.number).then_some(entry)
+    }
+
+    pub(super) fn get_mut(&mut self, watch: WatchRef) -> Option<&mut W> {
+        let entry = self.slots.get_mut(watch.slot as usize)?;
+        (watch.side == W::SIDE && entry.number() == watch.number).then_some(entry)
+    }
+
+    /// Puts a watch into a new slot; None if its pair has one.
+    pub(super) fn insert(&mut self, entry: W) -> Option<WatchRef> {
+        let Authorization { watcher, presentity, .. } = entry.authorization();
+        let key = self.key(watcher, presentity);
+        let slot = u32::try_from(self.slots.vacant_key()).ok()?;
+        if self.pairs.contains_key(&key) {
+            return None;
+        }
+        self.pairs.insert(key, slot);
+        let number = entry.number();
+        self.slots.insert(Box::new(entry));
+        Some(WatchRef { side: W::SIDE, slot, number })
+    }
+
+    pub(super) fn remove(&mut self, watch: WatchRef) -> Option<Box<W>> {
+        self.get(watch)?;
+        let entry = self.slots.try_remove(watch.slot as usize)?;
+        let Authorization { watcher, presentity, .. } = entry.authorization();
+        self.pairs.remove(&self.key(watcher, presentity));
+        Some(entry)
+    }
+
+    /// The names of those that are `wanted`, in the order of their slots.
+    pub(super) fn refs(&self, wanted: impl Fn(&W) -> bool) -> Vec<WatchRef> {
+        let name = |(slot, entry): (usize, &Box<W>)| {
+            let slot = u32::try_from(slot).ok()?;
+            wanted(entry).then(|| WatchRef { side: W::SIDE, slot, number: entry.number() })
+        };
+        self.slots.iter().filter_map(name).collect()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &W> {
+        self.slots.iter().map(|(_, entry)| &**entry)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+}
+
+/// How many watches there are of whom.
+#[derive(Default)]
+pub(super) struct Bounds {
+    users: HashMap<Box<str>, u32>,
+    domains: HashMap<Box<str>, u32>,
+    all: usize,
+}
+
+impl Bounds {
+    /// Is there room for another watch between `user`, ours, and a contact in `domain`?
+    pub(super) fn has_room(&self, user: &Jid, domain: &str, settings: &PresenceSettings) -> bool {
+        let count =
+            |map: &HashMap<Box<str>, u32>, key: &str| map.get(key).map_or(0, |count| *count as usize);
+        self.all < settings.watches
+            && count(&self.users, user.bare_str()) < settings.per_user
+            && count(&self.domains, domain) < settings.per_domain
+    }
+
+    pub(super) fn add(&mut self, authorization: &Authorization) {
+        let (user, domain) = ends(authorization);
+        self.all += 1;
+        count_up(&mut self.users, user.as_str());
+        count_up(&mut self.domains, domain);
+    }
+
+    pub(super) fn remove(&mut self, authorization: &Authorization) {
+        let (user, domain) = ends(authorization);
+        self.all = self.all.saturating_sub(1);
+        count_down(&mut self.users, user.as_str());
+        count_down(&mut self.domains, domain);
+    }
+}
+
+fn count_up(map: &mut HashMap<Box<str>, u32>, key: &str) {
+    match map.get_mut(key) {
+        Some(count) => *count = count.saturating_add(1),
+        None => drop(map.insert(key.into(), 1)),
+    }
+}
+
+fn count_down(map: &mut HashMap<Box<str>, u32>, key: &str) {
+    if let Some(count) = map.get_mut(key) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            map.remove(key);
+        }
+    }
+}
+
+/// Our user, and the domain of the contact.
+fn ends(authorization: &Authorization) -> (&Jid, &str) {
+    let Authorization { direction, watcher, presentity, .. } = authorization;
+    match direction {
+        Watching::XmppWatchesSip => (presentity, watcher.domain()),
+        Watching::SipWatchesXmpp => (watcher, presentity.domain()),
+    }
+}
