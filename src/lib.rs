@@ -1,8 +1,8 @@
 //! stoxd: a federation gateway between XMPP and SIP.
 //!
 //! It ends XMPP server-to-server streams on one side and SIP federation links on the other, and carries
-//! instant messages between them, person to person. Every item that crosses is judged by the loaded
-//! external-access policy table.
+//! instant messages and presence between them, person to person. Every item that crosses is judged by
+//! the loaded external-access policy table.
 //!
 //! ```text
 //!    XMPP servers                                            SIP servers
@@ -35,9 +35,9 @@
 //! | [`policy`] | sites, policies, grants, partners; the gate; budgets |
 //! | [`xmpp`] | streams and their negotiation, stanzas, errors, iq answers |
 //! | [`sip`] | wire layer, transactions, dialogs, locating, digest, the UAS's checks |
-//! | [`bridge`] | translators, the one error table between both sides; presence, which the gateway does not use yet |
-//! | [`gateway`] | what crosses, what is answered, what waits: routes, queues, deadlines |
-//! | [`store`] | what outlives the process: durable records, and the thread that writes them (nothing is kept yet) |
+//! | [`bridge`] | translators, the one error table between both sides; watches: one authorization joined to one subscription |
+//! | [`gateway`] | what crosses, what is answered, what waits: routes, queues, deadlines; who sees whose presence |
+//! | [`store`] | what outlives the process: durable records, and the thread that writes them |
 //! | [`config`] | TOML → checked settings, every mistake with its place |
 //! | [`net`] | sockets, TLS, DNS, the only clock |
 //! | [`admin`] | verbs, their output, the control socket |
@@ -52,8 +52,9 @@
 //!    the UAS.
 //! 3. Never take custody. A SIP MESSAGE gets its 202 when the kernel has the whole stanza on an
 //!    authenticated stream; what can't be delivered comes back to its sender as an error, once.
-//! 4. What must outlive the process is written before it is said. Nothing does yet but the dialback
-//!    secret.
+//! 4. What must outlive the process is written before it is said: authorizations, added contacts, pending
+//!    subscribes ([`store`]). Whoever waits for it hears of it after its ticket came back as durable. Dialogs
+//!    and streams are made anew, never kept.
 //! 5. Everything is bounded and has a deadline.
 //!
 //! `tests/architecture.rs` reads the sources and holds the walls between the rooms.

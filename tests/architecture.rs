@@ -28,7 +28,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &["addr", "policy", "now"]),
     ("config", &["addr", "policy", "crossing", "now"]),
     ("net", &["xmpp", "sip", "gateway", "store", "addr", "xml", "now", "ids", "crossing"]),
-    ("admin", &["gateway", "policy", "config", "addr", "crossing", "now"]),
+    ("admin", &["gateway", "store", "policy", "config", "addr", "crossing", "now"]),
     (
         "daemon",
         &[

@@ -1,4 +1,4 @@
-//! The binary as operators meet it: verbs, exit codes, start, reload, stop, limits, journal, unit file.
+//! The binary as operators meet it: verbs, exit codes, start, reload, stop, store, limits, journal, unit file.
 //!
 //! Each test has a folder, and an address of 127.0.0.0/8 of its own. Certificates are made by
 //! `certs/make-test-ca`; a test that needs a program which is not there says SKIP.
@@ -14,6 +14,8 @@ mod limits;
 mod reload;
 #[path = "cli/rig.rs"]
 mod rig;
+#[path = "cli/store.rs"]
+mod store;
 #[path = "cli/unit.rs"]
 mod unit;
 #[path = "cli/verbs.rs"]

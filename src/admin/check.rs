@@ -1,9 +1,10 @@
-//! `stoxd check`: findings as lines, and the two that need files alone.
+//! `stoxd check`: findings as lines, and those that need files alone.
 //!
 //! A check that did not run is a SKIP with its reason, never a PASS.
 
 use super::exit;
 use crate::config::{Config, Problem, Severity};
+use crate::store::{Sqlite, StoreError};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::path::Path;
@@ -39,7 +40,7 @@ impl Outcome {
 /// What one check found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// The check's name: `config`, `policy`, `dns`, `certs`, `connectivity`. Empty: as the one before.
+    /// The check's name: `config`, `store`, `policy`, `dns`, `certs`, `connectivity`. Empty: as the one before.
     pub name: &'static str,
     /// How it came out.
     pub outcome: Outcome,
@@ -58,6 +59,18 @@ pub fn config(path: &Path, loaded: &Result<Config, Vec<Problem>>) -> Finding {
         Err(problems) => (problems, String::new()),
     };
     finding("config", problems.clone(), text)
+}
+
+/// What is wrong with the store in `directory`, if anything is. Nothing is touched.
+pub fn store(directory: &Path) -> Option<Finding> {
+    let error = Sqlite::look(directory).err()?;
+    let hidden = matches!(&error, StoreError::Io { source, .. }
+        if source.kind() == std::io::ErrorKind::PermissionDenied);
+    let (outcome, text) = match hidden {
+        true => (Outcome::Skip, format!("{}: this user may not look into it", directory.display())),
+        false => (Outcome::Fail, error.to_string()),
+    };
+    Some(Finding { name: "store", outcome, text, notes: Vec::new(), problems: Vec::new() })
 }
 
 /// The policy file and its tests as a finding: what is wrong with the daemon's file is left out.

@@ -1,4 +1,4 @@
-//! The command line: `stoxd run | check | policy test | status | reload`.
+//! The command line: `stoxd run | check | policy test | status | subscriptions | reload`.
 //!
 //! Exit codes: 0 done, 1 failed, 2 usage, 3 problems found or denied, 4 daemon unreachable, 78 the
 //! configuration is invalid.
@@ -7,7 +7,9 @@ use super::check;
 use super::control::{self, Answer, Question};
 use super::exit;
 use super::policy_test::{self, policy_test};
+use super::subscriptions;
 use crate::config;
+use crate::policy::written;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -49,6 +51,16 @@ enum Verb {
         #[command(flatten)]
         output: Output,
     },
+    /// Who sees whose presence
+    Subscriptions {
+        /// Only those of this user, who sees or is seen
+        #[arg(long, value_name = "ADDRESS")]
+        user: Option<String>,
+        #[command(flatten)]
+        daemon: Daemon,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Let the running daemon read its files again, as SIGHUP does
     Reload {
         #[command(flatten)]
@@ -58,7 +70,7 @@ enum Verb {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum What {
-    /// Both files: keys, values, names, policy tests
+    /// Both files: keys, values, names, policy tests; and the store, if anything is wrong with it
     Config,
     /// The policy table and its tests
     Policy,
@@ -122,7 +134,10 @@ pub fn main(run: impl FnOnce(&Path) -> u8) -> u8 {
             let loaded = config::check(&file.config);
             let mut findings = vec![check::config(&file.config, &loaded)];
             match what {
-                What::Config => {}
+                What::Config => {
+                    let state = loaded.as_ref().ok().map(|config| &config.gateway.state_dir);
+                    findings.extend(state.and_then(|state| check::store(state)));
+                }
                 What::Policy => findings = vec![check::policy(&file.config, &loaded)],
             }
             let (text, code) = check::render(&findings, strict, output.json);
@@ -134,8 +149,25 @@ pub fn main(run: impl FnOnce(&Path) -> u8) -> u8 {
             let (text, code) = policy_test(&loaded, &question);
             say(&text, code)
         }
-        Verb::Status { daemon, output } => ask(&daemon, Question::Status, output.json),
-        Verb::Reload { daemon } => ask(&daemon, Question::Reload, false),
+        Verb::Status { daemon, output } => ask(&daemon, &Question::Status, output.json),
+        Verb::Subscriptions { user, daemon, output } => {
+            match user.as_deref().map(|user| address("--user", user)).transpose() {
+                Ok(user) => ask(&daemon, &Question::Subscriptions { user }, output.json),
+                Err(code) => code,
+            }
+        }
+        Verb::Reload { daemon } => ask(&daemon, &Question::Reload, false),
+    }
+}
+
+/// The bare JID that `text`, the value of `option`, means; else the exit code.
+fn address(option: &str, text: &str) -> Result<String, u8> {
+    match written::person(text) {
+        Ok(jid) => Ok(jid.to_string()),
+        Err(error) => {
+            eprintln!("error: {option} {}: {error}", text.escape_debug());
+            Err(exit::USAGE)
+        }
     }
 }
 
@@ -156,7 +188,7 @@ fn written(outcome: io::Result<()>, code: u8) -> u8 {
     }
 }
 
-fn ask(daemon: &Daemon, question: Question, json: bool) -> u8 {
+fn ask(daemon: &Daemon, question: &Question, json: bool) -> u8 {
     let socket = match &daemon.socket {
         Some(socket) => socket.clone(),
         None => match config::admin_socket(&daemon.file.config) {
@@ -169,12 +201,10 @@ fn ask(daemon: &Daemon, question: Question, json: bool) -> u8 {
     };
     match control::ask(&socket, question) {
         Ok(Answer::Status(status)) => {
-            let text = if json {
-                serde_json::to_string_pretty(&status).map(|text| text + "\n").unwrap_or_default()
-            } else {
-                control::render(&status)
-            };
-            say(&text, exit::DONE)
+            say(&if json { to_json(&status) } else { control::render(&status) }, exit::DONE)
+        }
+        Ok(Answer::Subscriptions(all)) => {
+            say(&if json { to_json(&all) } else { subscriptions::render(&all) }, exit::DONE)
         }
         Ok(Answer::Done(text)) => say(&(text + "\n"), exit::DONE),
         Ok(Answer::Failed(text)) => {
@@ -189,4 +219,8 @@ fn ask(daemon: &Daemon, question: Question, json: bool) -> u8 {
             exit::UNREACHABLE
         }
     }
+}
+
+fn to_json(answer: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(answer).map(|text| text + "\n").unwrap_or_default()
 }

@@ -3,6 +3,7 @@
 //! `stoxd status` asks `{"verb":"status"}`. The socket lies in the runtime directory and only its
 //! owner may open it.
 
+use super::subscriptions::Subscriptions;
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -13,13 +14,19 @@ use std::time::Duration;
 pub const LINE_LIMIT: u64 = 4 * 1024 * 1024;
 
 /// A question to the daemon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Question {
     /// What is listening, up and waiting.
     Status,
     /// Read the files again, as SIGHUP does.
     Reload,
+    /// Who sees whose presence.
+    Subscriptions {
+        /// Of this user alone, on either side: a bare JID.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<String>,
+    },
 }
 
 /// Its answer.
@@ -28,6 +35,8 @@ pub enum Question {
 pub enum Answer {
     /// To [`Question::Status`].
     Status(Status),
+    /// To [`Question::Subscriptions`].
+    Subscriptions(Subscriptions),
     /// Done, with what there is to say.
     Done(String),
     /// Not done, and why.
@@ -53,6 +62,10 @@ pub struct Status {
     pub delivered: [u64; 2],
     /// Messages returned to their senders or refused, likewise.
     pub failed: [u64; 2],
+    /// Where records are kept: "SQLite, /var/lib/stoxd/stoxd.db".
+    pub store: String,
+    /// Why they can't be written at the moment.
+    pub store_fault: Option<String>,
     /// How the last reload went, if there was one.
     pub last_reload: Option<String>,
 }
@@ -87,15 +100,15 @@ pub struct LinkStatus {
 ///
 /// # Errors
 /// Nobody is there, or what came back is no answer.
-pub fn ask(socket: &Path, question: Question) -> io::Result<Answer> {
+pub fn ask(socket: &Path, question: &Question) -> io::Result<Answer> {
     let mut stream = UnixStream::connect(socket)?;
     let patience = match question {
-        Question::Status => Duration::from_secs(10),
+        Question::Status | Question::Subscriptions { .. } => Duration::from_secs(10),
         // A million grants take a while.
         Question::Reload => Duration::from_secs(120),
     };
     stream.set_read_timeout(Some(patience))?;
-    let mut line = serde_json::to_vec(&question)?;
+    let mut line = serde_json::to_vec(question)?;
     line.push(b'\n');
     stream.write_all(&line)?;
     let mut answer = String::new();
@@ -139,6 +152,10 @@ pub fn render(status: &Status) -> String {
         "MESSAGES\n  SIP to XMPP: {} delivered, {} not\n  XMPP to SIP: {} delivered, {} not\n  waiting: {}\n",
         status.delivered[0], status.failed[0], status.delivered[1], status.failed[1], status.waiting
     ));
+    text.push_str(&format!("STORE\n  {}\n", status.store));
+    if let Some(fault) = &status.store_fault {
+        text.push_str(&format!("  can't be written, so nobody can be authorized anew: {fault}\n"));
+    }
     if let Some(reload) = &status.last_reload {
         text.push_str("RELOAD\n");
         for line in reload.lines() {
@@ -148,7 +165,8 @@ pub fn render(status: &Status) -> String {
     text
 }
 
-fn duration(seconds: u64) -> String {
+/// Seconds as a person reads them.
+pub(super) fn duration(seconds: u64) -> String {
     match seconds {
         0..60 => format!("{seconds} s"),
         60..3600 => format!("{} min", seconds / 60),
@@ -166,6 +184,10 @@ mod tests {
     fn a_question_is_one_line_and_unknown_ones_are_refused() {
         assert_eq!(serde_json::to_string(&Question::Status).unwrap(), r#"{"verb":"status"}"#);
         assert!(serde_json::from_str::<Question>(r#"{"verb":"format"}"#).is_err());
+        let all = Question::Subscriptions { user: None };
+        assert_eq!(serde_json::to_string(&all).unwrap(), r#"{"verb":"subscriptions"}"#);
+        assert_eq!(serde_json::from_str::<Question>(r#"{"verb":"subscriptions"}"#).unwrap(), all);
+        assert!(serde_json::from_str::<Question>(r#"{"verb":"subscriptions","usr":"a@b"}"#).is_err());
     }
 
     #[test]
@@ -180,6 +202,8 @@ mod tests {
                 address: "127.0.0.1:5061".into(),
                 transport: "tls".into(),
             }],
+            store: "SQLite, /var/lib/stoxd/stoxd.db".into(),
+            store_fault: Some("the disk is full".into()),
             ..Status::default()
         };
         let text = render(&status);
@@ -188,5 +212,8 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("out edge  127.0.0.1:5061  tls"), "{text}");
+        let store = "STORE\n  SQLite, /var/lib/stoxd/stoxd.db\n  can't be written, so nobody can be authorized \
+                     anew: the disk is full\n";
+        assert!(text.ends_with(store), "{text}");
     }
 }

@@ -4,6 +4,9 @@
 //! |---|---|
 //! | [`check`] | `stoxd check config` and `check policy`, and how any check's findings print |
 //! | [`policy_test`] | `stoxd policy test` |
+//! | [`subscriptions`] | `stoxd subscriptions` |
+//! | [`control`] | questions to the daemon and their answers; `stoxd status` |
+//! | [`cli`] | the command line |
 //!
 //! Rendering is pure: a verb gives text and an exit code, and `main` prints the one and exits with the
 //! other.
@@ -12,6 +15,7 @@ pub mod check;
 pub mod cli;
 pub mod control;
 pub mod policy_test;
+pub mod subscriptions;
 #[cfg(test)]
 mod tests;
 

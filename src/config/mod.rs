@@ -3,7 +3,7 @@
 //! | file | owns |
 //! |---|---|
 //! | [`settings`] | what comes out: [`Config`] and its parts, typed |
-//! | `daemon`, `sip` | the sections of `stoxd.toml` |
+//! | `daemon`, `sip`, `presence` | the sections of `stoxd.toml` |
 //! | `access`, `partners`, `grants` | `policy.toml` and the grants file, made into a [`Table`](crate::policy::Table) |
 //! | `read`, `value`, `suggest` | reading a table key by key, units, "did you mean" |
 //! | [`problem`] | what is wrong, where, as people read it |
@@ -17,6 +17,7 @@ mod daemon;
 mod grants;
 pub mod load;
 mod partners;
+mod presence;
 pub mod problem;
 mod read;
 pub mod settings;
@@ -136,6 +137,7 @@ pub fn parse(
     let dns = daemon::dns(&mut root);
     let xmpp = daemon::xmpp(&mut root, &context);
     let sip = sip::sip(&mut root, &context, &mut served, certificates.len());
+    let presence = presence::presence(&mut root);
     let limits = daemon::limits(&mut root);
     let log = daemon::log(&mut root);
     let admin_socket = daemon::admin(&mut root, surroundings);
@@ -168,6 +170,7 @@ pub fn parse(
             dns,
             xmpp,
             sip,
+            presence,
             limits,
             log,
             admin_socket,

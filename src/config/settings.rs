@@ -24,6 +24,8 @@ pub struct Config {
     pub xmpp: Xmpp,
     /// `[sip]`.
     pub sip: Sip,
+    /// `[presence]`.
+    pub presence: Presence,
     /// `[limits]`.
     pub limits: Limits,
     /// `[log]`.
@@ -159,6 +161,8 @@ pub struct SipListen {
 pub struct Sip {
     /// Where peers reach us.
     pub listen: Vec<SipListen>,
+    /// How long the subscriptions last that we ask for.
+    pub subscription_refresh_interval: Duration,
     /// `[[sip.peer]]`.
     pub peers: Vec<Peer>,
 }
@@ -213,6 +217,31 @@ pub struct Digest {
     pub user: String,
     /// The file with the password.
     pub password: PathBuf,
+}
+
+/// `[presence]`: bounds and durations of watches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presence {
+    /// Watches in all.
+    pub watches: usize,
+    /// Watches of one SIP user, as watcher and as watched.
+    pub per_user: usize,
+    /// Watches of one XMPP domain.
+    pub per_domain: usize,
+    /// SUBSCRIBEs a second that go to one peer because their time has come.
+    pub subscribe_rate: u32,
+    /// Subscribes of one user's contacts that wait until the user has added them.
+    pub pending_per_user: usize,
+    /// The same of all users.
+    pub pending: usize,
+    /// Days after which an authorization that nobody used is taken away; 0: never.
+    pub forget_after: u32,
+    /// How long a SIP user's SUBSCRIBE without Expires lasts.
+    pub default_expires: Duration,
+    /// The shortest that it may ask for.
+    pub min_expires: Duration,
+    /// The longest that it gets.
+    pub max_expires: Duration,
 }
 
 /// `[limits]`.

@@ -9,6 +9,11 @@ use crate::addr::Domain;
 use crate::addr::uri::{Scheme, Uri};
 use ipnet::IpNet;
 use std::ops::Range;
+use std::time::Duration;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
 const TRANSPORTS: [(&str, Transport); 3] =
     [("tls", Transport::Tls), ("tcp", Transport::Tcp), ("udp", Transport::Udp)];
@@ -72,10 +77,7 @@ pub(super) fn sip(
 ) -> Sip {
     let mut section = root.section("sip", "[sip]");
     let listen = listeners(&mut section);
-    if section.text("subscription_refresh_interval").is_some() {
-        let message = format!("presence is {NOT_BUILT}");
-        section.error(&section.span_of("subscription_refresh_interval"), message, "leave it out");
-    }
+    let interval = section.duration("subscription_refresh_interval", MINUTE..=WEEK, HOUR * 8);
     let tls_listener = listen.iter().find(|(listen, _)| listen.transport == Transport::Tls);
     if let Some((_, span)) = tls_listener
         && certificates == 0
@@ -118,6 +120,7 @@ pub(super) fn sip(
     section.done();
     Sip {
         listen: listen.into_iter().map(|(listen, _)| listen).collect(),
+        subscription_refresh_interval: interval,
         peers: peers.into_iter().map(|read| read.peer).collect(),
     }
 }

@@ -1,7 +1,9 @@
 //! The control socket: who may ask, and what the answers are made of.
 
 use super::Daemon;
+use crate::addr::Jid;
 use crate::admin::control::{Answer, LinkStatus, Question, Status, StreamStatus};
+use crate::admin::subscriptions::{ROWS, Subscriptions};
 use crate::net::dialer::shown;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -95,6 +97,10 @@ async fn answer(stream: UnixStream, daemon: &Rc<Daemon>) -> io::Result<()> {
     tokio::time::timeout(PATIENCE, asked.read_line(&mut line)).await??;
     let answer = match serde_json::from_str(&line) {
         Ok(Question::Status) => Answer::Status(daemon.status()),
+        Ok(Question::Subscriptions { user }) => match user.as_deref().map(Jid::parse).transpose() {
+            Ok(user) => Answer::Subscriptions(daemon.subscriptions(user.as_ref())),
+            Err(error) => Answer::Failed(format!("not an address: {error}")),
+        },
         Ok(Question::Reload) => match daemon.reload().await {
             Ok(said) => Answer::Done(said),
             Err(why) => Answer::Failed(format!("reload refused, nothing was changed\n{why}")),
@@ -107,6 +113,11 @@ async fn answer(stream: UnixStream, daemon: &Rc<Daemon>) -> io::Result<()> {
 }
 
 impl Daemon {
+    fn subscriptions(&self, user: Option<&Jid>) -> Subscriptions {
+        let (rows, total) = self.shard.gateway().watches(self.shard.clock.now(), user, ROWS);
+        Subscriptions::of(rows, total)
+    }
+
     fn status(&self) -> Status {
         let gateway = self.shard.gateway();
         let counts = gateway.counts();
@@ -156,6 +167,8 @@ impl Daemon {
             waiting: gateway.waiting(),
             delivered: counts.delivered,
             failed: counts.failed,
+            store: self.records.name().to_owned(),
+            store_fault: self.records.fault(),
             last_reload: self.last_reload.borrow().clone(),
         }
     }

@@ -5,20 +5,22 @@
 //! | [`setup`] | from the checked configuration to what each room is told |
 //! | [`journal`] | where events go, and how observations are written |
 //! | `manager` | what systemd is told, from a thread of its own |
+//! | `records` | the store: opened, told of when it breaks, closed in time |
 //! | [`secrets`] | the dialback secret, and seeds |
 //! | `reload` | what is made ready before it is used, at the start and at a reload |
 //! | `control` | the control socket's answers |
 //!
 //! ```text
-//!  configuration → journal → certificates, secrets → sockets bound → ready
+//!  configuration → journal → certificates → store → secrets → sockets bound → records restored → ready
 //!     SIGHUP: read again, test, swap; a mistake changes nothing
-//!     SIGTERM: no new work, wait for what is open, close streams, exit 0; 5 s at most, at once when
-//!              told again
+//!     SIGTERM: no new work, wait for what is open, close streams and the store, exit 0; 5 s at most,
+//!              at once when told again
 //! ```
 
 mod control;
 pub mod journal;
 mod manager;
+mod records;
 mod reload;
 pub mod secrets;
 pub mod setup;
@@ -31,11 +33,14 @@ use crate::net::clock::Clock;
 use crate::net::dialer::Dialer;
 use crate::net::dns::{Dns, DnsSettings};
 use crate::net::edge::Edge;
+use crate::net::keeper::Tickets;
 use crate::net::listener::{self, Doorman, Service};
 use crate::net::shard::Shard;
 use crate::net::tls::{self, CertStore};
-use crate::{ids, sip};
+use crate::store::StoreError;
+use crate::{ids, sip, store};
 use manager::Note;
+use records::Records;
 use reload::{Fixed, Ready};
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -44,11 +49,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 use tracing::level_filters::LevelFilter;
 
 /// How long the drain waits for what is open.
 const DRAIN: Duration = Duration::from_secs(3);
-/// How long peers then have to close the streams that they opened, and as long again for the rest.
+/// How long peers then have to close the streams that they opened, and as long again for the rest, which
+/// the store's end is part of.
 const CLOSING: Duration = Duration::from_secs(1);
 
 /// Why the daemon does not start.
@@ -57,6 +64,9 @@ enum StartError {
     /// A certificate, a key or a secret.
     #[error("{0}")]
     Config(String),
+    /// The store.
+    #[error("{0}")]
+    Store(#[from] StoreError),
     /// A socket.
     #[error("can't listen on {what} {address}: {error}{hint}")]
     Listen { what: &'static str, address: SocketAddr, error: std::io::Error, hint: &'static str },
@@ -87,6 +97,8 @@ pub fn run(path: &Path) -> u8 {
             tracing::error!("{error}");
             match error {
                 StartError::Config(_) => exit::CONFIG,
+                StartError::Store(error) if records::needs_a_hand(&error) => exit::CONFIG,
+                StartError::Store(_) => exit::FAILED,
                 StartError::Listen { .. } | StartError::Control { .. } | StartError::System { .. } => {
                     exit::FAILED
                 }
@@ -106,7 +118,8 @@ struct Sockets {
 struct Daemon {
     path: PathBuf,
     shard: Rc<Shard>,
-    store: Arc<CertStore>,
+    records: Rc<Records>,
+    certificates: Arc<CertStore>,
     listening: Vec<String>,
     fixed: Fixed,
     generation: Cell<u64>,
@@ -117,7 +130,8 @@ struct Daemon {
 fn start(path: &Path, config: Config) -> Result<(), StartError> {
     let _ = tls::provider().as_ref().clone().install_default();
     let Ready { config, certificates, trust, settings } = Ready::new(config).map_err(StartError::Config)?;
-    let (store, trust) = (Arc::new(certificates), Arc::new(trust));
+    let (certificates, trust) = (Arc::new(certificates), Arc::new(trust));
+    let (store, records) = records::open(&config)?;
     let dialback = secrets::dialback(&config).map_err(StartError::Config)?;
     let control = control::Control::listen(&config.admin_socket)
         .map_err(|error| StartError::Control { path: config.admin_socket.clone(), error })?;
@@ -150,7 +164,7 @@ fn start(path: &Path, config: Config) -> Result<(), StartError> {
             .map_err(|error| StartError::Config(format!("[dns]: {error}")))?;
         let peers = setup::peers(&config);
         let dialer =
-            Dialer::new(edge, store.clone(), setup::min_version(&config), trust, Arc::new(dns), peers)
+            Dialer::new(edge, certificates.clone(), setup::min_version(&config), trust, Arc::new(dns), peers)
                 .map_err(|error| StartError::Config(format!("TLS: {error}")))?;
         let seed =
             || secrets::seed().map_err(|error| StartError::System { what: "no random numbers", error });
@@ -161,11 +175,18 @@ fn start(path: &Path, config: Config) -> Result<(), StartError> {
         let limits = setup::limits(&config);
         let gateway = Gateway::new(Arc::new(settings), Arc::new(config.table), &secrets);
         let observer = Box::new(move |observation: &_| journal::write(observation, &names));
-        let shard = Shard::new(Clock::start(), dialer, mint, gateway, observer);
+        let wake = Arc::new(Notify::new());
+        let keeper = Records::start(store, store::Settings::default(), wake.clone())
+            .map_err(|error| StartError::System { what: "no thread for the store", error })?;
+        let keeper = Rc::new(keeper);
+        let tickets = Tickets::new(keeper.clone(), wake);
+        let shard = Shard::new(Clock::start(), dialer, mint, gateway, observer, tickets);
+        shard.restore(records);
         let daemon = Rc::new(Daemon {
             path: path.to_owned(),
             shard,
-            store,
+            records: keeper,
+            certificates,
             listening: sockets.names.clone(),
             fixed,
             generation: Cell::new(0),
@@ -181,6 +202,7 @@ async fn serve(daemon: Rc<Daemon>, sockets: Sockets, control: control::Control) 
     let shard = daemon.shard.clone();
     tokio::task::spawn_local(shard.clone().flusher());
     tokio::task::spawn_local(shard.clone().timers());
+    tokio::task::spawn_local(shard.clone().keeping());
     let fault = |error| StartError::System { what: "a listening socket", error };
     let doorman = Rc::new(Doorman::default());
     for (socket, service) in sockets.tcp {
@@ -216,10 +238,11 @@ async fn serve(daemon: Rc<Daemon>, sockets: Sockets, control: control::Control) 
     }
     manager::tell(Note::Stopping);
     tokio::select! {
-        () = drain(&shard) => {}
+        () = drain(&daemon) => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
+    daemon.records.close(CLOSING).await;
     tracing::info!(stoxd_event = "stopped", "stopped");
     Ok(())
 }
@@ -238,13 +261,14 @@ fn watchdog() {
 }
 
 /// No new work; what is open gets its time, then streams are closed as RFC 6120 §4.4 says.
-async fn drain(shard: &Rc<Shard>) {
+async fn drain(daemon: &Daemon) {
+    let shard = &daemon.shard;
     tracing::info!(stoxd_event = "draining", "draining");
     if tokio::time::timeout(DRAIN, shard.drain()).await.is_err() {
         shard.abandon();
     }
     let _ = tokio::time::timeout(CLOSING, shard.close_inbound()).await;
-    let _ = tokio::time::timeout(CLOSING, shard.close_all()).await;
+    let _ = tokio::join!(tokio::time::timeout(CLOSING, shard.close_all()), daemon.records.close(CLOSING));
 }
 
 fn bind(config: &Config) -> Result<Sockets, StartError> {

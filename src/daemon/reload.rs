@@ -3,7 +3,7 @@
 //!
 //! | taken at a reload | taken at the next start |
 //! |---|---|
-//! | `policy.toml`, certificates, trust, `[limits]`, connection limits, timeouts, `tel_domain`, a peer's identity, addresses, passwords and message limit | what [`Fixed`] holds: names, domains, listeners, peers and their routes, DNS, the log |
+//! | `policy.toml`, certificates, trust, `[limits]`, `[presence]`, `subscription_refresh_interval`, connection limits, timeouts, `tel_domain`, a peer's identity, addresses, passwords and message limit | what [`Fixed`] holds: names, domains, listeners, peers and their routes, DNS, the log |
 //!
 //! Streams that are up keep their TLS. A stream whose partner lost its right ends; a link whose peer
 //! has another identity now ends, so that it proves itself anew.
@@ -178,7 +178,7 @@ impl Daemon {
         }
 
         let shard = &self.shard;
-        self.store.adopt(certificates);
+        self.certificates.adopt(certificates);
         shard.dialer.set_trust(Arc::new(trust));
         shard.limits.set(setup::limits(&config));
         let strangers = peers.map(|peers| shard.dialer.set_peers(peers)).unwrap_or_default();

@@ -1,9 +1,10 @@
 //! From the checked configuration to what each room is told.
 
 use crate::addr::Domain;
+use crate::bridge::watch;
 use crate::config::settings::{Config, Peer, Srv, TlsVersion, Transport as Wanted};
 use crate::gateway::pairs::PairSettings;
-use crate::gateway::{PeerSettings, SentBy, Settings};
+use crate::gateway::{PeerSettings, PresenceSettings, SentBy, Settings};
 use crate::net::dialer::PeerNet;
 use crate::net::shard::Limits;
 use crate::net::tls::MinVersion;
@@ -11,9 +12,11 @@ use crate::net::tls::certs::{CertSettings, CertSource};
 use crate::sip::digest::Credentials;
 use crate::sip::link::PeerId;
 use crate::sip::locate::Transport;
+use crate::sip::subscription::Durations;
 use crate::xmpp;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What the gateway is told.
 ///
@@ -71,9 +74,32 @@ pub fn gateway(config: &Config, deliveries: bool) -> Result<Settings, String> {
             keepalive_interval: config.xmpp.keepalive_interval,
             ..xmpp::Settings::default()
         },
-        presence: crate::gateway::PresenceSettings::default(),
+        presence: presence(config),
         deliveries,
     })
+}
+
+fn presence(config: &Config) -> PresenceSettings {
+    let presence = &config.presence;
+    let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
+    PresenceSettings {
+        watch: watch::Settings {
+            interval: seconds(config.sip.subscription_refresh_interval),
+            durations: Durations {
+                usual: seconds(presence.default_expires),
+                least: seconds(presence.min_expires),
+                most: seconds(presence.max_expires),
+            },
+            ..watch::Settings::default()
+        },
+        watches: presence.watches,
+        per_user: presence.per_user,
+        per_domain: presence.per_domain,
+        subscribe_rate: presence.subscribe_rate,
+        pending_per_user: presence.pending_per_user,
+        pending: presence.pending,
+        forget_after: presence.forget_after,
+    }
 }
 
 /// What the network needs to know of the SIP peers, in the same order as [`gateway`].
@@ -191,5 +217,49 @@ pub fn min_version(config: &Config) -> MinVersion {
     match config.tls.min_version {
         TlsVersion::Tls12 => MinVersion::Tls12,
         TlsVersion::Tls13 => MinVersion::Tls13,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::config::{FileFault, Files, Purpose, Surroundings, parse};
+
+    struct One<'t>(&'t str);
+
+    impl Files for One<'_> {
+        fn read(&self, path: &Path, _limit: u64) -> Result<String, FileFault> {
+            Ok(if path.ends_with("stoxd.toml") { self.0.to_owned() } else { String::new() })
+        }
+
+        fn mode(&self, _path: &Path) -> Result<u32, FileFault> {
+            Ok(0o400)
+        }
+    }
+
+    fn settings(more: &str) -> PresenceSettings {
+        let text = format!(
+            "[gateway]\nname = \"gw.contoso.example\"\n[[domain]]\nname = \"contoso.example\"\n\
+             discovery = true\n[sip]\nlisten = [{{ addr = \"127.0.0.1:5060\", transport = \"udp\" }}]\n{more}"
+        );
+        let path = Path::new("/etc/stoxd/stoxd.toml");
+        let config = parse(path, &One(&text), &Surroundings::default(), Purpose::Check).unwrap();
+        gateway(&config, false).unwrap().presence
+    }
+
+    #[test]
+    fn presence_is_told_what_is_set_and_else_its_own_defaults() {
+        let (unset, default) = (settings(""), PresenceSettings::default());
+        assert_eq!(format!("{unset:?}"), format!("{default:?}"));
+        let set = settings(
+            "subscription_refresh_interval = \"1h\"\n[presence]\nwatch_limit = 9\nuser_watch_limit = 7\n\
+             domain_watch_limit = 8\nsubscribe_rate = 6\nuser_pending_limit = 4\npending_limit = 5\n\
+             forget_after = \"30d\"\ndefault_expires = \"20m\"\nmin_expires = \"10m\"\nmax_expires = \"30m\"\n",
+        );
+        assert_eq!((set.watches, set.per_user, set.per_domain, set.subscribe_rate), (9, 7, 8, 6));
+        assert_eq!((set.pending_per_user, set.pending, set.forget_after), (4, 5, 30));
+        assert_eq!(set.watch.interval, 3600);
+        assert_eq!(set.watch.durations, Durations { usual: 1200, least: 600, most: 1800 });
     }
 }

@@ -5,6 +5,7 @@
 //! | [`clock`] | both clocks |
 //! | [`shard`] | the thread that owns sockets and gateway: performs effects, writes once a turn |
 //! | [`xmpp_conn`], [`sip_conn`], [`udp`] | the driver of one stream, one link, one UDP socket |
+//! | [`keeper`] | what is to be kept: where it goes, and how the answers come back |
 //! | `conn` | what streams and links have in common: waking, reading, the end |
 //! | [`wire`] | one TCP connection, plain or TLS: what was written, and what not yet |
 //! | [`listener`] | listening sockets and limits by address |
@@ -18,6 +19,7 @@ mod conn;
 pub mod dialer;
 pub mod dns;
 pub mod edge;
+pub mod keeper;
 pub mod listener;
 pub mod pem;
 pub mod shard;

@@ -8,6 +8,7 @@
 
 use super::clock::Clock;
 use super::dialer::Dialer;
+use super::keeper::Tickets;
 use super::sip_conn::LinkConn;
 use super::udp::UdpSocketConn;
 use super::xmpp_conn::StreamConn;
@@ -18,6 +19,7 @@ use crate::gateway::{Gateway, Input, Realm};
 use crate::ids::Ids;
 use crate::ids::Owner;
 use crate::now::Now;
+use crate::store::record::Record;
 use crate::xmpp::{Condition, Outcome, StreamId};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -46,6 +48,7 @@ pub struct Shard {
     flush: Notify,
     timer: Notify,
     observer: Box<dyn Fn(&Observation)>,
+    tickets: Tickets,
     /// What a read fills before it goes to its connection.
     pub scratch: RefCell<Box<[u8]>>,
     /// Set when the daemon drains: no new connections.
@@ -100,6 +103,7 @@ impl Shard {
         ids: Ids,
         gateway: Gateway,
         observer: Box<dyn Fn(&Observation)>,
+        tickets: Tickets,
     ) -> Rc<Self> {
         let realm = RefCell::new(Rc::new(gateway.realm()));
         Rc::new(Self {
@@ -116,6 +120,7 @@ impl Shard {
             flush: Notify::new(),
             timer: Notify::new(),
             observer,
+            tickets,
             scratch: RefCell::new(vec![0; READ_SIZE].into_boxed_slice()),
             draining: Cell::new(false),
             drained: Notify::new(),
@@ -148,6 +153,13 @@ impl Shard {
         for conn in self.all_streams() {
             conn.reload(&realm);
         }
+        self.perform(now);
+    }
+
+    /// What the store held at the start, before any other input.
+    pub fn restore(self: &Rc<Self>, records: Vec<Record>) {
+        let now = self.clock.now();
+        self.gateway.borrow_mut().restore(now, records);
         self.perform(now);
     }
 
@@ -228,7 +240,7 @@ impl Shard {
                     socket.send(octets, to);
                 }
             }
-            Effect::Persist { .. } => {}
+            Effect::Persist { ticket, changes } => self.tickets.persist(ticket, changes),
             Effect::Observe(observation) => (self.observer)(&observation),
             Effect::XmppVerify { stream, verify } => {
                 let answer = match self.stream(stream) {
@@ -345,6 +357,15 @@ impl Shard {
                         }
                     }
                 }
+            }
+        }
+    }
+
+    /// Tells the gateway what became of what it wanted kept, for ever.
+    pub async fn keeping(self: Rc<Self>) {
+        loop {
+            for (ticket, durable) in self.tickets.answered().await {
+                self.handle(self.clock.now(), Input::Persisted { ticket, durable });
             }
         }
     }

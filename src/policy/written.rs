@@ -92,6 +92,17 @@ pub fn xmpp(text: &str) -> Result<Jid, AddressError> {
     Jid::from_parts(Some(&name), &domain, None).map_err(|_| AddressError::Name)
 }
 
+/// Reads the address of a person on either side. Without a scheme it is a JID as it is.
+///
+/// # Errors
+/// See [`AddressError`].
+pub fn person(text: &str) -> Result<Jid, AddressError> {
+    match xmpp(text) {
+        Err(AddressError::Scheme) => sip(text),
+        read => read,
+    }
+}
+
 fn scheme(text: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = text.split_once(':')?;
     // `alice:password@host` has no scheme.

@@ -55,6 +55,19 @@ impl Sqlite {
         Self::open_with(directory, schema::STEPS)
     }
 
+    /// Whether [`Sqlite::open`] would find what it refuses, as far as that can be said without touching
+    /// anything: modes, and what the file says of itself. Nothing at all is fine.
+    ///
+    /// # Errors
+    ///
+    /// `Unsafe`, `Foreign`, `Newer`, `Damaged`, and `Io` where this user may not look.
+    pub fn look(directory: &Path) -> Result<(), StoreError> {
+        match Place::look(directory)? {
+            Some(database) => schema::ours(&database, schema::STEPS.len()).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
     /// Whether [`Sqlite::open`] found no file and made one.
     pub fn is_new(&self) -> bool {
         self.made

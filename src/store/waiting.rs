@@ -27,6 +27,23 @@ impl Waiting {
         }
     }
 
+    /// Other bounds from now on; the removal of the oldest that are beyond them.
+    pub fn set_bounds(&mut self, per_user: usize, in_all: usize) -> Vec<Change> {
+        let users: Vec<Jid> = self.users.keys().cloned().collect();
+        let mut gone = Vec::new();
+        // What users have too many of goes first: it may be all that has to go.
+        for (per_user, in_all) in [(per_user.max(1), usize::MAX), (per_user.max(1), in_all.max(1))] {
+            (self.per_user, self.in_all) = (per_user, in_all);
+            for user in &users {
+                while let Some((user, contact)) = self.surplus(user) {
+                    self.forget(&user, &contact);
+                    gone.push(Change::Remove(Key::Pending { user, contact }));
+                }
+            }
+        }
+        gone
+    }
+
     /// Adds one, and returns what changes on disk: the new record, then the removal of the oldest where
     /// a bound is passed. Nothing when the same contact already waits: the first time counts.
     /// The one just added may itself be the oldest; then there is nothing to write.
@@ -133,6 +150,22 @@ mod tests {
         assert_eq!((waiting.len(), waiting.since(&jid("u@s"), &jid("b@x"))), (3, None));
         assert!(waiting.add(pending("u@s", "z@x", 0)).is_empty(), "older than all that wait");
         assert_eq!(waiting.len(), 3);
+    }
+
+    #[test]
+    fn lower_bounds_take_the_oldest_away_at_once() {
+        let mut waiting = Waiting::new(5, 10);
+        for (user, contact, at) in
+            [("u@s", "a@x", 1), ("u@s", "b@x", 2), ("u@s", "c@x", 3), ("v@s", "a@x", 0)]
+        {
+            waiting.add(pending(user, contact, at));
+        }
+        assert_eq!(waiting.set_bounds(5, 10), []);
+        assert_eq!(waiting.set_bounds(2, 3), [gone("u@s", "a@x")]);
+        assert_eq!(waiting.set_bounds(2, 1), [gone("v@s", "a@x"), gone("u@s", "b@x")]);
+        assert_eq!(waiting.len(), 1);
+        assert!(waiting.set_bounds(9, 9).is_empty());
+        assert_eq!(waiting.add(pending("v@s", "b@x", 4)).len(), 1);
     }
 
     #[test]

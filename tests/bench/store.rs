@@ -20,7 +20,7 @@ fn change(n: u64) -> Outcome<Change> {
         direction: Watching::ALL[usize::from(n % 2 == 1)],
         watcher: Jid::parse(&format!("user{:06}@contoso.example", n / 10))?,
         presentity: Jid::parse(&format!("contact{:06}@partner{}.example", n * 7919 % 1_000_000, n % 10))?,
-        state: Consent::Active,
+        state: Consent::Granted,
         created: at,
         used: at,
     }

@@ -31,6 +31,25 @@ fn f113_status_shows_the_listeners() {
 }
 
 #[test]
+fn where_nobody_watches_subscriptions_says_none() {
+    let Some(house) = House::new(POLICY) else { return };
+    let _daemon = house.start();
+    let ran = house.stoxd(&["subscriptions"]);
+    assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (0, "none\n", ""));
+    let ran = house.stoxd(&["subscriptions", "--user", "sip:alice@contoso.example"]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "none\n"));
+    let ran = house.stoxd(&["subscriptions", "--json"]);
+    let value: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((ran.code, value), (0, serde_json::json!({"subscriptions": [], "total": 0})));
+    // Whoever speaks to the socket by other means.
+    let mut socket = std::os::unix::net::UnixStream::connect(house.path("admin.sock")).unwrap();
+    socket.write_all(b"{\"verb\":\"subscriptions\",\"user\":\"a@@b\"}\n").unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("{\"failed\":\"not an address: "), "{answer}");
+}
+
+#[test]
 fn a_port_in_use_is_1_with_what_to_look_at() {
     let Some(house) = House::new(POLICY) else { return };
     let _taken = std::net::TcpListener::bind((house.ip.as_str(), 15061)).unwrap();
@@ -95,11 +114,6 @@ fn threat_151_a_second_daemon_on_the_same_control_socket_is_refused() {
     let (code, log) = second.start_in_vain();
     assert!(code == 1 && log.contains("another stoxd answers there"), "{code}: {log}");
     assert_eq!(house.stoxd(&["status"]).code, 0, "the first one is not disturbed");
-    // The same ports and the same socket: the socket is what is named.
-    let ran = house.stoxd(&["run"]);
-    let (code, log) = (ran.code, ran.err);
-    assert!(code == 1 && log.contains("another stoxd answers there"), "{code}: {log}");
-    assert_eq!(house.stoxd(&["status"]).code, 0);
     // What a killed daemon leaves behind is replaced; what is no socket is not ours to remove.
     first.kill();
     assert!(house.path("admin.sock").symlink_metadata().unwrap().file_type().is_socket());

@@ -113,6 +113,23 @@ fn what_waits_for_a_restart_is_named_and_the_rest_is_taken() {
 }
 
 #[test]
+fn presence_waits_for_no_restart() {
+    let Some(house) = House::new(POLICY) else { return };
+    let _daemon = house.start();
+    house.edit("[sip]\n", "[presence]\nwatch_limit = 7\nforget_after = \"never\"\n[sip]\nsubscription_refresh_interval = \"1h\"\n");
+    let ran = house.stoxd(&["reload"]);
+    assert_eq!(
+        (ran.code, ran.out.as_str()),
+        (0, "loaded: 3 policies, 1 grant, 1/1 policy tests\n"),
+        "{}",
+        ran.err
+    );
+    house.edit("watch_limit = 7", "watch_limit = 0");
+    let ran = house.stoxd(&["reload"]);
+    assert!(ran.code == 1 && ran.err.contains("\"watch_limit\" is out of range"), "{}", ran.err);
+}
+
+#[test]
 fn a_domain_that_is_served_until_the_restart_becomes_no_partner_before_it() {
     let Some(house) = House::new(POLICY) else { return };
     house.edit("[tls]\n", "[[domain]]\nname = \"litware.example\"\ndiscovery = true\n[tls]\n");

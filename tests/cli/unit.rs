@@ -60,7 +60,7 @@ policy=/etc/stoxd/policy.toml
 step start systemctl start stoxd
 step status stoxd status
 step process grep -E '^(Uid|CapEff|NoNewPrivs|Seccomp):' "/proc/$(systemctl show -P MainPID stoxd)/status"
-step secrets ls -A /var/lib/private/stoxd
+step state ls -A /var/lib/private/stoxd
 step reload systemctl reload stoxd
 step loaded events config.reload
 step hangup systemctl kill -s HUP stoxd
@@ -136,7 +136,8 @@ fn a_real_systemd_starts_reloads_and_stops_it() {
     assert!(process.contains("CapEff:\t0000000000000000\n"), "{process}");
     assert!(process.contains("NoNewPrivs:\t1\n") && process.contains("Seccomp:\t2\n"), "{process}");
     assert!(!process.contains("Uid:\t0"), "{process}");
-    assert_eq!(step("secrets"), ("dialback-secret\n", "0"));
+    let state = "dialback-secret\nstoxd.db\nstoxd.db-shm\nstoxd.db-wal\nstoxd.lock\n";
+    assert_eq!(step("state"), (state, "0"));
     let loaded = "loaded: 3 policies, 1 grant, 3/3 policy tests\n";
     assert_eq!(step("reload"), ("", "0"), "{}", ran.out);
     assert_eq!(step("loaded"), (loaded, "0"));

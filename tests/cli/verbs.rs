@@ -172,12 +172,12 @@ fn output_that_can_not_be_written_is_1_and_says_so() {
 }
 
 #[test]
-fn without_a_daemon_status_and_reload_are_4() {
+fn without_a_daemon_what_asks_it_is_4() {
     let house = house(POLICY);
     let socket = house.path("admin.sock");
     let said = "error: no answer from the daemon at DIR: No such file or directory (os error 2)\n  \
                 is it running? systemctl status stoxd\n";
-    for verb in ["status", "reload"] {
+    for verb in ["status", "reload", "subscriptions"] {
         let ran = house.stoxd(&[verb]);
         assert_eq!(
             (ran.code, ran.out.as_str(), without(&ran.err, &socket).as_str()),
@@ -192,6 +192,26 @@ fn without_a_daemon_status_and_reload_are_4() {
     let ran = stoxd(&["status", "-c", "/nonexistent/stoxd.toml"]);
     assert_eq!((ran.code, ran.out.as_str()), (78, ""));
     assert!(ran.err.contains("can't read /nonexistent/stoxd.toml"), "{}", ran.err);
+}
+
+#[test]
+fn a_user_that_is_no_address_is_2_before_anybody_is_asked() {
+    let house = house(POLICY);
+    for (user, why) in [
+        ("alice", "an address is written name@domain"),
+        ("contoso.example", "an address is written name@domain"),
+        ("@contoso.example", "an address is written name@domain"),
+        ("tel:+15550100", "an address starts with sip: or xmpp:"),
+        ("alice@con toso.example", "not a domain"),
+    ] {
+        let ran = house.stoxd(&["subscriptions", "--user", user]);
+        let said = format!("error: --user {user}: {why}\n");
+        assert_eq!((ran.code, ran.out.as_str(), ran.err), (2, "", said));
+    }
+    for user in ["alice@contoso.example", "sip:alice@contoso.example", "xmpp:romeo@fabrikam.example/orchard"]
+    {
+        assert_eq!(house.stoxd(&["subscriptions", "--user", user]).code, 4, "{user}");
+    }
 }
 
 /// Every `stoxd VERB` in `text` that is a command.

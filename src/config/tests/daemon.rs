@@ -40,6 +40,7 @@ fn the_least_that_works_has_lyncs_defaults() {
     assert_eq!(config.domains[0].peer, Some(0));
     assert_eq!(config.tls.certificates[0].key, PathBuf::from("/run/credentials/stoxd/contoso.key"));
     assert_eq!(config.limits.queue_timeout, Duration::from_secs(10));
+    assert_eq!(config.sip.subscription_refresh_interval, Duration::from_secs(28_800));
     assert!(config.serves("contoso.example") && !config.serves("fabrikam.example"));
     assert!(!config.table.is_enabled());
     assert_eq!(config.warnings, []);
@@ -82,6 +83,7 @@ stream_inactivity_timeout = "500ms"
 dialback_secret = "dialback"
 [sip]
 listen = [ { addr = "[::]:5061", transport = "tls" }, { addr = "[::]:5060", transport = "udp" } ]
+subscription_refresh_interval = "7d"
 [[sip.peer]]
 name = "edge"
 domains = ["contoso.example"]
@@ -93,6 +95,17 @@ message_limit = "2KiB"
 verification = "always-verifiable"
 monitor = false
 digest = { user = "gw", password = "password" }
+[presence]
+watch_limit = 1000
+user_watch_limit = 10
+domain_watch_limit = 100
+subscribe_rate = 50
+user_pending_limit = 5
+pending_limit = 500
+forget_after = "never"
+default_expires = "30m"
+min_expires = "5m"
+max_expires = "2h"
 [limits]
 message_size = "32KiB"
 stanza_size = 100000
@@ -134,6 +147,22 @@ web = ""
     assert_eq!(peer.message_limit, Some(2048));
     assert_eq!(peer.digest.as_ref().unwrap().password, PathBuf::from("/etc/stoxd/password"));
     assert_eq!(config.limits.stanza_size, 100_000);
+    assert_eq!(config.sip.subscription_refresh_interval, Duration::from_secs(604_800));
+    assert_eq!(
+        config.presence,
+        Presence {
+            watches: 1000,
+            per_user: 10,
+            per_domain: 100,
+            subscribe_rate: 50,
+            pending_per_user: 5,
+            pending: 500,
+            forget_after: 0,
+            default_expires: Duration::from_secs(1800),
+            min_expires: Duration::from_secs(300),
+            max_expires: Duration::from_secs(7200),
+        }
+    );
     assert_eq!(config.log, Log { target: LogTarget::Json, level: LogLevel::Debug });
     assert_eq!(config.admin_socket, PathBuf::from("/etc/stoxd/admin.sock"));
 }
@@ -162,6 +191,7 @@ fn the_sample_files_are_valid() {
     files.0.insert("/etc/stoxd/stoxd.toml".into(), (written, 0o644));
     let again = read(&files).unwrap();
     assert_eq!((again.xmpp, again.sip, again.limits), (config.xmpp, config.sip, config.limits));
+    assert_eq!(again.presence, config.presence);
     assert_eq!((again.gateway, again.tls, again.dns), (config.gateway, config.tls, config.dns));
     assert_eq!((again.log, again.admin_socket), (config.log, config.admin_socket));
     assert_eq!(again.domains[0].tel_domain, config.domains[0].tel_domain);
@@ -260,6 +290,41 @@ error: \"message_size\" is above \"stanza_size\"
 }
 
 #[test]
+fn watches_have_bounds_that_fit_together() {
+    for (keys, message) in [
+        ("watch_limit = 0", "\"watch_limit\" is out of range"),
+        ("subscribe_rate = 0", "\"subscribe_rate\" is out of range"),
+        ("watch_limit = 10\nuser_watch_limit = 11", "\"user_watch_limit\" is above \"watch_limit\""),
+        ("watch_limit = 10\ndomain_watch_limit = 11", "\"domain_watch_limit\" is above \"watch_limit\""),
+        ("pending_limit = 99\nuser_pending_limit = 100", "the whole gateway has 99"),
+        ("min_expires = \"1h\"\nmax_expires = \"30m\"", "\"min_expires\" is above \"max_expires\""),
+        ("default_expires = \"25h\"", "\"default_expires\" is above \"max_expires\""),
+        ("default_expires = \"1m\"\nmin_expires = \"2m\"", "\"min_expires\" is above \"default_expires\""),
+        ("min_expires = \"2h\"", "\"min_expires\" is out of range"),
+        ("max_expires = \"8d\"", "\"max_expires\" is out of range"),
+        ("forget_after = \"1d\"", "days, \"30d\" to \"3650d\", or \"never\""),
+        ("forget_after = \"1000h\"", "days, \"30d\" to \"3650d\", or \"never\""),
+        ("forget_after = \"-30d\"", "days, \"30d\" to \"3650d\", or \"never\""),
+        ("forget_aftr = \"30d\"", "did you mean \"forget_after\"?"),
+    ] {
+        let text = errors(&format!("[presence]\n{keys}"));
+        assert!(text.contains(message) && text.matches("error: ").count() == 1, "{keys}: {text}");
+    }
+    for (text, days) in [("30d", 30), ("3650d", 3650), ("never", 0), ("0", 0)] {
+        let config = config(&with(&format!("[presence]\nforget_after = \"{text}\"")), "").unwrap();
+        assert_eq!(config.presence.forget_after, days, "{text}");
+    }
+    // What is left out follows.
+    for keys in ["max_expires = \"30m\"", "watch_limit = 10", "pending_limit = 1", "max_expires = \"60s\""] {
+        assert_eq!(errors(&format!("[presence]\n{keys}")), "", "{keys}");
+    }
+    for wrong in ["59s", "8d"] {
+        let text = errors(&format!("[sip]\nsubscription_refresh_interval = \"{wrong}\""));
+        assert!(text.contains("\"subscription_refresh_interval\" is out of range"), "{text}");
+    }
+}
+
+#[test]
 fn what_is_not_built_yet_is_an_error_that_says_so() {
     for (more, message) in [
         ("[msrp]\nlisten = [\"[::]:2855\"]", "MSRP is not built yet"),
@@ -272,7 +337,6 @@ fn what_is_not_built_yet_is_an_error_that_says_so() {
         ("monitor = true", "counting a peer's traffic apart is not built yet"),
         ("[tls]\ncrl = \"soft\"", "asking revocation lists is not built yet"),
         ("[tls]\ncrl = \"hard\"", "asking revocation lists is not built yet"),
-        ("[sip]\nsubscription_refresh_interval = \"8h\"", "presence is not built yet"),
         ("[log]\nmessage_bodies = true", "texts of messages in the log are not built yet"),
         ("[metrics]\nlisten = \"127.0.0.1:9464\"", "metrics are not built yet"),
     ] {

@@ -45,16 +45,7 @@ impl Place {
             .map_err(|source| io_error(directory, "make the directory", source))?;
         let directory =
             directory.canonicalize().map_err(|source| io_error(directory, "find the directory", source))?;
-        let metadata = fs::metadata(&directory)
-            .map_err(|source| io_error(&directory, "look at the directory", source))?;
-        let fault = match metadata.mode() & 0o7777 {
-            _ if !metadata.is_dir() => Some(Fault::NoDirectory),
-            mode if mode & 0o022 != 0 => Some(Fault::Writable(mode)),
-            _ => None,
-        };
-        if let Some(fault) = fault {
-            return Err(StoreError::Unsafe { path: directory, fault });
-        }
+        look_into(&directory)?;
         let lock_path = directory.join(LOCK);
         look(&lock_path)?;
         let lock = OpenOptions::new()
@@ -87,6 +78,21 @@ impl Place {
             look(&path)?;
         }
         Ok(place)
+    }
+
+    /// Looks at `directory` and the files in it as [`Place::claim`] does, and touches nothing. `None`: there
+    /// is no directory, else the database that is in it, or would be.
+    pub(super) fn look(directory: &Path) -> Result<Option<PathBuf>, StoreError> {
+        let directory = match directory.canonicalize() {
+            Ok(directory) => directory,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(io_error(directory, "find the directory", source)),
+        };
+        look_into(&directory)?;
+        for name in [LOCK, DATABASE, "stoxd.db-wal", "stoxd.db-shm", "stoxd.db-journal"] {
+            look(&directory.join(name))?;
+        }
+        Ok(Some(directory.join(DATABASE)))
     }
 
     /// A file beside the database, as SQLite names them.
@@ -152,6 +158,18 @@ fn wait_for(lock: &File) -> Result<(), TryLockError> {
         }
     }
     lock.try_lock()
+}
+
+/// Refuses what is no directory of ours alone.
+fn look_into(directory: &Path) -> Result<(), StoreError> {
+    let metadata =
+        fs::metadata(directory).map_err(|source| io_error(directory, "look at the directory", source))?;
+    let fault = match metadata.mode() & 0o7777 {
+        _ if !metadata.is_dir() => Fault::NoDirectory,
+        mode if mode & 0o022 != 0 => Fault::Writable(mode),
+        _ => return Ok(()),
+    };
+    Err(StoreError::Unsafe { path: directory.to_owned(), fault })
 }
 
 /// Refuses what is no file of ours alone. A file that is not there is none.
