@@ -121,7 +121,10 @@ impl Gateway {
         let id = stanza.id().map(Box::from);
         let origin = Origin { from: stanza.from, to: stanza.to, id };
         let timeout = self.settings.pairs.queue_timeout;
-        self.send_message(now, Outgoing::new(now.mono, peer, Load::Message { pager, origin: Some(origin) }, timeout));
+        self.send_message(
+            now,
+            Outgoing::new(now.mono, peer, Load::Message { pager, origin: Some(origin) }, timeout),
+        );
     }
 
     /// An iq: exactly one result or error, from the address that was asked (RFC 6120 §8.2.3).
@@ -247,7 +250,8 @@ impl Gateway {
             );
         }
         let Request { sender, target, .. } = admitted.into_inner();
-        let sent = self.queue_stanza(now, (sender.domain(), target.domain()), start, Some(Awaits::Request(key)));
+        let sent =
+            self.queue_stanza(now, (sender.domain(), target.domain()), start, Some(Awaits::Request(key)));
         if let Some(answerable) = self.servers.value(key) {
             answerable.crossing(id, sender, target);
         }
@@ -274,7 +278,13 @@ impl Gateway {
     }
 
     /// Returns a stanza to its sender with an error, and says so in the journal.
-    pub(super) fn return_stanza(&mut self, now: Now, stanza: &Stanza<'_>, error: &StanzaError<'_>, why: &str) {
+    pub(super) fn return_stanza(
+        &mut self,
+        now: Now,
+        stanza: &Stanza<'_>,
+        error: &StanzaError<'_>,
+        why: &str,
+    ) {
         let status = status_of(error.condition, &StatusContext::default()).status;
         self.effects.observe(Observation::Failed {
             trace: self.ids.mint().to_string(),

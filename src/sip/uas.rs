@@ -116,9 +116,7 @@ impl Uas<'_> {
             Method::Message | Method::Options | Method::Subscribe => {}
             Method::Notify if message.to().tag.is_some() => {}
             Method::Cancel | Method::Ack => return Err(Reject::status(481, "no such transaction")),
-            Method::Bye | Method::Info | Method::Update | Method::Prack
-                if message.to().tag.is_some() =>
-            {
+            Method::Bye | Method::Info | Method::Update | Method::Prack if message.to().tag.is_some() => {
                 return Err(Reject::status(481, "no such dialog"));
             }
             Method::Notify => return Err(Reject::status(481, "no such subscription")),

@@ -67,17 +67,40 @@ pub(super) enum EventOf {
 /// What is heard later, or at once, of something that was done.
 #[derive(Debug)]
 enum Outcome {
-    Answered { watch: WatchRef, serial: u8, answer: Answer },
-    Unanswered { watch: WatchRef, serial: u8 },
-    NotifyAnswered { watch: WatchRef, leg: Leg, status: u16 },
-    NotifyUnanswered { watch: WatchRef, leg: Leg },
+    Answered {
+        watch: WatchRef,
+        serial: u8,
+        answer: Answer,
+    },
+    Unanswered {
+        watch: WatchRef,
+        serial: u8,
+    },
+    NotifyAnswered {
+        watch: WatchRef,
+        leg: Leg,
+        status: u16,
+    },
+    NotifyUnanswered {
+        watch: WatchRef,
+        leg: Leg,
+    },
     /// A stanza was not delivered.
-    Bounced { watch: WatchRef, condition: Condition },
-    Durable { watch: WatchRef },
+    Bounced {
+        watch: WatchRef,
+        condition: Condition,
+    },
+    Durable {
+        watch: WatchRef,
+    },
     /// A `subscribe` that waited counts as sent now.
-    Replayed { watch: WatchRef },
+    Replayed {
+        watch: WatchRef,
+    },
     /// The gate may say something else now.
-    Judge { watch: WatchRef },
+    Judge {
+        watch: WatchRef,
+    },
 }
 
 /// All watches, and what is kept of them.

@@ -115,13 +115,7 @@ impl Gateway {
         }
     }
 
-    fn on_notify_of(
-        &mut self,
-        now: Now,
-        key: ServerKey,
-        watch: WatchRef,
-        admitted: &Admitted<Request<'_>>,
-    ) {
+    fn on_notify_of(&mut self, now: Now, key: ServerKey, watch: WatchRef, admitted: &Admitted<Request<'_>>) {
         let message = admitted.message;
         let Some(entry) = self.presence.xmpp.get_mut(watch) else { return };
         let awaiting = entry.watch.machine.may_establish();

@@ -121,8 +121,7 @@ pub(super) struct Bounds {
 impl Bounds {
     /// Is there room for another watch between `user`, ours, and a contact in `domain`?
     pub(super) fn has_room(&self, user: &Jid, domain: &str, settings: &PresenceSettings) -> bool {
-        let count =
-            |map: &HashMap<Box<str>, u32>, key: &str| map.get(key).map_or(0, |count| *count as usize);
+        let count = |map: &HashMap<Box<str>, u32>, key: &str| map.get(key).map_or(0, |count| *count as usize);
         self.all < settings.watches
             && count(&self.users, user.bare_str()) < settings.per_user
             && count(&self.domains, domain) < settings.per_domain

@@ -1,7 +1,7 @@
 //! Presence stanzas that go out.
 
-use super::super::pairs::{Awaits, Pairs};
 use super::super::TablePartners;
+use super::super::pairs::{Awaits, Pairs};
 use super::watches::WatchRef;
 use crate::addr::Jid;
 use crate::bridge::presence::{Envelope, Resource};
@@ -24,11 +24,7 @@ pub(super) struct Wire<'g> {
 
 impl Wire<'_> {
     /// What `resource` shows, to the watcher.
-    pub(super) fn resource(
-        &mut self,
-        envelope: &Envelope<'_>,
-        resource: &Resource,
-    ) -> Result<(), Condition> {
+    pub(super) fn resource(&mut self, envelope: &Envelope<'_>, resource: &Resource) -> Result<(), Condition> {
         let start = self.effects.mark();
         resource.write_presence(envelope, self.effects.buffer());
         self.send(envelope.user, envelope.watcher, start)

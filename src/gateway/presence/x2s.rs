@@ -8,10 +8,10 @@ use crate::body::pidf::Document;
 use crate::bridge::presence::{Caps, Envelope, Shown};
 use crate::bridge::watch::x2s::{Action, Input, Machine, Stanza, Within};
 use crate::bridge::watch::{Save, Turn, XmppWatch, record};
+use crate::gateway::Gateway;
 use crate::gateway::effect::{Due, PeerId, Timer};
 use crate::gateway::observe::{Observation, WatchChange};
 use crate::gateway::outgoing::{EventLoad, Load, Outgoing};
-use crate::gateway::Gateway;
 use crate::now::{Mono, Now};
 use crate::policy::PartnerKind;
 use crate::sip::status;
@@ -331,13 +331,7 @@ impl Gateway {
     }
 
     /// Nobody is told yet what `document` says.
-    fn keep_document(
-        &mut self,
-        now: Now,
-        watch: WatchRef,
-        document: &Document<'_>,
-        language: Option<&str>,
-    ) {
+    fn keep_document(&mut self, now: Now, watch: WatchRef, document: &Document<'_>, language: Option<&str>) {
         let notes = self.shows_notes(watch);
         let Some(entry) = self.presence.xmpp.get_mut(watch) else { return };
         let Authorization { watcher, presentity, .. } = &entry.watch.authorization;
