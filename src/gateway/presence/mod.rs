@@ -252,6 +252,10 @@ impl Gateway {
     fn pace_of(&mut self, now: Now, watch: WatchRef) -> Option<Mono> {
         let rate = self.settings.presence.subscribe_rate.max(1);
         let entry = self.presence.xmpp.get_mut(watch)?;
+        if entry.paced && entry.armed.is_some_and(|at| at > now.mono) {
+            // It has a place in the row, and this timer is an older one.
+            return None;
+        }
         let due = entry.watch.machine.deadline().is_some_and(|at| at <= now.mono);
         if !due || std::mem::take(&mut entry.paced) {
             entry.armed = None;

@@ -94,11 +94,9 @@ impl<W: Entry> Watches<W> {
 
     /// The names of those that are `wanted`, in the order of their slots.
     pub(super) fn refs(&self, wanted: impl Fn(&W) -> bool) -> Vec<WatchRef> {
-        let name = |(slot, entry): (usize, &Box<W>)| {
-            let slot = u32::try_from(slot).ok()?;
-            wanted(entry).then(|| WatchRef { side: W::SIDE, slot, number: entry.number() })
-        };
-        self.slots.iter().filter_map(name).collect()
+        let all = self.slots.iter().filter(|(_, entry)| wanted(entry));
+        let name = |slot, number| Some(WatchRef { side: W::SIDE, slot: u32::try_from(slot).ok()?, number });
+        all.filter_map(|(slot, entry)| name(slot, entry.number())).collect()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &W> {

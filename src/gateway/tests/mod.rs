@@ -11,6 +11,7 @@ mod identity;
 mod memory;
 mod net;
 mod policy;
+mod presence;
 mod realm;
 mod stop;
 mod texts;

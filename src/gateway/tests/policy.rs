@@ -1,7 +1,7 @@
 //! The gate in front of everything: what is denied leaves no trace outside, and one answer for all.
 
 use super::net::{Net, POLICY, Play};
-use super::texts::message;
+use super::texts::{message, request};
 use super::world::{Seen, World};
 use super::{ALICE, BOB, ROMEO};
 use crate::gateway::observe::Observation;
@@ -146,20 +146,30 @@ fn threat_132_equal_domains_are_equal_and_look_alikes_are_not() {
 #[test]
 fn threat_133_presence_is_gated_and_asks_for_nothing_outside() {
     let mut world = world();
-    for type_ in
-        ["", "type='unavailable'", "type='probe'", "type='subscribed'", "type='unsubscribe'", "type='error'"]
-    {
-        for to in [ALICE, "denied@contoso.example"] {
-            world.romeo(&format!("<presence from='{ROMEO}' to='{to}' {type_}/>"));
-        }
+    let denied = "denied@contoso.example";
+    for type_ in [
+        "",
+        "type='unavailable'",
+        "type='probe'",
+        "type='subscribed'",
+        "type='unsubscribed'",
+        "type='unsubscribe'",
+        "type='error'",
+    ] {
+        world.romeo(&format!("<presence from='{ROMEO}' to='{denied}' {type_}/>"));
     }
     assert!(world.seen.is_empty(), "{:?}", world.seen);
-    for (to, condition) in [(ALICE, "service-unavailable"), ("denied@contoso.example", "forbidden")] {
-        world.romeo(&format!("<presence from='{ROMEO}' to='{to}' type='subscribe' id='s'/>"));
-        let back = world.one_xmpp();
-        assert!(back.starts_with("<presence ") && back.contains(condition), "{back}");
-    }
-    assert!(world.take_sip().is_empty());
+    world.romeo(&format!("<presence from='{ROMEO}' to='{denied}' type='subscribe' id='s'/>"));
+    let back = world.one_xmpp();
+    assert!(
+        back.starts_with("<presence ") && back.contains("forbidden") && back.contains("id='s'"),
+        "{back}"
+    );
+    assert!(world.take_sip().is_empty() && !world.seen.iter().any(|s| matches!(s, Seen::Persist { .. })));
+    let headers = "Event: presence\r\nContact: <sip:a@192.0.2.7>\r\nExpires: 600\r\n";
+    world.sip(&request("SUBSCRIBE", 1, denied, ROMEO, headers, ""));
+    assert_eq!(world.statuses(), [403]);
+    assert!(world.take_xmpp().is_empty() && !world.seen.iter().any(|s| matches!(s, Seen::Persist { .. })));
 }
 
 #[test]

@@ -64,8 +64,8 @@ pub(super) fn response(sent: &Sent, status: u16, headers: &str) -> String {
     for line in sent.text.lines().take_while(|line| !line.is_empty()) {
         let name = line.split(':').next().unwrap_or_default();
         match name {
-            "To" => text.push_str(&format!("{line};tag=callee\r\n")),
-            "Via" | "From" | "Call-ID" | "CSeq" => text.push_str(&format!("{line}\r\n")),
+            "To" if !line.contains(";tag=") => text.push_str(&format!("{line};tag=callee\r\n")),
+            "To" | "Via" | "From" | "Call-ID" | "CSeq" => text.push_str(&format!("{line}\r\n")),
             _ => {}
         }
     }

@@ -477,6 +477,11 @@ impl World {
         self.pass(Duration::from_secs(seconds));
     }
 
+    /// It is then.
+    pub(super) fn set_now(&mut self, now: Now) {
+        self.now = now;
+    }
+
     fn set(&mut self, at: Mono) {
         self.now = Now::at_millis(0);
         self.now.wall = Wall::from_millis(self.now.wall.as_millis() + at.as_micros() / 1000);

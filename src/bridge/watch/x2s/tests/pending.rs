@@ -94,7 +94,7 @@ fn check_070_notify_before_the_2xx_is_accepted() {
     let mut world = World::new();
     world.on(Input::Subscribe);
     world.on(Input::Durable);
-    assert_eq!(world.machine.awaiting(), Awaiting::First);
+    assert_eq!(world.machine.may_establish(), Awaiting::First);
     assert_eq!(world.notify("active;expires=600", true), "200, save granted");
     assert_eq!(world.on(Input::Durable), "subscribed, save announced, deliver");
     assert_eq!(world.answer_with(Answer { status: 200, expires: Some(3600), ..Answer::default() }), "");
@@ -115,7 +115,7 @@ fn check_070_timer_n_cleans_up() {
     assert_eq!(world.answer(200), "");
     assert_eq!(world.wait(), Some(32));
     assert_eq!(world.timeout(), "error remote-server-timeout");
-    assert_eq!((world.state(), world.machine.awaiting()), (State::Retry, Awaiting::Nothing));
+    assert_eq!((world.state(), world.machine.may_establish()), (State::Retry, Awaiting::Nothing));
     assert_eq!(world.notify("active", true), "481");
     assert!(world.wait().unwrap() >= 60);
 }
