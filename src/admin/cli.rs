@@ -1,7 +1,7 @@
 //! The command line: `stoxd run | check | policy test | status | subscriptions | reload`.
 //!
 //! Exit codes: 0 done, 1 failed, 2 usage, 3 problems found or denied, 4 daemon unreachable, 78 the
-//! configuration is invalid.
+//! configuration is invalid or its state directory can't be used as it is.
 
 use super::check;
 use super::control::{self, Answer, Question};
