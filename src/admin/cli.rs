@@ -1,7 +1,7 @@
 //! The command line: `stoxd run | check | policy test | status | subscriptions | reload`.
 //!
 //! Exit codes: 0 done, 1 failed, 2 usage, 3 problems found or denied, 4 daemon unreachable, 78 the
-//! configuration is invalid.
+//! configuration is invalid or its state directory can't be used as it is.
 
 use super::check;
 use super::control::{self, Answer, Question};
@@ -11,7 +11,7 @@ use super::subscriptions;
 use crate::config;
 use crate::policy::written;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 /// SIP-to-XMPP federation gateway.
@@ -52,7 +52,10 @@ enum Verb {
         output: Output,
     },
     /// Who sees whose presence
+    #[command(args_conflicts_with_subcommands = true)]
     Subscriptions {
+        #[command(subcommand)]
+        verb: Option<SubscriptionsVerb>,
         /// Only those of this user, who sees or is seen
         #[arg(long, value_name = "ADDRESS")]
         user: Option<String>,
@@ -93,6 +96,27 @@ enum PolicyVerb {
         file: ConfigFile,
         #[command(flatten)]
         output: Output,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum SubscriptionsVerb {
+    /// Take an authorization away, as if the watcher had left
+    Remove {
+        /// Who sees
+        #[arg(long, value_name = "ADDRESS")]
+        watcher: String,
+        /// Who is seen
+        #[arg(long, value_name = "ADDRESS")]
+        presentity: String,
+        /// Say what would be done, and change nothing
+        #[arg(long)]
+        what_if: bool,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        daemon: Daemon,
     },
 }
 
@@ -150,7 +174,20 @@ pub fn main(run: impl FnOnce(&Path) -> u8) -> u8 {
             say(&text, code)
         }
         Verb::Status { daemon, output } => ask(&daemon, &Question::Status, output.json),
-        Verb::Subscriptions { user, daemon, output } => {
+        Verb::Subscriptions {
+            verb: Some(SubscriptionsVerb::Remove { watcher, presentity, what_if, yes, daemon }),
+            ..
+        } => {
+            let read = || Ok((address("--watcher", &watcher)?, address("--presentity", &presentity)?));
+            match read() {
+                Ok((watcher, presentity)) if what_if || yes || agreed(&watcher, &presentity) => {
+                    ask(&daemon, &Question::Unsubscribe { watcher, presentity, what_if }, false)
+                }
+                Ok(_) => exit::USAGE,
+                Err(code) => code,
+            }
+        }
+        Verb::Subscriptions { verb: None, user, daemon, output } => {
             match user.as_deref().map(|user| address("--user", user)).transpose() {
                 Ok(user) => ask(&daemon, &Question::Subscriptions { user }, output.json),
                 Err(code) => code,
@@ -169,6 +206,21 @@ fn address(option: &str, text: &str) -> Result<String, u8> {
             Err(exit::USAGE)
         }
     }
+}
+
+/// Asks whoever sits there; nobody does where there is no terminal.
+fn agreed(watcher: &str, presentity: &str) -> bool {
+    if !io::stdin().is_terminal() {
+        eprintln!("error: nobody is there to be asked: add --yes, or --what-if to see what would be done");
+        return false;
+    }
+    eprint!("{watcher} will have to ask again to see {presentity}. Remove it? [y/N] ");
+    let mut answer = String::new();
+    let agreed = io::stdin().read_line(&mut answer).is_ok() && answer.trim().eq_ignore_ascii_case("y");
+    if !agreed {
+        eprintln!("nothing was changed");
+    }
+    agreed
 }
 
 fn say(text: &str, code: u8) -> u8 {

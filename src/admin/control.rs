@@ -27,6 +27,15 @@ pub enum Question {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         user: Option<String>,
     },
+    /// Take an authorization away.
+    Unsubscribe {
+        /// Who sees, a bare JID.
+        watcher: String,
+        /// Who is seen, a bare JID.
+        presentity: String,
+        /// Only say what would be done.
+        what_if: bool,
+    },
 }
 
 /// Its answer.
@@ -103,7 +112,9 @@ pub struct LinkStatus {
 pub fn ask(socket: &Path, question: &Question) -> io::Result<Answer> {
     let mut stream = UnixStream::connect(socket)?;
     let patience = match question {
-        Question::Status | Question::Subscriptions { .. } => Duration::from_secs(10),
+        Question::Status | Question::Subscriptions { .. } | Question::Unsubscribe { .. } => {
+            Duration::from_secs(10)
+        }
         // A million grants take a while.
         Question::Reload => Duration::from_secs(120),
     };

@@ -31,6 +31,7 @@ pub mod exit {
     pub const PROBLEMS: u8 = 3;
     /// The daemon does not answer.
     pub const UNREACHABLE: u8 = 4;
-    /// The configuration is invalid (`EX_CONFIG` of sysexits.h).
+    /// The configuration is invalid, or its state directory can't be used as it is (`EX_CONFIG` of
+    /// sysexits.h).
     pub const CONFIG: u8 = 78;
 }

@@ -1,7 +1,7 @@
 //! The control socket: who may ask, and what the answers are made of.
 
 use super::Daemon;
-use crate::addr::Jid;
+use crate::addr::{Jid, Masked};
 use crate::admin::control::{Answer, LinkStatus, Question, Status, StreamStatus};
 use crate::admin::subscriptions::{ROWS, Subscriptions};
 use crate::net::dialer::shown;
@@ -101,6 +101,12 @@ async fn answer(stream: UnixStream, daemon: &Rc<Daemon>) -> io::Result<()> {
             Ok(user) => Answer::Subscriptions(daemon.subscriptions(user.as_ref())),
             Err(error) => Answer::Failed(format!("not an address: {error}")),
         },
+        Ok(Question::Unsubscribe { watcher, presentity, what_if }) => {
+            match (Jid::parse(&watcher), Jid::parse(&presentity)) {
+                (Ok(watcher), Ok(presentity)) => daemon.unsubscribe(&watcher, &presentity, what_if),
+                (Err(error), _) | (_, Err(error)) => Answer::Failed(format!("not an address: {error}")),
+            }
+        }
         Ok(Question::Reload) => match daemon.reload().await {
             Ok(said) => Answer::Done(said),
             Err(why) => Answer::Failed(format!("reload refused, nothing was changed\n{why}")),
@@ -116,6 +122,31 @@ impl Daemon {
     fn subscriptions(&self, user: Option<&Jid>) -> Subscriptions {
         let (rows, total) = self.shard.gateway().watches(self.shard.clock.now(), user, ROWS);
         Subscriptions::of(rows, total)
+    }
+
+    fn unsubscribe(&self, watcher: &Jid, presentity: &Jid, what_if: bool) -> Answer {
+        let there = if what_if {
+            let (rows, _) = self.shard.gateway().watches(self.shard.clock.now(), Some(watcher), usize::MAX);
+            rows.iter()
+                .any(|row| row.watcher == watcher.bare_str() && row.presentity == presentity.bare_str())
+        } else {
+            self.shard.tell(|gateway, now| gateway.revoke_watch(now, watcher, presentity))
+        };
+        match (there, what_if) {
+            (false, _) => Answer::Failed(format!("{watcher} does not see {presentity}: nothing was changed")),
+            (true, true) => Answer::Done(format!(
+                "{watcher} would have to ask again to see {presentity}; nothing was changed"
+            )),
+            (true, false) => {
+                tracing::info!(
+                    stoxd_event = "subscription.removed",
+                    stoxd_from = %Masked(watcher.as_str()),
+                    stoxd_to = %Masked(presentity.as_str()),
+                    "authorization taken away by hand"
+                );
+                Answer::Done(format!("{watcher} has to ask again to see {presentity}"))
+            }
+        }
     }
 
     fn status(&self) -> Status {

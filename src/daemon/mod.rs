@@ -38,7 +38,7 @@ use crate::net::listener::{self, Doorman, Service};
 use crate::net::shard::Shard;
 use crate::net::tls::{self, CertStore};
 use crate::store::StoreError;
-use crate::{ids, sip, store};
+use crate::{ids, sip};
 use manager::Note;
 use records::Records;
 use reload::{Fixed, Ready};
@@ -176,12 +176,12 @@ fn start(path: &Path, config: Config) -> Result<(), StartError> {
         let gateway = Gateway::new(Arc::new(settings), Arc::new(config.table), &secrets);
         let observer = Box::new(move |observation: &_| journal::write(observation, &names));
         let wake = Arc::new(Notify::new());
-        let keeper = Records::start(store, store::Settings::default(), wake.clone())
+        let keeper = Records::start(store, wake.clone())
             .map_err(|error| StartError::System { what: "no thread for the store", error })?;
         let keeper = Rc::new(keeper);
         let tickets = Tickets::new(keeper.clone(), wake);
         let shard = Shard::new(Clock::start(), dialer, mint, gateway, observer, tickets);
-        shard.restore(records);
+        shard.tell(|gateway, now| gateway.restore(now, records));
         let daemon = Rc::new(Daemon {
             path: path.to_owned(),
             shard,

@@ -15,6 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 
+/// Tickets that may be under way to the disk: as many as the gateway lets wait, and some more.
+const QUEUE: usize = 65_536;
+
 /// A store that nobody writes yet, and all that was in it.
 pub(super) type Opened = (Box<dyn Store>, Vec<Record>);
 
@@ -62,7 +65,11 @@ impl Records {
     ///
     /// # Errors
     /// The system gives no thread.
-    pub(super) fn start(store: Box<dyn Store>, settings: Settings, wake: Arc<Notify>) -> io::Result<Self> {
+    pub(super) fn start(store: Box<dyn Store>, wake: Arc<Notify>) -> io::Result<Self> {
+        Self::start_with(store, Settings { queue: QUEUE, ..Settings::default() }, wake)
+    }
+
+    fn start_with(store: Box<dyn Store>, settings: Settings, wake: Arc<Notify>) -> io::Result<Self> {
         let name = store.name();
         let writer = Writer::start(store, settings, Box::new(move || wake.notify_one()))?;
         Ok(Self { name, writer: RefCell::new(Some(writer)), fault: RefCell::default() })
@@ -195,7 +202,7 @@ mod tests {
     fn started() -> (Rc<Records>, Tickets, Sender<Next>) {
         let ((tell, next), wake) = (channel(), Arc::new(Notify::new()));
         let settings = Settings { queue: 4, retry: Duration::from_millis(1) };
-        let records = Records::start(Box::new(Fake(next)), settings, wake.clone()).unwrap();
+        let records = Records::start_with(Box::new(Fake(next)), settings, wake.clone()).unwrap();
         let records = Rc::new(records);
         (records.clone(), Tickets::new(records, wake), tell)
     }

@@ -19,7 +19,6 @@ use crate::gateway::{Gateway, Input, Realm};
 use crate::ids::Ids;
 use crate::ids::Owner;
 use crate::now::Now;
-use crate::store::record::Record;
 use crate::xmpp::{Condition, Outcome, StreamId};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -156,11 +155,12 @@ impl Shard {
         self.perform(now);
     }
 
-    /// What the store held at the start, before any other input.
-    pub fn restore(self: &Rc<Self>, records: Vec<Record>) {
+    /// Has the gateway do something that is no input from outside, and performs what follows from it.
+    pub fn tell<T>(self: &Rc<Self>, what: impl FnOnce(&mut Gateway, Now) -> T) -> T {
         let now = self.clock.now();
-        self.gateway.borrow_mut().restore(now, records);
+        let said = what(&mut self.gateway.borrow_mut(), now);
         self.perform(now);
+        said
     }
 
     /// A name for a new stream.

@@ -41,6 +41,24 @@ fn where_nobody_watches_subscriptions_says_none() {
     let ran = house.stoxd(&["subscriptions", "--json"]);
     let value: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!((ran.code, value), (0, serde_json::json!({"subscriptions": [], "total": 0})));
+    let remove = ["subscriptions", "remove", "--watcher", "romeo@fabrikam.example", "--presentity"];
+    for (rest, code, said) in [
+        (
+            &["sip:alice@contoso.example", "--yes"][..],
+            1,
+            "does not see alice@contoso.example: nothing was changed",
+        ),
+        (
+            &["sip:alice@contoso.example", "--what-if"],
+            1,
+            "does not see alice@contoso.example: nothing was changed",
+        ),
+        (&["sip:alice@contoso.example"], 2, "nobody is there to be asked: add --yes"),
+        (&["alice", "--yes"], 2, "error: --presentity alice: an address is written name@domain"),
+    ] {
+        let ran = house.stoxd(&[&remove[..], rest].concat());
+        assert!(ran.code == code && ran.out.is_empty() && ran.err.contains(said), "{rest:?}: {ran:?}");
+    }
     // Whoever speaks to the socket by other means.
     let mut socket = std::os::unix::net::UnixStream::connect(house.path("admin.sock")).unwrap();
     socket.write_all(b"{\"verb\":\"subscriptions\",\"user\":\"a@@b\"}\n").unwrap();

@@ -1,12 +1,26 @@
 //! The store as operators meet it: made, held by one daemon, refused as it is, closed in time.
 
-use super::rig::{House, POLICY, wait_for, without};
+use super::rig::{House, PATIENCE, POLICY, wait_for, without};
 use std::fs;
+use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 fn mode(house: &House, name: &str) -> u32 {
     house.path(name).metadata().unwrap().permissions().mode() & 0o7777
+}
+
+/// alice asks to see `whom`, over UDP; nobody waits for an answer.
+fn subscribe(house: &House, whom: &str) {
+    let socket = UdpSocket::bind((house.ip.as_str(), 0)).unwrap();
+    let (at, port) = (&house.ip, socket.local_addr().unwrap().port());
+    let request = format!(
+        "SUBSCRIBE sip:{whom} SIP/2.0\r\nVia: SIP/2.0/UDP {at}:{port};branch=z9hG4bK{port};rport\r\n\
+         From: <sip:alice@contoso.example>;tag=1\r\nTo: <sip:{whom}>\r\nCall-ID: {port}@{at}\r\n\
+         CSeq: 1 SUBSCRIBE\r\nMax-Forwards: 70\r\nContact: <sip:alice@{at}:{port}>\r\nEvent: presence\r\n\
+         Accept: application/pidf+xml\r\nExpires: 3600\r\nContent-Length: 0\r\n\r\n"
+    );
+    socket.send_to(request.as_bytes(), (at.as_str(), 15060)).unwrap();
 }
 
 /// What a start that is refused says of the store, with its exit code.
@@ -140,6 +154,75 @@ fn threat_151_a_daemon_that_is_killed_leaves_a_store_that_opens() {
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     let log = house.read("log");
     assert!(log.contains("store.open") && !log.contains("store.close"), "{log}");
+}
+
+#[test]
+fn check_099_what_was_asked_for_outlives_the_process() {
+    let Some(house) = House::new(POLICY) else { return };
+    let shown = || {
+        let ran = house.stoxd(&["subscriptions", "--user", "sip:alice@contoso.example"]);
+        let row = ran.out.lines().find(|line| line.contains("romeo@fabrikam.example"))?.to_owned();
+        Some(row).filter(|row| row.starts_with("SIP watches XMPP") && row.contains("asked"))
+    };
+    // The name server of the partner: asked when there is something to say to romeo.
+    let partner = UdpSocket::bind((house.ip.as_str(), 15353)).unwrap();
+    partner.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut daemon = house.start();
+    subscribe(&house, "romeo@fabrikam.example");
+    partner.recv(&mut [0; 512]).unwrap();
+    daemon.kill();
+    let _again = house.start();
+    wait_for("the watch of before", shown);
+}
+
+#[test]
+fn an_authorization_that_was_taken_away_by_hand_does_not_come_back() {
+    let Some(house) = House::new(POLICY) else { return };
+    let mut daemon = house.start();
+    subscribe(&house, "romeo@fabrikam.example");
+    let all = || house.stoxd(&["subscriptions"]).out;
+    wait_for("the watch", || (all() != "none\n").then_some(()));
+    let pair = ["--watcher", "sip:alice@contoso.example", "--presentity", "xmpp:romeo@fabrikam.example"];
+    let remove = |how: &str| house.stoxd(&[&["subscriptions", "remove"], &pair[..], &[how]].concat());
+    let ran = remove("--what-if");
+    let said =
+        "alice@contoso.example would have to ask again to see romeo@fabrikam.example; nothing was changed\n";
+    assert_eq!((ran.code, ran.out.as_str()), (0, said), "{}", ran.err);
+    assert_ne!(all(), "none\n");
+    let ran = remove("--yes");
+    assert_eq!(
+        (ran.code, ran.out.as_str()),
+        (0, "alice@contoso.example has to ask again to see romeo@fabrikam.example\n"),
+        "{}",
+        ran.err
+    );
+    wait_for("the end of the watch", || (all() == "none\n").then_some(()));
+    assert_eq!(remove("--yes").code, 1);
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait_exit(), 0);
+    let _again = house.start();
+    assert_eq!(all(), "none\n");
+    let log = house.read("log");
+    assert!(log.contains("records=0"), "{log}");
+}
+
+#[test]
+fn threat_170_a_store_that_can_not_be_written_stops_no_message_and_mends() {
+    let Some(house) = House::new(POLICY) else { return };
+    let mut daemon = house.start();
+    let (here, away) = (house.path("state/stoxd.db"), house.path("state/away"));
+    fs::rename(&here, &away).unwrap();
+    subscribe(&house, "romeo@fabrikam.example");
+    wait_for("store.broken", || house.read("log").contains("store.broken").then_some(()));
+    let status = house.stoxd(&["status"]).out;
+    assert!(status.contains("  can't be written, so nobody can be authorized anew: "), "{status}");
+    assert_eq!(house.sip_message("bob@contoso.example", "romeo@fabrikam.example", "hello"), 403);
+    fs::rename(&away, &here).unwrap();
+    wait_for("store.mended", || house.read("log").contains("store.mended").then_some(()));
+    let mended = || (!house.stoxd(&["status"]).out.contains("can't be written")).then_some(());
+    wait_for("the status", mended);
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait_exit(), 0);
 }
 
 #[test]
