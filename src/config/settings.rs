@@ -163,6 +163,8 @@ pub struct Sip {
     pub listen: Vec<SipListen>,
     /// How long the subscriptions last that we ask for.
     pub subscription_refresh_interval: Duration,
+    /// After how long without traffic a link that we opened is kept alive (RFC 5626 §4.4.1).
+    pub keepalive_interval: Duration,
     /// `[[sip.peer]]`.
     pub peers: Vec<Peer>,
 }

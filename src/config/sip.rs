@@ -78,6 +78,8 @@ pub(super) fn sip(
     let mut section = root.section("sip", "[sip]");
     let listen = listeners(&mut section);
     let interval = section.duration("subscription_refresh_interval", MINUTE..=WEEK, HOUR * 8);
+    let keepalive =
+        section.duration("keepalive_interval", Duration::from_secs(1)..=HOUR, Duration::from_secs(95));
     let tls_listener = listen.iter().find(|(listen, _)| listen.transport == Transport::Tls);
     if let Some((_, span)) = tls_listener
         && certificates == 0
@@ -121,6 +123,7 @@ pub(super) fn sip(
     Sip {
         listen: listen.into_iter().map(|(listen, _)| listen).collect(),
         subscription_refresh_interval: interval,
+        keepalive_interval: keepalive,
         peers: peers.into_iter().map(|read| read.peer).collect(),
     }
 }

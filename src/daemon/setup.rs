@@ -75,6 +75,7 @@ pub fn gateway(config: &Config, deliveries: bool) -> Result<Settings, String> {
             ..xmpp::Settings::default()
         },
         presence: presence(config),
+        sip_keepalive: config.sip.keepalive_interval,
         deliveries,
     })
 }

@@ -397,7 +397,8 @@ impl Gateway {
 
     /// Is nothing under way?
     pub fn is_quiet(&self) -> bool {
-        self.pairs.is_quiet() && self.targets.is_empty() && self.held == 0 && self.waiting() == 0
+        let messages = self.targets.is_empty() && self.held == 0;
+        self.pairs.is_quiet() && messages && self.waiting() == 0 && self.presence.is_kept()
     }
 
     /// The settings were loaded anew. The number of peers stays.
@@ -405,6 +406,7 @@ impl Gateway {
         self.budgets.set_rates(settings.partner_rate, settings.user_rate);
         self.pairs.set_limits(settings.pairs.clone());
         self.peers.set_limit(settings.pairs.queue);
+        self.set_presence(&settings.presence);
         self.settings = settings;
     }
 

@@ -10,6 +10,7 @@ use crate::sip::link::PeerId;
 use crate::sip::locate::Transport;
 use crate::sip::pager::Sent;
 use crate::xmpp;
+use std::time::Duration;
 
 /// Everything that is set, checked.
 #[derive(Clone, Debug)]
@@ -44,6 +45,8 @@ pub struct Settings {
     pub xmpp: xmpp::Settings,
     /// Durations and bounds of watches.
     pub presence: PresenceSettings,
+    /// After how long without traffic a SIP link that we opened gets a keep-alive (RFC 5626 §4.4.1).
+    pub sip_keepalive: Duration,
     /// Does anybody want to hear of deliveries?
     pub deliveries: bool,
 }

@@ -232,12 +232,15 @@ async fn drive(shard: &Rc<Shard>, link: &Rc<LinkConn>, read: &mut OwnedReadHalf)
     let unproven = link.peer.get().is_none().then(|| shard.clock.now().mono + UNPROVEN_TIMEOUT);
     // When the message that is not complete began.
     let mut begun = None;
+    // When anything was last heard, or a keep-alive was sent.
+    let mut heard = shard.clock.now().mono;
     loop {
         match turn(shard, link) {
             Ok(0) => {}
             Ok(_) => begun = None,
             Err(why) => conn.kill(why),
         }
+        let keepalive = link.initiating.then(|| heard + shard.gateway().settings().sip_keepalive);
         if let Some(why) = conn.take_dead() {
             return why;
         }
@@ -250,7 +253,7 @@ async fn drive(shard: &Rc<Shard>, link: &Rc<LinkConn>, read: &mut OwnedReadHalf)
             outcome = conn.fill(&shard.scratch, read, |octets| link.machine.borrow_mut().push(octets)) => match outcome {
                 Ok(0) => return "closed by the peer".to_owned(),
                 Ok(READ_SIZE) => tokio::task::yield_now().await,
-                Ok(_) => {}
+                Ok(_) => heard = shard.clock.now().mono,
                 Err(error) => return error.to_string(),
             },
             outcome = conn.unblocked() => {
@@ -258,6 +261,12 @@ async fn drive(shard: &Rc<Shard>, link: &Rc<LinkConn>, read: &mut OwnedReadHalf)
                     return error.to_string();
                 }
                 shard.flush_link(link);
+            }
+            () = sleep_until(keepalive.map(|at| shard.clock.instant(at))) => {
+                // RFC 5626 §3.5.1. Whether it is answered says nothing: not everybody does.
+                heard = shard.clock.now().mono;
+                conn.queue(b"\r\n\r\n", 0);
+                shard.touch_link(link);
             }
             () = sleep_until(deadline.map(|at| shard.clock.instant(at))) => {
                 return if incomplete { "a message stayed incomplete" } else { "not authenticated" }.to_owned();

@@ -189,6 +189,25 @@ fn threat_027_threat_074_threat_161_idle_and_half_done_connections_harm_nobody_a
 }
 
 #[test]
+fn a_link_that_we_opened_is_kept_alive() {
+    let Some(house) = House::new(POLICY) else { return };
+    house.edit(";transport=udp", ";transport=tcp");
+    house.edit("[sip]\n", "[sip]\nkeepalive_interval = \"1s\"\n");
+    let listener = TcpListener::bind((house.ip.as_str(), 15062)).unwrap();
+    let _daemon = house.start();
+    // Alice watches somebody: her server gets a NOTIFY, over a link that the gateway opens.
+    house.subscribe("romeo@fabrikam.example");
+    let (mut link, _) = listener.accept().unwrap();
+    let notify = read_until(&mut link, "\r\n\r\n");
+    assert!(notify.starts_with("NOTIFY sip:alice@"), "{notify}");
+    let begun = Instant::now();
+    for _ in 0..2 {
+        assert_eq!(read_until(&mut link, "\r\n\r\n"), "\r\n\r\n");
+    }
+    assert!((1..10).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+}
+
+#[test]
 fn threat_179_without_descriptors_accepting_pauses_and_does_not_spin() {
     let Some(house) = House::new(POLICY) else { return };
     let mut command = Command::new("sh");

@@ -93,6 +93,19 @@ impl House {
         Some(house)
     }
 
+    /// alice asks to see `whom`, over UDP; nobody waits for an answer.
+    pub fn subscribe(&self, whom: &str) {
+        let socket = UdpSocket::bind((self.ip.as_str(), 0)).unwrap();
+        let (at, port) = (&self.ip, socket.local_addr().unwrap().port());
+        let request = format!(
+            "SUBSCRIBE sip:{whom} SIP/2.0\r\nVia: SIP/2.0/UDP {at}:{port};branch=z9hG4bK{port};rport\r\n\
+             From: <sip:alice@contoso.example>;tag=1\r\nTo: <sip:{whom}>\r\nCall-ID: {port}@{at}\r\n\
+             CSeq: 1 SUBSCRIBE\r\nMax-Forwards: 70\r\nContact: <sip:alice@{at}:{port}>\r\nEvent: presence\r\n\
+             Accept: application/pidf+xml\r\nExpires: 3600\r\nContent-Length: 0\r\n\r\n"
+        );
+        socket.send_to(request.as_bytes(), (at.as_str(), 15060)).unwrap();
+    }
+
     /// Makes `pki/NAME.pem` and `pki/NAME.key`.
     pub fn certificate(&self, name: &str, names: &[&str]) {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/certs/make-test-ca");

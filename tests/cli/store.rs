@@ -10,19 +10,6 @@ fn mode(house: &House, name: &str) -> u32 {
     house.path(name).metadata().unwrap().permissions().mode() & 0o7777
 }
 
-/// alice asks to see `whom`, over UDP; nobody waits for an answer.
-fn subscribe(house: &House, whom: &str) {
-    let socket = UdpSocket::bind((house.ip.as_str(), 0)).unwrap();
-    let (at, port) = (&house.ip, socket.local_addr().unwrap().port());
-    let request = format!(
-        "SUBSCRIBE sip:{whom} SIP/2.0\r\nVia: SIP/2.0/UDP {at}:{port};branch=z9hG4bK{port};rport\r\n\
-         From: <sip:alice@contoso.example>;tag=1\r\nTo: <sip:{whom}>\r\nCall-ID: {port}@{at}\r\n\
-         CSeq: 1 SUBSCRIBE\r\nMax-Forwards: 70\r\nContact: <sip:alice@{at}:{port}>\r\nEvent: presence\r\n\
-         Accept: application/pidf+xml\r\nExpires: 3600\r\nContent-Length: 0\r\n\r\n"
-    );
-    socket.send_to(request.as_bytes(), (at.as_str(), 15060)).unwrap();
-}
-
 /// What a start that is refused says of the store, with its exit code.
 fn refused(house: &House) -> (i32, String) {
     let (code, log) = house.start_in_vain();
@@ -168,7 +155,7 @@ fn check_099_what_was_asked_for_outlives_the_process() {
     let partner = UdpSocket::bind((house.ip.as_str(), 15353)).unwrap();
     partner.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut daemon = house.start();
-    subscribe(&house, "romeo@fabrikam.example");
+    house.subscribe("romeo@fabrikam.example");
     partner.recv(&mut [0; 512]).unwrap();
     daemon.kill();
     let _again = house.start();
@@ -179,7 +166,7 @@ fn check_099_what_was_asked_for_outlives_the_process() {
 fn an_authorization_that_was_taken_away_by_hand_does_not_come_back() {
     let Some(house) = House::new(POLICY) else { return };
     let mut daemon = house.start();
-    subscribe(&house, "romeo@fabrikam.example");
+    house.subscribe("romeo@fabrikam.example");
     let all = || house.stoxd(&["subscriptions"]).out;
     wait_for("the watch", || (all() != "none\n").then_some(()));
     let pair = ["--watcher", "sip:alice@contoso.example", "--presentity", "xmpp:romeo@fabrikam.example"];
@@ -212,7 +199,7 @@ fn threat_170_a_store_that_can_not_be_written_stops_no_message_and_mends() {
     let mut daemon = house.start();
     let (here, away) = (house.path("state/stoxd.db"), house.path("state/away"));
     fs::rename(&here, &away).unwrap();
-    subscribe(&house, "romeo@fabrikam.example");
+    house.subscribe("romeo@fabrikam.example");
     wait_for("store.broken", || house.read("log").contains("store.broken").then_some(()));
     let status = house.stoxd(&["status"]).out;
     assert!(status.contains("  can't be written, so nobody can be authorized anew: "), "{status}");

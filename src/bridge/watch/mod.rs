@@ -33,7 +33,7 @@
 //!
 //! A machine keeps no list but the legs of [`s2x`], at most [`s2x::MAX_LEGS`]; one turn makes at most
 //! [`MAX_ACTIONS`] actions; a dialog has at most `sip::subscription::MAX_DIALOG` octets. No peer can
-//! make a machine send more than one SUBSCRIBE in 30 s for a new dialog, or refresh more than once in
+//! make a machine send more than two SUBSCRIBEs in 30 s for a new dialog, or refresh more than once in
 //! 10 s.
 
 pub mod record;

@@ -84,6 +84,7 @@ dialback_secret = "dialback"
 [sip]
 listen = [ { addr = "[::]:5061", transport = "tls" }, { addr = "[::]:5060", transport = "udp" } ]
 subscription_refresh_interval = "7d"
+keepalive_interval = "20s"
 [[sip.peer]]
 name = "edge"
 domains = ["contoso.example"]
@@ -148,6 +149,7 @@ web = ""
     assert_eq!(peer.digest.as_ref().unwrap().password, PathBuf::from("/etc/stoxd/password"));
     assert_eq!(config.limits.stanza_size, 100_000);
     assert_eq!(config.sip.subscription_refresh_interval, Duration::from_secs(604_800));
+    assert_eq!(config.sip.keepalive_interval, Duration::from_secs(20));
     assert_eq!(
         config.presence,
         Presence {

@@ -10,12 +10,14 @@
 //! an older one has to be repeated, and all of them say what a record is, not how it differs.
 
 use super::super::Gateway;
+use super::Presence;
 use super::s2x::Sip;
 use super::watches::{Entry, WatchRef};
 use super::x2s::Xmpp;
 use crate::addr::Jid;
 use crate::bridge::watch::record::DAY;
 use crate::bridge::watch::{s2x, x2s};
+use crate::gateway::PresenceSettings;
 use crate::gateway::effect::{Due, Effect, Timer};
 use crate::now::{Now, Wall};
 use crate::store::record::{Authorization, Change, Key, Pending, Record, Watching};
@@ -54,6 +56,13 @@ impl Keeper {
     fn ticket(&mut self) -> u64 {
         self.next_ticket += 1;
         self.next_ticket
+    }
+}
+
+impl Presence {
+    /// Does the store have everything?
+    pub(in crate::gateway) fn is_kept(&self) -> bool {
+        self.keeper.queue.is_empty()
     }
 }
 
@@ -141,8 +150,13 @@ impl Gateway {
             Watching::XmppWatchesSip => &record.presentity,
             Watching::SipWatchesXmpp => &record.watcher,
         };
-        // A domain that is no longer served: its records wait for it to come back, or for the purge.
-        let Some(peer) = self.settings.peer_of(user.domain()) else { return };
+        let Some(peer) = self.settings.peer_of(user.domain()) else {
+            // A domain that is no longer served: its records wait for it to come back, or for their age.
+            if self.oldest(now).is_some_and(|oldest| record.used < oldest) {
+                self.keep(Change::Remove(record.key()), None);
+            }
+            return;
+        };
         let number = self.presence.number();
         let (settings, ids) = (&self.settings.presence.watch, &mut self.ids);
         let (consent, used) = (record.state, record.used);
@@ -166,15 +180,18 @@ impl Gateway {
         }
     }
 
+    /// Other bounds, for what comes from now on. Of what waits for our users the oldest goes, if there is
+    /// more than may wait.
+    pub(in crate::gateway) fn set_presence(&mut self, settings: &PresenceSettings) {
+        for change in self.presence.pending.set_bounds(settings.pending_per_user, settings.pending) {
+            self.keep(change, None);
+        }
+    }
+
     /// What nobody has used for long is taken away.
     pub(in crate::gateway) fn purge(&mut self, now: Now) {
         self.due.push(Due { at: now.mono + PURGE, what: Timer::Purge });
-        let days = self.settings.presence.forget_after;
-        if days == 0 {
-            return;
-        }
-        let age = u64::from(days) * DAY * 1000;
-        let before = Wall::from_millis(now.wall.as_millis().saturating_sub(age));
+        let Some(before) = self.oldest(now) else { return };
         let old = |record: &Authorization| record.used < before;
         for watch in self.presence.xmpp.refs(|entry| old(entry.authorization())) {
             self.drive_xmpp(now, watch, x2s::Input::Unsubscribe);
@@ -193,6 +210,13 @@ impl Gateway {
                 self.forget_pending(&user, &contact);
             }
         }
+    }
+
+    /// What was not used since then is too old; None: nothing ever is.
+    fn oldest(&self, now: Now) -> Option<Wall> {
+        let days = self.settings.presence.forget_after;
+        let age = u64::from(days) * DAY * 1000;
+        (days > 0).then(|| Wall::from_millis(now.wall.as_millis().saturating_sub(age)))
     }
 
     /// An operator takes the authorization between two people away, whichever watches the other. False

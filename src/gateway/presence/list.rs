@@ -40,20 +40,50 @@ impl Gateway {
                 record.watcher.as_str() == bare || record.presentity.as_str() == bare
             })
         };
-        let xmpp = self.presence.xmpp.iter().filter(|entry| wanted(entry.authorization()));
-        let sip = self.presence.sip.iter().filter(|entry| wanted(entry.authorization()));
-        let mut rows: Vec<WatchRow> =
-            xmpp.map(|entry| entry.row(now)).chain(sip.map(|entry| entry.row(now))).collect();
-        let count = rows.len();
-        let key = |row: &WatchRow| (row.watcher.clone(), row.presentity.clone());
-        rows.sort_unstable_by_key(key);
-        rows.truncate(limit);
-        (rows, count)
+        let xmpp = self.presence.xmpp.iter().map(Either::Xmpp);
+        let sip = self.presence.sip.iter().map(Either::Sip);
+        let mut all: Vec<Either<'_>> = xmpp.chain(sip).filter(|one| wanted(one.authorization())).collect();
+        let count = all.len();
+        let order = |one: &Either<'_>, other: &Either<'_>| one.key().cmp(&other.key());
+        // Of many, only those are put in order that are shown.
+        if limit < count {
+            all.select_nth_unstable_by(limit, order);
+            all.truncate(limit);
+        }
+        all.sort_unstable_by(order);
+        (all.iter().map(|one| one.row(now)).collect(), count)
     }
 
     /// How many watches there are: of SIP users by XMPP users, and of XMPP users by SIP users.
     pub fn watch_counts(&self) -> [usize; 2] {
         [self.presence.xmpp.len(), self.presence.sip.len()]
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Either<'g> {
+    Xmpp(&'g Xmpp),
+    Sip(&'g Sip),
+}
+
+impl<'g> Either<'g> {
+    fn authorization(self) -> &'g Authorization {
+        match self {
+            Self::Xmpp(entry) => entry.authorization(),
+            Self::Sip(entry) => entry.authorization(),
+        }
+    }
+
+    fn key(self) -> (&'g Jid, &'g Jid) {
+        let Authorization { watcher, presentity, .. } = self.authorization();
+        (watcher, presentity)
+    }
+
+    fn row(self, now: Now) -> WatchRow {
+        match self {
+            Self::Xmpp(entry) => entry.row(now),
+            Self::Sip(entry) => entry.row(now),
+        }
     }
 }
 

@@ -204,6 +204,8 @@ pub struct Machine {
     held: bool,
     /// A refresh that gets no answer ends what J sees.
     doubted: bool,
+    /// The newest dialog was asked for sooner than is usual.
+    rushed: bool,
     /// 423 was met once.
     lengthened: bool,
     /// J unsubscribed, and the dialog is being ended.
@@ -241,6 +243,7 @@ impl Machine {
             right: true,
             held: false,
             doubted: false,
+            rushed: false,
             lengthened: false,
             leaving: false,
             asked: 0,

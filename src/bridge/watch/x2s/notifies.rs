@@ -123,7 +123,9 @@ impl Machine {
         if !wanted {
             self.unsee(turn);
             self.state = State::Dormant;
-        } else if turn.now.mono >= self.tried + LEAST_GAP {
+        } else if turn.now.mono >= self.tried + LEAST_GAP || !self.rushed {
+            // "Immediately" (RFC 6665 §4.1.3), but not again and again.
+            self.rushed = true;
             self.attempt(turn);
         } else {
             self.retry_later(turn, None);

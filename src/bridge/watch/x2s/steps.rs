@@ -173,6 +173,9 @@ impl Machine {
         self.known = false;
         self.lengthened = false;
         self.state = if self.granted { State::Active } else { State::Pending };
+        if turn.now.mono >= self.tried + LEAST_GAP {
+            self.rushed = false;
+        }
         self.tried = turn.now.mono;
         self.asked = turn.settings.interval.max(1);
         self.send(turn, Asking::New, self.asked);

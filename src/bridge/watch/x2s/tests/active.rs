@@ -236,6 +236,21 @@ fn a_last_document_is_delivered_before_what_the_reason_does() {
 }
 
 #[test]
+fn check_076_deactivated_is_followed_at_once_but_not_again_and_again() {
+    let mut world = World::active();
+    assert_eq!(world.notify("terminated;reason=deactivated", false), "200, SUBSCRIBE 3600");
+    world.answer(200);
+    assert_eq!(world.notify("terminated;reason=deactivated", false), "200, unavailable");
+    assert_eq!(world.state(), State::Retry);
+    assert!(world.wait().is_some_and(|seconds| seconds >= 59));
+    assert_eq!(world.timeout(), "SUBSCRIBE 3600");
+    world.answer(200);
+    assert_eq!(world.notify("active;expires=3600", true), "200, deliver");
+    world.sleep(5);
+    assert_eq!(world.notify("terminated;reason=timeout", false), "200, SUBSCRIBE 3600");
+}
+
+#[test]
 fn a_peer_that_ends_each_dialog_at_once_makes_no_storm() {
     let mut world = World::active();
     let mut subscribes = 0;
