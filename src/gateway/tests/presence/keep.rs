@@ -55,7 +55,7 @@ fn what_fails_is_handed_over_again_in_order() {
 }
 
 #[test]
-fn check_100_watches_come_back_after_a_restart() {
+fn check_099_watches_come_back_after_a_restart() {
     let mut before = world();
     romeo_sees_alice(&mut before);
     alice_sees_romeo(&mut before);
