@@ -6,7 +6,7 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | this one | [`Presence`], and what is heard of later: answers, bounces, durable records |
+//! | this one | `Presence`, and what is heard of later: answers, bounces, durable records |
 //! | `watches` | where watches stand: slots, the way from a pair to its slot, bounds |
 //! | `stanzas` | presence stanzas: which watch each one is for |
 //! | `requests` | SUBSCRIBEs and NOTIFYs that come in, likewise |
@@ -18,7 +18,7 @@
 //! | `list` | what an operator may read |
 //!
 //! An action never leads to an input while it is performed: what it brings about at once waits in
-//! [`Presence::outcomes`] until the turn's own actions are done.
+//! `Presence::outcomes` until the turn's own actions are done.
 
 mod keep;
 mod list;
