@@ -414,6 +414,8 @@ impl Gateway {
     pub fn reload(&mut self, now: Now, table: Arc<Table>) {
         self.table = table;
         self.tables = self.tables.wrapping_add(1);
+        // What watches that end now have to say goes over streams that end next.
+        self.judge_watches(now);
         let bounces = self.pairs.on_reload(&TablePartners(&self.table), &mut self.effects);
         self.bounce_all(now, bounces, "the partner was removed");
         let Self { pairs, servers, table, presence, .. } = self;
@@ -425,7 +427,7 @@ impl Gateway {
             Awaits::Watch(watch) => presence.may_still_wait(table, watch),
         });
         self.bounce_all(now, bounces, outgoing::NO_LONGER);
-        self.judge_watches(now);
+        self.settle_presence(now);
         self.collect_deadlines();
     }
 

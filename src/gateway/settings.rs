@@ -12,6 +12,9 @@ use crate::sip::pager::Sent;
 use crate::xmpp;
 use std::time::Duration;
 
+/// Over how long a few watches are spread.
+const LEAST_SPREAD: Duration = Duration::from_secs(2);
+
 /// Everything that is set, checked.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -70,6 +73,16 @@ pub struct PresenceSettings {
     pub pending: usize,
     /// Days after which an authorization that nobody used is taken away; 0: never.
     pub forget_after: u32,
+}
+
+impl PresenceSettings {
+    /// Over how long the SUBSCRIBEs of so many watches are spread that come due together: twice what
+    /// `subscribe_rate` needs, as far as [`watch::Settings::spread`] allows. A few come due almost at once.
+    pub fn spread(&self, watches: usize) -> Duration {
+        let watches = u64::try_from(watches).unwrap_or(u64::MAX);
+        let needed = Duration::from_secs(watches / u64::from(self.subscribe_rate.max(1)));
+        needed.max((needed * 2 + LEAST_SPREAD).min(self.watch.spread))
+    }
 }
 
 impl Default for PresenceSettings {
@@ -156,5 +169,18 @@ impl Settings {
 
     fn peer(&self, peer: PeerId) -> Option<&PeerSettings> {
         self.peers.get(usize::from(peer.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_watches_come_back_at_once_and_many_at_the_rate() {
+        let settings = PresenceSettings { subscribe_rate: 200, ..PresenceSettings::default() };
+        let seconds = |watches| settings.spread(watches).as_secs();
+        assert_eq!([0, 10, 1000, 4000].map(seconds), [2, 2, 12, 42]);
+        assert_eq!([5000, 9000, 20_000].map(seconds), [50, 50, 100]);
     }
 }

@@ -111,9 +111,7 @@ impl Gateway {
     ///
     /// Dialogs are made anew, spread so that no peer gets more SUBSCRIBEs in a second than is set.
     pub fn restore(&mut self, now: Now, records: Vec<Record>) {
-        let rate = self.settings.presence.subscribe_rate.max(1);
-        let count = u32::try_from(records.len()).unwrap_or(u32::MAX);
-        let spread = self.settings.presence.watch.spread.max(Duration::from_secs((count / rate).into()));
+        let spread = self.settings.presence.spread(records.len());
         for record in records {
             match record {
                 Record::Authorization(record) => self.restore_watch(now, record, spread),

@@ -167,6 +167,8 @@ impl Gateway {
                     entry.hide();
                 }
             }
+            // Our own table's word, and not that of the presentity.
+            Watching::SipWatchesXmpp if condition == Condition::Forbidden => self.ask_gate(now, watch),
             Watching::SipWatchesXmpp => self.drive_sip(now, watch, s2x::Input::Error(condition)),
         }
     }

@@ -7,7 +7,7 @@ use crate::addr::Jid;
 use crate::body::pidf::Document;
 use crate::bridge::presence::{Caps, Envelope, Shown};
 use crate::bridge::watch::x2s::{Action, Input, Machine, Stanza, Within};
-use crate::bridge::watch::{Save, Turn, XmppWatch, record};
+use crate::bridge::watch::{Save, Settings, Turn, XmppWatch, record};
 use crate::gateway::Gateway;
 use crate::gateway::effect::{Due, PeerId, Timer};
 use crate::gateway::observe::{Observation, WatchChange};
@@ -190,11 +190,13 @@ impl Gateway {
         input: Input,
         mut at_hand: Option<AtHand<'_>>,
     ) {
+        let most = self.settings.presence.watch.spread;
+        let spread = self.settings.presence.spread(self.presence.xmpp.len()).min(most);
         let Some(entry) = self.presence.xmpp.get_mut(watch) else { return };
         entry.note(&input);
         let mut actions = std::mem::take(&mut self.presence.xmpp_actions);
-        let settings = &self.settings.presence.watch;
-        let mut turn = Turn { now, settings, ids: &mut self.ids, actions: &mut actions };
+        let settings = Settings { spread, ..self.settings.presence.watch.clone() };
+        let mut turn = Turn { now, settings: &settings, ids: &mut self.ids, actions: &mut actions };
         entry.watch.machine.handle(&mut turn, input);
         for action in actions.drain(..) {
             match action {

@@ -1,6 +1,6 @@
 //! The table still rules.
 
-use super::super::net::POLICY;
+use super::super::net::{POLICY, Play};
 use super::*;
 use crate::gateway::tests::texts::message;
 
@@ -65,6 +65,27 @@ fn a_partner_taken_away_ends_its_watches() {
     let row = world.gateway.watches(world.now, None, 10).0.remove(0);
     assert_eq!((row.authorization, row.state), ("announced", "dormant"));
     assert_eq!(row.reason.as_deref(), Some("the policy does not allow it"));
+}
+
+#[test]
+fn the_last_presence_goes_before_the_stream_ends() {
+    let mut world = world();
+    romeo_sees_alice(&mut world);
+    alice_sees_romeo(&mut world);
+    world.reload(&without_capulet());
+    let seen = |wanted: &dyn Fn(&Seen) -> bool| world.seen.iter().position(wanted);
+    let said = seen(&|seen| matches!(seen, Seen::Xmpp { text, .. } if text.contains("type='unavailable'")));
+    let ended = seen(&|seen| matches!(seen, Seen::CloseXmpp(_)));
+    assert!(said.is_some() && said < ended, "{:?}", world.seen);
+}
+
+#[test]
+fn what_the_table_takes_back_on_its_way_takes_no_authorization() {
+    let mut world = World::new(Net { streams: Play::Silent, ..Net::works() });
+    world.sip(&subscribe(1, "", "Expires: 600\r\n"));
+    assert_eq!(records(&kept(&mut world)).len(), 2, "an authorization and a contact");
+    world.reload(&without_capulet());
+    assert!(kept(&mut world).is_empty(), "it stays, and romeo is asked when he may be");
 }
 
 #[test]
