@@ -36,7 +36,6 @@ pub use peers::Way;
 pub use settings::{PeerSettings, PresenceSettings, SentBy, Settings};
 
 use crate::addr::Domain;
-use crate::bridge::watch::x2s;
 use crate::crossing::Verified;
 use crate::ids::{Ids, Owner};
 use crate::now::{Mono, Now};
@@ -310,7 +309,7 @@ impl Gateway {
             Input::LinkUp { link, peer, way } => {
                 let waited = self.peers.on_up(peer, link, way, &mut self.effects);
                 self.on_way(now, way, waited);
-                self.on_peer_link(now, peer, x2s::Input::LinkBack);
+                self.on_peer_up(now, peer);
             }
             Input::LinkDown { link, why } => self.on_link_down(now, link, why),
             Input::Persisted { ticket, durable } => self.on_persisted(now, ticket, durable),
@@ -441,13 +440,13 @@ impl Gateway {
     }
 
     fn on_link_down(&mut self, now: Now, link: LinkId, why: &str) {
-        let was_up = self.peers.peer_on(link);
+        let peer = self.peers.peer_on(link);
         let freed = self.with_peers(now, |peers, turn| peers.on_down(turn, link, why));
         let why = "the SIP server can't be reached";
         self.on_freed(now, freed, &Undelivered::together(Condition::RemoteServerTimeout, 504, why));
         self.on_connection_lost(now, link);
-        if let Some(peer) = was_up {
-            self.on_peer_link(now, peer, x2s::Input::LinkLost);
+        if let Some((peer, was_up)) = peer {
+            self.on_peer_down(now, peer, was_up);
         }
     }
 

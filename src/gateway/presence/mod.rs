@@ -115,6 +115,8 @@ pub(super) struct Presence {
     outcomes: VecDeque<Outcome>,
     /// For each peer, when the next SUBSCRIBE may go that nobody asked for just now.
     pace: Vec<Mono>,
+    /// Of each peer, whether a link was lost or not made since the last one came up.
+    lost: Vec<bool>,
     next_number: u32,
     /// Emptied vectors of actions, to be used again.
     xmpp_actions: Vec<xmpp_machine::Action>,
@@ -133,6 +135,7 @@ impl Presence {
             keeper: Keeper::default(),
             outcomes: VecDeque::new(),
             pace: vec![Mono::default(); peers],
+            lost: vec![false; peers],
             next_number: 0,
             xmpp_actions: Vec::new(),
             sip_actions: Vec::new(),
@@ -273,8 +276,25 @@ impl Gateway {
         Some(at)
     }
 
-    /// The link to a peer's server is lost, or there again.
-    pub(super) fn on_peer_link(&mut self, now: Now, peer: PeerId, input: XmppInput) {
+    /// The link to a peer's server is lost, or was not made.
+    pub(super) fn on_peer_down(&mut self, now: Now, peer: PeerId, was_up: bool) {
+        if let Some(is_lost) = self.presence.lost.get_mut(usize::from(peer.0)) {
+            *is_lost = true;
+        }
+        if was_up {
+            self.tell_watches_of(now, peer, XmppInput::LinkLost);
+        }
+    }
+
+    /// A link to a peer's server is there. After a loss its watches are looked at again.
+    pub(super) fn on_peer_up(&mut self, now: Now, peer: PeerId) {
+        let lost = self.presence.lost.get_mut(usize::from(peer.0)).map(std::mem::take);
+        if lost == Some(true) {
+            self.tell_watches_of(now, peer, XmppInput::LinkBack);
+        }
+    }
+
+    fn tell_watches_of(&mut self, now: Now, peer: PeerId, input: XmppInput) {
         for watch in self.presence.xmpp.refs(|entry| entry.peer == peer) {
             self.drive_xmpp(now, watch, input);
         }

@@ -192,6 +192,23 @@ fn check_100_a_link_that_comes_back_has_its_dialogs_refreshed_within_a_minute() 
 }
 
 #[test]
+fn a_further_link_is_no_reason_to_ask_again() {
+    let mut world = world();
+    let subscribe = romeo_sees_alice(&mut world);
+    world.handle(crate::gateway::Input::LinkUp {
+        link: subscribe.link,
+        peer: crate::gateway::effect::PeerId(0),
+        way: crate::gateway::Way {
+            link: subscribe.link,
+            to: None,
+            transport: crate::sip::locate::Transport::Tls,
+        },
+    });
+    world.pass_secs(100);
+    assert!(world.take_sip().is_empty());
+}
+
+#[test]
 fn a_lost_stream_hides_what_was_said_until_it_is_asked_for() {
     let mut world = World::new(Net { written: false, ..Net::works() });
     romeo_says(&mut world, "subscribe");
