@@ -103,7 +103,11 @@ impl Gateway {
     /// Dialogs are made anew, spread so that no peer gets more SUBSCRIBEs in a second than is set.
     pub fn restore(&mut self, now: Now, records: Vec<Record>) {
         let rate = self.settings.presence.subscribe_rate.max(1);
-        let count = u32::try_from(records.len()).unwrap_or(u32::MAX);
+        let asks = |record: &&Record| match record {
+            Record::Authorization(one) => one.direction == Watching::XmppWatchesSip,
+            Record::Contact(_) | Record::Pending(_) | Record::Watermark(_) => false,
+        };
+        let count = u32::try_from(records.iter().filter(asks).count()).unwrap_or(u32::MAX);
         let spread = self.settings.presence.watch.spread.max(Duration::from_secs((count / rate).into()));
         for record in records {
             match record {
