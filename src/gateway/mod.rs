@@ -205,6 +205,8 @@ pub struct Gateway {
     next_cseq: u32,
     due: Vec<Due>,
     deadlines: BinaryHeap<Reverse<Due>>,
+    /// How many deadlines there may be before those that do not count are taken out.
+    crowd: usize,
     armed: Option<Mono>,
     stopping: bool,
     /// How often the table was loaded.
@@ -222,6 +224,8 @@ const SERVER_LIMITS: ServerLimits = ServerLimits {
 };
 /// Client transactions open at once.
 const CLIENT_LIMIT: usize = 100_000;
+/// So few deadlines are not looked through.
+const CROWD: usize = 1024;
 
 impl Gateway {
     /// A gateway with nothing open yet.
@@ -260,6 +264,7 @@ impl Gateway {
             next_cseq: 0,
             due: Vec::new(),
             deadlines: BinaryHeap::new(),
+            crowd: CROWD,
             armed: None,
             stopping: false,
             tables: 0,
@@ -321,6 +326,16 @@ impl Gateway {
 
     fn collect_deadlines(&mut self) {
         self.deadlines.extend(self.due.drain(..).map(Reverse));
+        if self.deadlines.len() > self.crowd {
+            // Half of them may be of watches that have had their timers set anew.
+            let Self { deadlines, presence, .. } = self;
+            deadlines.retain(|Reverse(due)| match due.what {
+                Timer::Watch(watch) => presence.is_armed(watch, due.at),
+                Timer::Pair(_) | Timer::Peer(_) | Timer::Keep | Timer::Purge => true,
+            });
+            self.crowd = CROWD + 2 * self.deadlines.len();
+            self.deadlines.shrink_to(self.crowd);
+        }
     }
 
     /// What is to be done.
@@ -466,7 +481,7 @@ impl Gateway {
                     let bounces = pairs.on_timer(now, key, &TablePartners(table), effects, due);
                     self.bounce_all(now, bounces, "no stream to the partner in time");
                 }
-                Timer::Watch(watch) => self.on_watch_timer(now, watch),
+                Timer::Watch(watch) => self.on_watch_timer(now, watch, due.at),
                 Timer::Keep => self.on_keep_timer(),
                 Timer::Purge => self.purge(now),
                 Timer::Peer(peer) => {

@@ -154,6 +154,15 @@ impl Presence {
         }
     }
 
+    /// Does the timer of `watch` that was set for `at` still count? Else it was set anew since.
+    pub(super) fn is_armed(&self, watch: WatchRef, at: Mono) -> bool {
+        let armed = match watch.side {
+            Watching::XmppWatchesSip => self.xmpp.get(watch).and_then(|entry| entry.armed),
+            Watching::SipWatchesXmpp => self.sip.get(watch).and_then(|entry| entry.armed),
+        };
+        armed == Some(at)
+    }
+
     /// A number for a new watch: with its slot it names it for good.
     fn number(&mut self) -> u32 {
         self.next_number = self.next_number.wrapping_add(1);
@@ -231,8 +240,11 @@ impl Gateway {
         self.presence.outcomes.push_back(outcome);
     }
 
-    /// The deadline of a watch.
-    pub(super) fn on_watch_timer(&mut self, now: Now, watch: WatchRef) {
+    /// The deadline of a watch that was set for `at`.
+    pub(super) fn on_watch_timer(&mut self, now: Now, watch: WatchRef, at: Mono) {
+        if !self.presence.is_armed(watch, at) {
+            return;
+        }
         match watch.side {
             Watching::XmppWatchesSip => {
                 let Some(at) = self.pace_of(now, watch) else { return };
@@ -251,17 +263,14 @@ impl Gateway {
     }
 
     /// When the timeout of an XMPP user's watch may be acted on: SUBSCRIBEs that come due together go out
-    /// one after the other. None if it is not due.
+    /// one after the other. None if the watch is gone.
     fn pace_of(&mut self, now: Now, watch: WatchRef) -> Option<Mono> {
         let rate = self.settings.presence.subscribe_rate.max(1);
         let entry = self.presence.xmpp.get_mut(watch)?;
-        if entry.paced && entry.armed.is_some_and(|at| at > now.mono) {
-            // It has a place in the row, and this timer is an older one.
-            return None;
-        }
+        entry.armed = None;
+        let had_its_place = std::mem::take(&mut entry.paced);
         let due = entry.watch.machine.deadline().is_some_and(|at| at <= now.mono);
-        if !due || std::mem::take(&mut entry.paced) {
-            entry.armed = None;
+        if !due || had_its_place {
             return Some(now.mono);
         }
         let slot = self.presence.pace.get_mut(usize::from(entry.peer.0))?;
@@ -270,8 +279,6 @@ impl Gateway {
         if at > now.mono {
             entry.paced = true;
             entry.armed = Some(at);
-        } else {
-            entry.armed = None;
         }
         Some(at)
     }
