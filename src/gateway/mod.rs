@@ -409,6 +409,11 @@ impl Gateway {
         self.servers.any(|answerable| answerable.is_on(link))
     }
 
+    /// Does the store have every change that was made?
+    pub fn is_kept(&self) -> bool {
+        self.presence.is_kept()
+    }
+
     /// Is nothing under way?
     pub fn is_quiet(&self) -> bool {
         let messages = self.targets.is_empty() && self.held == 0;
