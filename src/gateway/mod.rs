@@ -331,7 +331,7 @@ impl Gateway {
             let Self { deadlines, presence, .. } = self;
             deadlines.retain(|Reverse(due)| match due.what {
                 Timer::Watch(watch) => presence.is_armed(watch, due.at),
-                Timer::Pair(_) | Timer::Peer(_) | Timer::Keep | Timer::Purge => true,
+                Timer::Pair(_) | Timer::Peer(_) | Timer::Tell(_) | Timer::Keep | Timer::Purge => true,
             });
             self.crowd = CROWD + 2 * self.deadlines.len();
             self.deadlines.shrink_to(self.crowd);
@@ -487,6 +487,7 @@ impl Gateway {
                     self.bounce_all(now, bounces, "no stream to the partner in time");
                 }
                 Timer::Watch(watch) => self.on_watch_timer(now, watch, due.at),
+                Timer::Tell(watch) => self.tell_again(now, watch),
                 Timer::Keep => self.on_keep_timer(),
                 Timer::Purge => self.purge(now),
                 Timer::Peer(peer) => {

@@ -226,6 +226,33 @@ fn a_lost_stream_hides_what_was_said_until_it_is_asked_for() {
 }
 
 #[test]
+fn check_100_what_a_partner_missed_is_told_when_it_is_back() {
+    let mut world = World::new(Net { written: false, ..Net::works() });
+    romeo_says(&mut world, "subscribe");
+    let subscribe = subscribe_of(&mut world);
+    world.sip(&notify(&subscribe, 1, "active;expires=3600", OPEN));
+    let stream = world.seen.iter().find_map(|seen| match seen {
+        Seen::Xmpp { stream, .. } => Some(*stream),
+        _ => None,
+    });
+    world.take_xmpp();
+    world.stream_down(stream.unwrap());
+    world.net.streams = super::super::net::Play::Fail;
+    world.pass_secs(5);
+    world.sip(&notify(&subscribe, 2, "active;expires=3600", CLOSED));
+    world.pass_secs(200);
+    assert!(world.take_xmpp().is_empty());
+    world.net.streams = super::super::net::Play::Up;
+    world.net.written = true;
+    world.pass_secs(200);
+    let said = world.take_xmpp();
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].contains("type='subscribed'") && said[1].contains("type='unavailable'"), "{said:?}");
+    world.pass_secs(2000);
+    assert!(world.take_xmpp().is_empty(), "once");
+}
+
+#[test]
 fn a_challenge_to_a_subscribe_is_answered_in_its_dialog() {
     let credentials = crate::sip::digest::Credentials {
         realm: "contoso.example".into(),
