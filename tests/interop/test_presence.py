@@ -1,7 +1,7 @@
 """Presence that crosses, both ways, between the real parts: who watches whom, and what they see."""
 import sip_presence
-from presence_usual import (GRANTED, JULIET, PACE, PACED, SOON, approved, barrier, friend, mark, presence_scene,
-                            server_got, stranger, subscribes, tuples, unwatched)
+from presence_usual import (GRANTED, JULIET, PACE, PACED, SOON, another, approved, barrier, fetch, friend, mark, news,
+                            presence_scene, seen, server_got, stranger, subscribes, tuples, unwatched)
 from rig import ALICE, BOB, ROMEO, wait_for
 
 NEEDS_GATEWAY = True
@@ -40,10 +40,16 @@ def test_states_of_a_sip_user_are_shown(s):
     friend(s, s.romeo)
     for state, show in (("online", None), ("away", "away"), ("busy", "dnd"), ("meeting", "dnd"), ("vacation", "xa"),
                         ("idle", "away"), ("online", None)):
-        since = mark(s.romeo)
-        s.alice.publish(state)
-        got = s.romeo.wait_presence(ALICE, None, SOON, since)
+        since, word = mark(s.romeo), news()  # two of them are shown as one, so the words make the difference
+        s.alice.publish(state, word)
+        got = s.romeo.wait_presence(ALICE, None, SOON, since, status=word)
         assert got.get("show") == show, (state, got)
+    since = mark(s.romeo)
+    s.alice.publish("busy")
+    s.romeo.wait_presence(ALICE, None, SOON, since, show="dnd")
+    s.alice.publish("meeting")
+    barrier(s.romeo)
+    assert len(s.romeo.presences(ALICE, None, since)) == 1, "what shows the same is not told twice"
     since = mark(s.romeo)
     s.alice.publish("offline")
     s.romeo.wait_presence(ALICE, "unavailable", SOON, since)
@@ -80,10 +86,10 @@ def test_two_devices_of_a_sip_user_are_two_resources(s):
 
 def test_what_a_sip_user_withdraws_ends_in_unavailable(s):
     friend(s, s.romeo)
-    s.alice.publish("online")
     since = mark(s.romeo)
     s.alice.unpublish()
     s.romeo.wait_presence(ALICE, "unavailable", SOON, since)
+    since = mark(s.romeo)
     s.alice.publish("online")
     s.romeo.wait_presence(ALICE, None, SOON, since)
     assert s.romeo.roster(ALICE)["subscription"] in ("to", "both")
@@ -111,8 +117,6 @@ def test_a_denied_xmpp_user_is_told(s):
 def test_an_approval_that_is_denied_later(s):
     """Checks 74 and 76."""
     friend(s, s.juliet)
-    s.alice.publish("online")
-    s.juliet.wait_presence(ALICE, None, SOON)
     since = mark(s.juliet)
     s.kamailio.deny("alice", JULIET)
     s.juliet.wait_presence(ALICE, "unsubscribed", SOON, since)
@@ -122,9 +126,10 @@ def test_an_approval_that_is_denied_later(s):
 
 def test_a_deactivated_watch_asks_again_and_nobody_is_unsubscribed(s):
     """Check 76: Kamailio ends the dialog with `deactivated`; the new one is pending, then approved again."""
+    stranger(s, s.romeo)  # the second time in 30 s it would wait
     friend(s, s.romeo)
     since, (_, dialogs) = mark(s.romeo), subscribes(s, ROMEO, "alice")
-    s.kamailio.forget("alice")
+    s.kamailio.forget("alice", ROMEO)
     wait_for("a new dialog", lambda: subscribes(s, ROMEO, "alice")[1] > dialogs, SOON)
     s.kamailio.allow("alice", ROMEO)
     s.alice.publish("busy")
@@ -177,9 +182,8 @@ def test_a_client_that_comes_online_is_told_at_once(s):
     since = mark(s.romeo)
     s.alice.publish("busy", "not now")
     s.romeo.wait_presence(ALICE, None, SOON, since, show="dnd")
-    street = s.rig.xmpp_client(ROMEO + "/street")
-    street.wait_presence(ALICE, None, SOON, show="dnd", status="not now")
-    street.part.stop()
+    with another(s, "street") as street:
+        street.wait_presence(ALICE, None, SOON, show="dnd", status="not now")
 
 
 def test_who_may_not_watch(s):
@@ -222,20 +226,23 @@ def test_a_sip_user_adds_an_xmpp_user_and_sees_him(s):
     assert one["contact"] == f"sip:{ROMEO};gr=balcony" and one["id"].startswith("ID-"), one
     assert (one["basic"], one["show"], one["timestamp"] is not None) == ("open", "away", True), one
     assert one["notes"] == [{"text": "in the grove", "lang": "en"}], one
-    assert document["activities"] == ["away"] and document["user_input"] == "idle", document
+    assert document["activities"] == ["away"] and one["user_input"] == "idle", document
 
 
 def test_states_of_an_xmpp_user_are_shown(s):
-    """F87, checks 84-86: XMPP to SIP."""
+    """F87, checks 84-86: XMPP to SIP. All are asked for, and what changes is told."""
+    s.romeo.presence(show="xa", status="before")
     watch = approved(s, s.romeo)
+    watch.wait_shows("away", PACED)
     for show, basic, activities, typing in ((None, "open", [], "active"), ("away", "open", ["away"], "idle"),
-                                            ("dnd", "open", ["busy"], "active"), ("chat", "open", [], "active")):
+                                            ("xa", "open", ["away"], "idle"), ("chat", "open", [], "active"),
+                                            ("dnd", "open", ["busy"], "active")):
         s.romeo.presence(show=show, priority=127)
-        told = watch.wait(lambda n: n["presence"] and tuples(n["presence"]).get("balcony", {}).get("show") == show
-                          and n["presence"]["user_input"] == typing, f"show {show}", PACED, len(watch.notifies) - 1)
-        one = tuples(told["presence"])["balcony"]
-        assert (one["basic"], told["presence"]["activities"]) == (basic, activities), told
+        told = fetch(s, s.romeo)
+        one = tuples(told)["balcony"]
+        assert (one["basic"], one["show"], told["activities"], one["user_input"]) == (basic, show, activities, typing), told
         assert float(one["priority"]) == 1, one
+    watch.wait_shows("busy", PACED)
     s.romeo.presence("unavailable")
     told = watch.wait_shows("offline", PACED)
     assert [t["basic"] for t in told["presence"]["tuples"]] == ["closed"], told
@@ -247,22 +254,23 @@ def test_states_of_an_xmpp_user_are_shown(s):
 
 def test_two_resources_are_two_tuples(s):
     """Checks 87 and 88."""
-    watch = approved(s, s.romeo)
+    unwatched(s, s.romeo)
     s.romeo.presence(show="dnd", priority=5)
-    street = s.rig.xmpp_client(ROMEO + "/street")
-    street.presence(priority=10, status="walking")
-    told = watch.wait(lambda n: n["presence"] and {"balcony", "street"} <= tuples(n["presence"]).keys()
-                      and tuples(n["presence"])["street"]["notes"], "two tuples", PACED)
-    both = tuples(told["presence"])
-    assert both["balcony"]["show"] == "dnd" and both["street"]["show"] is None, both
-    assert both["street"]["priority"] > both["balcony"]["priority"], both
-    assert len({t["id"] for t in both.values()}) == 2, both
-    seen = len(watch.notifies)
-    street.presence("unavailable")
-    told = watch.wait(lambda n: n["presence"] and tuples(n["presence"]).get("street", {}).get("basic") != "open",
-                      "one of them gone", PACED, seen)
-    assert tuples(told["presence"])["balcony"]["id"] == both["balcony"]["id"], "ids are stable"
-    street.part.stop()
+    with another(s, "street") as street:
+        street.presence(priority=10, status="walking")
+        barrier(street)
+        watch = approved(s, s.romeo)
+        told = watch.wait(lambda n: n["presence"] and {"balcony", "street"} <= tuples(n["presence"]).keys()
+                          and tuples(n["presence"])["street"]["notes"], "two tuples", PACED)
+        both = tuples(told["presence"])
+        assert both["balcony"]["show"] == "dnd" and both["street"]["show"] is None, both
+        assert both["street"]["priority"] > both["balcony"]["priority"], both
+        assert len({t["id"] for t in both.values()}) == 2, both
+        before = len(watch.notifies)
+        street.presence("unavailable")
+        told = watch.wait(lambda n: n["presence"] and tuples(n["presence"]).get("street", {}).get("basic") != "open",
+                          "one of them gone", PACED, before)
+        assert tuples(told["presence"])["balcony"]["id"] == both["balcony"]["id"], "ids are stable"
 
 
 def test_many_changes_are_few_notifies(s):
@@ -299,16 +307,30 @@ def test_an_approval_that_an_xmpp_user_takes_back(s):
 
 def test_a_sip_user_removes_an_xmpp_user_and_adds_him_again(s):
     """F89; check 81: the dialog ends, the authorization stays, nobody is asked twice."""
-    watch, since = approved(s, s.romeo), mark(s.romeo)
+    stranger(s, s.juliet)
+    s.juliet.presence()
+    watch, since = approved(s, s.juliet), mark(s.juliet)
+    watch.wait_shows("online", PACED)
     assert watch.subscribe(0) == 200
     last = watch.wait_state("terminated", "timeout", SOON)
     assert last["shows"] in (None, "offline") and not (last["body"] if "body" in last else "").count(">open<"), last
-    s.romeo.wait_presence(ALICE, "unavailable", SOON, since)
-    again = s.alice.watch(ROMEO)
+    s.juliet.wait_presence(ALICE, "unavailable", SOON, since)
+    again = s.alice.watch(JULIET)
     again.wait_state("active", timeout=SOON)
     assert "pending" not in [n["state"] for n in again.notifies], again.brief()
     again.wait(lambda n: n["shows"], "a state", PACED)
-    assert not s.romeo.presences(ALICE, "subscribe", since), "asked twice"
+    assert not s.juliet.presences(ALICE, "subscribe", since), "asked twice"
+
+
+def test_a_sip_user_who_is_seen_the_other_way_does_not_seem_to_leave(s):
+    """RFC 8048 5.3.3 has `unavailable` sent when her watch ends: it would be untrue for one who watches her."""
+    friend(s, s.romeo)
+    watch, since = approved(s, s.romeo), mark(s.romeo)
+    assert watch.subscribe(0) == 200
+    watch.wait_state("terminated", "timeout", SOON)
+    barrier(s.romeo)
+    assert not s.romeo.presences(ALICE, "unavailable", since)
+    seen(s, s.romeo)
 
 
 def test_a_refresh_is_answered_with_the_state(s):
@@ -361,31 +383,53 @@ def test_subscribe_requests_that_are_refused(s):
 
 
 def test_an_xmpp_user_who_does_not_exist(s):
+    """RFC 6121 8.5.1: his server says nothing at all, so that nobody can find out who is there."""
+    logged = len(s.capulet.log())
     watch = s.alice.watch("nobody@capulet.example")
-    last = watch.wait_state("terminated", timeout=SOON)
-    assert last["reason"] in ("rejected", "noresource"), last
+    server_got(s, "subscribe", ALICE, "nobody@capulet.example", logged)
+    barrier(s.romeo)
+    assert watch.status == 200 and {n["state"] for n in watch.notifies} == {"pending"}, watch.brief()
+    assert not watch.document, watch.document
+    watch.end()
+    watch.wait_state("terminated", "timeout", SOON)
+
+
+def test_a_server_that_says_who_does_not_exist(s):
+    """The error has the id of the request; one with another is no answer to it."""
+    since = unwatched(s, s.juliet)
+    watch = s.alice.watch(JULIET)
+    asked = s.juliet.wait_presence(ALICE, "subscribe", SOON, since)
+    error = ("<presence type='error' to='{}' id='{}'><error type='cancel'>"
+             "<item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></presence>")
+    s.juliet.send_xml(error.format(ALICE, "another"))
+    barrier(s.juliet)
+    assert watch.state == "pending", watch.brief()
+    s.juliet.send_xml(error.format(ALICE, asked["id"]))
+    watch.wait_state("terminated", "noresource", SOON)
 
 
 # -- the real user agent ---------------------------------------------------------------------------------------------
 
 
-def test_linphone_sees_an_xmpp_user(s):
+def test_linphone_sees_xmpp_users(s):
     """F85, F87 with liblinphone: dnd, away, offline, and the note."""
-    since = mark(s.romeo)
-    s.romeo.presence()
-    s.bob.watch(ROMEO)
-    wait_for("romeo to be asked by bob or to have approved", lambda: s.romeo.presences(BOB, "subscribe", since)
-             or (s.bob.shown(ROMEO) or {}).get("open"))
-    s.romeo.presence("subscribed", to=BOB)
-    s.bob.wait_shows(ROMEO, "Online", PACED)
+    for client, contact in ((s.romeo, ROMEO), (s.juliet, JULIET)):
+        since = mark(client)
+        client.presence()
+        s.bob.watch(contact)
+        wait_for(f"{contact} to be asked by bob or to have approved",
+                 lambda: client.presences(BOB, "subscribe", since) or (s.bob.shown(contact) or {}).get("open"))
+        client.presence("subscribed", to=BOB)
+        s.bob.wait_shows(contact, "Online", PACED)
     s.romeo.presence(show="dnd", status="wooing", lang="en")
+    s.juliet.presence(show="away")
     s.bob.wait_shows(ROMEO, "Busy", PACED, notes=[["wooing", "en"]])
-    s.romeo.presence(show="away")
-    s.bob.wait_shows(ROMEO, "Away", PACED)
+    s.bob.wait_shows(JULIET, "Away", PACED)
     s.romeo.presence("unavailable")
+    s.juliet.presence()
     s.bob.wait_shows(ROMEO, "Offline", PACED)
+    s.bob.wait_shows(JULIET, "Online", PACED)
     s.romeo.presence()
-    s.bob.wait_shows(ROMEO, "Online", PACED)
 
 
 def test_linphone_is_seen_by_an_xmpp_user(s):

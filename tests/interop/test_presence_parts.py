@@ -58,7 +58,7 @@ def test_a_watcher_waits_is_approved_and_follows(s):
 
 
 def test_a_watcher_is_denied(s):
-    s.kamailio.forget("alice")
+    s.kamailio.forget("alice", ROMEO)
     waiting = s.gateway.watch(ALICE)
     waiting.wait_state("pending")
     s.kamailio.deny("alice", ROMEO)
@@ -73,13 +73,13 @@ def test_an_approval_that_is_taken_away(s):
     s.kamailio.allow("alice", ROMEO)
     watch = s.gateway.watch(ALICE)
     watch.wait_state("active")
-    s.kamailio.forget("alice")
+    s.kamailio.forget("alice", ROMEO)
     watch.wait_state("terminated", "deactivated")
 
 
 def test_a_polite_block_is_active_and_says_nothing(s):
     s.alice.publish("online")
-    s.kamailio.rule("alice", "polite-block", ROMEO)
+    s.kamailio.rule("alice", ROMEO, "polite-block")
     watch = s.gateway.watch(ALICE)
     told = watch.wait_state("active")
     assert told["shows"] in (None, "offline"), told

@@ -19,7 +19,7 @@ HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
 
 def scene(rig):
-    s = usual(rig, grants=(*GRANTED, *(f"user{n}" for n in range(1, STORM + 500))), agents=(), users=("romeo", "juliet"),
+    s = usual(rig, grants=(*GRANTED, *(f"user{n}" for n in range(1, STORM + 600))), agents=(), users=("romeo", "juliet"),
               kamailio=False)
     s.edge = sip_presence.edge(rig)
     s.juliet = rig.xmpp_client(JULIET + "/chamber")
@@ -33,8 +33,10 @@ def asked(s, client=None, answer=None, timeout=SOON):
     since = mark(client)
     client.presence("subscribe", to=user)
     wait_for(f"a SUBSCRIBE for {user}", lambda: requests(s, user), timeout)
-    dialog = next((w for w in reversed(s.edge.watched) if w.local == f"sip:{user}"), None)
-    return SimpleNamespace(user=user, since=since, dialog=dialog)
+    def dialog():
+        return next((w for w in reversed(s.edge.watched) if w.local == f"sip:{user}"), None)
+    return SimpleNamespace(user=user, since=since,
+                           dialog=dialog() if answer else wait_for(f"the dialog of {user}", dialog, timeout))
 
 
 def requests(s, user):
@@ -88,7 +90,8 @@ def test_a_notify_before_the_answer(s):
     told = []
     s.edge.before_answer = lambda watched: told.append(watched.notify("active", body=document("x@contoso.example")))
     try:
-        a = asked(s, timeout=10)
+        a = asked(s)
+        wait_for("an answer to the NOTIFY", lambda: told, SOON)
     finally:
         s.edge.before_answer = lambda watched: None
     assert told == [200], told
@@ -129,11 +132,20 @@ def test_423_is_asked_again_with_more(s):
 
 
 def test_a_server_that_is_out_of_order(s):
-    """One error for romeo, and it goes on trying."""
-    a = asked(s, answer=lambda message: (503, [("Retry-After", "2")]))
+    """One error for romeo, and it goes on trying. Until then the server is left alone (RFC 3261 21.5.4)."""
+    a = asked(s, answer=lambda message: (503, [("Retry-After", "1")]))
     error = s.romeo.wait_presence(a.user, "error", SOON, a.since)
     assert error["error"]["condition"] == "remote-server-timeout", error
     quiet(s, a, "unsubscribed")
+    s.edge.answer_subscribe = lambda message: (200, [])
+    asking = itertools.count(STORM + 500)
+    def taken():
+        user, since = f"user{next(asking)}@contoso.example", mark(s.romeo)
+        s.romeo.presence("subscribe", to=user)
+        wait_for(f"an answer for {user}", lambda: requests(s, user) or s.romeo.presences(user, "error", since), SOON)
+        return requests(s, user)
+    assert not taken(), "the server was asked in its pause"
+    wait_for("the pause to be over", taken, SOON, every=0.25)
 
 
 # -- NOTIFY ----------------------------------------------------------------------------------------------------------
@@ -320,6 +332,7 @@ def watched_by_user(s):
     """A SIP user whom the script speaks for watches juliet, and she approves."""
     s.edge.uri = f"sip:user{next(_number)}@contoso.example"
     since, contact = mark(s.juliet), s.edge.uri.removeprefix("sip:")
+    s.juliet.presence()
     watch = s.edge.watch(JULIET)
     assert watch.status == 200, watch.status
     s.juliet.wait_presence(contact, "subscribe", SOON, since)
@@ -331,18 +344,20 @@ def watched_by_user(s):
 
 def test_codes_to_a_notify_that_end_the_dialog(s):
     """Check 93."""
-    for status in (481, 404, 489, 501):
-        watch = watched_by_user(s)
+    watches = {status: watched_by_user(s) for status in (481, 404, 489, 501)}
+    codes = {watch.call_id: status for status, watch in watches.items()}
+    for status in codes.values():
         sip_presence.REASONS.setdefault(status, "No")
-        call_id = watch.call_id
-        s.edge.answer_notify = lambda message: status if message.get("call-id") == call_id else None
-        try:
-            before = len(s.edge.requests)
-            s.juliet.presence(show="away", status=f"for {status}")
+    before = len(s.edge.requests)
+    s.edge.answer_notify = lambda message: codes.get(message.get("call-id"))
+    try:
+        s.juliet.presence(show="away", status="for them all")
+        for watch in watches.values():
             wait_for("a NOTIFY", lambda: any(r.method == "NOTIFY" and r.get("call-id") == watch.call_id
                                              for r in s.edge.requests[before:]), PACED)
-        finally:
-            s.edge.answer_notify = lambda message: None
+    finally:
+        s.edge.answer_notify = lambda message: None
+    for status, watch in watches.items():
         assert watch.subscribe() == 481, status
 
 

@@ -3,8 +3,8 @@ import itertools
 import json
 import random
 
-from presence_usual import (GRANTED, PACED, REBUILT, SOON, barrier, both_ways, friend, mark,
-                            presence_scene, stranger)
+from presence_usual import (GRANTED, PACED, REBUILT, SOON, barrier, both_ways, friend, mark, news, presence_scene,
+                            stranger)
 from rig import ALICE, ROMEO, run_verb, wait_for
 
 NEEDS_GATEWAY = True
@@ -12,7 +12,10 @@ _number = itertools.count(1)
 
 
 def scene(rig):
-    return presence_scene(rig)
+    s = presence_scene(rig)
+    rig.xmpp_account("mercutio")
+    s.mercutio, s.taken = rig.xmpp_client("mercutio@capulet.example/square"), []
+    return s
 
 
 def of_type(s, kind):
@@ -26,7 +29,7 @@ def test_a_public_verified_partner_sees_no_note(s):
     try:
         since = stranger(s, s.juliet)
         s.alice.publish("busy", "for friends only")
-        friend(s, s.juliet)
+        friend(s, s.juliet, notes=False)
         got = s.juliet.wait_presence(ALICE, None, SOON, since, show="dnd")
         assert "status" not in got, got
         since = mark(s.juliet)
@@ -81,41 +84,51 @@ def test_a_partner_without_a_type_is_public_unverified(s):
     public_unverified(s, None)
 
 
-def ended_and_resumed(s, take, reason, retry_after=None):
-    """A right is taken away in the middle of both watches, and comes back."""
-    watch, since, asked = both_ways(s), mark(s.romeo), mark(s.romeo)
+def ended(s, client, take, reason, retry_after=None):
+    """A right is taken away in the middle of both watches, and given back."""
+    watch, since, who = both_ways(s, client), mark(client), client.jid.split("/")[0]
     s.rig.policy(**take)
     s.gateway.reload()
-    s.romeo.wait_presence(ALICE, "unavailable", SOON, since)
-    last = watch.wait_state("terminated", reason, SOON)
-    assert last["retry_after"] == retry_after and last["shows"] in (None, "offline"), last
-    wait_for("Kamailio to have no watcher", lambda: ROMEO not in [w[0] for w in s.kamailio.watchers("alice")], SOON)
-    since = mark(s.romeo)
-    s.alice.publish("busy", "unseen")
-    assert s.alice.watch(ROMEO).status == 403
-    s.rig.policy(GRANTED)
-    s.gateway.reload()
-    s.romeo.wait_presence(ALICE, None, REBUILT, since, show="dnd", status="unseen")
-    again = s.alice.watch(ROMEO)
-    again.wait_state("active", timeout=SOON)
-    again.wait_shows("online", PACED)
-    assert not s.romeo.presences(ALICE, "unsubscribed", asked), "the authorization stays"
-    assert not s.romeo.presences(ALICE, "subscribe", asked), "nobody is asked twice"
+    try:
+        client.wait_presence(ALICE, "unavailable", SOON, since)
+        last = watch.wait_state("terminated", reason, SOON)
+        assert last["retry_after"] == retry_after and last["shows"] in (None, "offline"), last
+        wait_for("Kamailio to have no watcher", lambda: who not in [w[0] for w in s.kamailio.watchers("alice")], SOON)
+        assert s.alice.watch(who).status == 403
+    finally:
+        s.rig.policy(GRANTED)
+        s.gateway.reload()
+    s.taken.append((client, since))
 
 
 def test_a_grant_taken_away_mid_watch(s):
     """Check 171."""
-    ended_and_resumed(s, {"grants": ("bob",)}, "rejected")
+    ended(s, s.romeo, {"grants": ("bob",)}, "rejected")
 
 
 def test_a_partner_taken_away_mid_watch(s):
     """F26."""
-    ended_and_resumed(s, {"grants": GRANTED, "partner_type": False}, "rejected")
+    ended(s, s.juliet, {"grants": GRANTED, "partner_type": False}, "rejected")
 
 
 def test_federation_switched_off_mid_watch(s):
     """F22: it is switched on again some day, so the SIP side may try later."""
-    ended_and_resumed(s, {"grants": GRANTED, "federation": False}, "probation", "300")
+    ended(s, s.mercutio, {"grants": GRANTED, "federation": False}, "probation", "300")
+
+
+def test_what_was_taken_away_comes_back(s):
+    """All of them together: no watch asks for a new dialog twice in 30 s."""
+    if not s.taken:
+        ended(s, s.romeo, {"grants": ("bob",)}, "rejected")
+    words = news()
+    s.alice.publish("busy", words)
+    for client, since in s.taken:
+        client.wait_presence(ALICE, None, REBUILT, since, show="dnd", status=words)
+        again = s.alice.watch(client.jid.split("/")[0])
+        again.wait_state("active", timeout=SOON)
+        again.wait_shows("online", PACED)
+        assert not client.presences(ALICE, "unsubscribed", since), "the authorization stays"
+        assert not client.presences(ALICE, "subscribe", since), "nobody is asked twice"
 
 
 def test_a_reload_that_takes_nothing_ends_nothing(s):

@@ -3,6 +3,7 @@ import itertools
 import json
 import socket
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -17,7 +18,8 @@ HANDLING = ("allow", "block", "polite-block", "confirm")  # RFC 5025 §3.2.1
 class Kamailio(Part):
     """Registrar, proxy and presence server.
 
-    A watcher for whom no rule stands is pending. `allow`, `deny` and `forget` change the rules while it runs.
+    A watcher for whom no rule stands is pending. `allow`, `deny` and `forget` change the rules while it runs, each for one
+    watcher.
     """
 
     _count = itertools.count(1)
@@ -31,7 +33,9 @@ class Kamailio(Part):
         if fresh:
             for path in rig.memory.glob("presence.sqlite*"):
                 path.unlink()
+        self.rules = rig.rules  # by user and watcher, as the database has them
         if not self.database.exists():
+            self.rules.clear()
             self._create_tables()
         (self.home / "rpc").unlink(missing_ok=True)
         (self.home / "kamailio-tls.cfg").write_text(
@@ -57,6 +61,9 @@ class Kamailio(Part):
             for name in ("standard", "presence"):
                 db.executescript((SCHEMA / f"{name}-create.sql").read_text())
             db.execute("PRAGMA journal_mode=WAL")
+            # It remembers whom it ended for the want of a rule, and would end the same watcher again and again.
+            db.execute("CREATE TRIGGER ended AFTER UPDATE ON watchers WHEN NEW.status=3 AND NEW.reason<>'rejected' "
+                       "BEGIN DELETE FROM watchers WHERE id=NEW.id; END")
 
     def _answers(self):
         """Is the remote control there? What is sent to its socket while it starts may be lost."""
@@ -91,37 +98,42 @@ class Kamailio(Part):
 
     # -- who may watch whom ---------------------------------------------------------------------------------------
 
-    def rule(self, user, handling=None, watcher=None, refresh=True):
-        """Replaces the rules of our `user`: `handling` for the `watcher` ("romeo@capulet.example"), None for no rule.
+    def rule(self, user, watcher, handling=None, refresh=True):
+        """The rule of our `user` for the `watcher` ("romeo@capulet.example") is `handling`; None takes it away.
 
         The watchers are told at once; without `refresh` the rule only counts for what comes.
         """
         if handling is not None and handling not in HANDLING:
             raise RigError(f"{handling!r} is none of {HANDLING}")
+        rules = self.rules.setdefault(user, {})
+        rules.pop(watcher, None)
+        if handling:
+            rules[watcher] = handling
         # Without any document Kamailio would neither tell nor end those who watch already.
+        every = "".join(f"""<rule id="r{number}">
+<conditions><identity><one id="sip:{one}"/></identity></conditions>
+<actions><pr:sub-handling>{verdict}</pr:sub-handling></actions><transformations/></rule>"""
+                        for number, (one, verdict) in enumerate([("nobody@nowhere.invalid", "confirm"), *rules.items()]))
         document = f"""<?xml version="1.0" encoding="UTF-8"?>
-<ruleset xmlns="urn:ietf:params:xml:ns:common-policy" xmlns:pr="urn:ietf:params:xml:ns:pres-rules"><rule id="r1">
-<conditions><identity><one id="sip:{watcher or 'nobody@nowhere.invalid'}"/></identity></conditions>
-<actions><pr:sub-handling>{handling or 'confirm'}</pr:sub-handling></actions><transformations/></rule></ruleset>"""
+<ruleset xmlns="urn:ietf:params:xml:ns:common-policy" xmlns:pr="urn:ietf:params:xml:ns:pres-rules">{every}</ruleset>"""
         self.query("INSERT OR REPLACE INTO xcap (username, domain, doc, doc_type, etag, source, doc_uri, port) "
                    "VALUES (?, ?, ?, ?, 'rig', 0, ?, 0)", user, SIP_DOMAIN, document.encode(), PRES_RULES,
                    f"/pres-rules/users/sip:{user}@{SIP_DOMAIN}/index")
         if refresh:
             self.rpc("presence.refreshWatchers", f"sip:{user}@{SIP_DOMAIN}", "presence", 0)
-        if not handling:  # it remembers what it decided, and would end the same watcher again
-            self.query("DELETE FROM watchers WHERE presentity_uri=?", f"sip:{user}@{SIP_DOMAIN}")
 
     def allow(self, user, watcher, **more):
-        self.rule(user, "allow", watcher, **more)
+        self.rule(user, watcher, "allow", **more)
 
     def deny(self, user, watcher, **more):
-        self.rule(user, "block", watcher, **more)
+        self.rule(user, watcher, "block", **more)
 
-    def forget(self, user, **more):
+    def forget(self, user, watcher, **more):
         """No rule any more: who waited goes on waiting, who watched is ended with the reason `lost_rule`."""
-        self.rule(user, **more)
+        self.rule(user, watcher, **more)
 
     def watchers(self, user):
-        """The dialogs that it holds for watchers of `user`: (watcher, Call-ID, status)."""
+        """The dialogs that it holds for watchers of `user` and that have neither ended nor expired: (watcher, Call-ID, status)."""
         return self.query("SELECT watcher_username || '@' || watcher_domain, callid, status FROM active_watchers "
-                          "WHERE presentity_uri=? AND event='presence'", f"sip:{user}@{SIP_DOMAIN}")
+                          "WHERE presentity_uri=? AND event='presence' AND status<>3 AND expires > ?",
+                          f"sip:{user}@{SIP_DOMAIN}", int(time.time()))

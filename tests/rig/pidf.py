@@ -64,7 +64,7 @@ def _tuple(element):
     return {"id": element.get("id"), "basic": status.findtext(PIDF + "basic"), "show": status.findtext(CLIENT + "show"),
             "activities": _activities(status), "contact": contact.text if contact is not None else None,
             "priority": contact.get("priority") if contact is not None else None, "notes": _notes(element, PIDF),
-            "timestamp": element.findtext(PIDF + "timestamp")}
+            "timestamp": element.findtext(PIDF + "timestamp"), "user_input": element.findtext(RPID + "user-input")}
 
 
 def _person(element):

@@ -116,6 +116,11 @@ class Part:
             log.seek(self.from_octet)
             return log.read().decode("utf-8", "replace")
 
+    def objects(self):
+        """What it printed as JSON, one object a line; a line that is not whole yet is left for later."""
+        whole, _, _ = self.log().rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
+
     def running(self):
         return self.process.poll() is None
 
@@ -158,7 +163,7 @@ class Rig:
         self.dir = Path(tempfile.mkdtemp(prefix="stoxd-rig."))
         shm = Path("/dev/shm")  # for what must not wait for a disk
         self.memory = Path(tempfile.mkdtemp(prefix="stoxd-rig.", dir=shm)) if os.access(shm, os.W_OK) else self.dir
-        self.keep, self.parts, self.shift = keep, [], 0
+        self.keep, self.parts, self.shift, self.rules = keep, [], 0, {}
         self.net = self._free_block()
         self.pki = self.dir / "pki"
         atexit.register(self.close)
@@ -466,7 +471,7 @@ class XmppClient:
 
     def events(self):
         """Everything received so far, oldest first."""
-        return [json.loads(line) for line in self.part.log().splitlines() if line.startswith("{")]
+        return self.part.objects()
 
     def presences(self, jid, kind="any", since=0):
         """Presence stanzas from `jid` (bare: from any of its resources), from event number `since` on."""
@@ -621,7 +626,7 @@ class ContactList:
 
     def events(self):
         """Everything printed so far, oldest first."""
-        return [json.loads(line) for line in self.part.log().splitlines() if line.startswith("{")]
+        return self.part.objects()
 
     def wait_for(self, wanted, what, timeout=10.0, since=0):
         def found():

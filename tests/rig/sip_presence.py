@@ -166,7 +166,7 @@ class Watch(Dialog):
 
     def __init__(self, agent, target, **more):
         super().__init__(agent, f"{secrets.token_hex(8)}@{agent.host}", agent.uri, f"sip:{target}", **more)
-        self.notifies, self.status, self.granted = [], None, None
+        self.notifies, self.status, self.granted, self.ended = [], None, None, False
 
     def subscribe(self, expires=3600, accept="application/pidf+xml", headers=()):
         """SUBSCRIBE, the first time or again; returns the status code of the answer."""
@@ -179,6 +179,12 @@ class Watch(Dialog):
         self.agent.say("subscribed", to=self.remote, status=self.status, expires=self.granted, call_id=self.call_id,
                        min_expires=answer.get("min-expires") if answer else None)
         return self.status
+
+    def end(self):
+        """SUBSCRIBE with Expires 0, unless it was said before or the other end has ended it."""
+        if not self.ended and self.remote_tag and self.state != "terminated":
+            self.subscribe(0)
+        self.ended = True
 
     def take_remote(self, message, reverse):
         """Learns the other end of the dialog from the 2xx (route set reversed) or the first NOTIFY."""
