@@ -215,6 +215,7 @@ impl Daemon {
             waiting: gateway.waiting(),
             delivered: counts.delivered,
             failed: counts.failed,
+            watches: gateway.watch_counts(),
             store: self.records.name().to_owned(),
             store_fault: self.records.fault(),
             last_reload: self.last_reload.borrow().clone(),
