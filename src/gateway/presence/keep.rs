@@ -170,7 +170,7 @@ impl Gateway {
                 let entry = Xmpp::new(number, peer, record, machine);
                 if let (Some(watch), Some(at)) = (self.presence.xmpp.insert(entry), deadline) {
                     if let Some(entry) = self.presence.xmpp.get_mut(watch) {
-                        entry.armed = Some(at);
+                        entry.armed.set(at);
                     }
                     self.due.push(Due { at, what: Timer::Watch(watch) });
                 }
