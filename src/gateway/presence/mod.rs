@@ -193,7 +193,7 @@ impl Gateway {
                     self.drive_sip(now, watch, SipInput::NotifyUnanswered { leg });
                 }
                 Outcome::Bounced { watch, condition } => self.on_presence_bounce(now, watch, condition),
-                Outcome::Replayed { watch } => self.drive_xmpp(now, watch, XmppInput::Subscribe),
+                Outcome::Replayed { watch } => self.replay_pending(now, watch),
                 Outcome::Judge { watch } => self.ask_gate(now, watch),
                 Outcome::Durable { watch } => match watch.side {
                     Watching::XmppWatchesSip => self.drive_xmpp(now, watch, XmppInput::Durable),

@@ -56,14 +56,16 @@ impl Gateway {
     fn on_subscribe_stanza(&mut self, now: Now, admitted: &Admitted<Stanza<'_>>) {
         let (contact, user) = (&admitted.from, &admitted.to);
         let watch = match self.presence.xmpp.find(contact, user) {
-            Some(watch) => watch,
-            None => match self.new_xmpp_watch(now, contact, user) {
-                Ok(watch) => watch,
-                Err(condition) => {
-                    let error = StanzaError::with_text(condition, "too many subscriptions");
-                    return self.return_stanza(now, admitted, &error, "no room for another watch");
-                }
-            },
+            Some(watch) if self.presence.may_begin(watch) => Ok(watch),
+            Some(_) => Err(Condition::ResourceConstraint),
+            None => self.new_xmpp_watch(now, contact, user),
+        };
+        let watch = match watch {
+            Ok(watch) => watch,
+            Err(condition) => {
+                let error = StanzaError::with_text(condition, "too many subscriptions");
+                return self.return_stanza(now, admitted, &error, "no room for another watch");
+            }
         };
         if let Some(entry) = self.presence.xmpp.get_mut(watch) {
             entry.asked_by(admitted.id());
