@@ -140,3 +140,24 @@ fn what_waited_for_a_contact_is_not_forgotten_before_it_is_kept_otherwise() {
     let removed = changes.iter().position(forgotten).unwrap();
     assert!(put < removed, "{changes:?}");
 }
+
+#[test]
+fn threat_151_a_stop_waits_for_the_answer_to_a_fetch() {
+    let mut world = world();
+    alice_sees_romeo(&mut world);
+    world.pass_secs(400);
+    let answers = bob_fetches(&mut world);
+    world.gateway.stop();
+    assert!(answers.is_empty() && !world.gateway.is_quiet(), "the fetch is not answered");
+    world.pass_secs(3);
+    assert!(world.statuses().contains(&200));
+    world.take_sip();
+    assert!(world.gateway.is_quiet());
+}
+
+/// Bob's fetch, which waits for the answer to a probe: no answer so far.
+fn bob_fetches(world: &mut World) -> Vec<u16> {
+    let fetch = subscribe_to(77, ROMEO, "Expires: 0\r\n").replace("alice@", "bob@");
+    world.sip(&fetch);
+    world.statuses()
+}
