@@ -63,8 +63,11 @@ impl Gateway {
         let watch = match watch {
             Ok(watch) => watch,
             Err(condition) => {
-                let error = StanzaError::with_text(condition, "too many subscriptions");
-                return self.return_stanza(now, admitted, &error, "no room for another watch");
+                let (text, why) = match condition {
+                    Condition::JidMalformed => ("the address is too long", "an address is too long for SIP"),
+                    _ => ("too many subscriptions", "no room for another watch"),
+                };
+                return self.return_stanza(now, admitted, &StanzaError::with_text(condition, text), why);
             }
         };
         if let Some(entry) = self.presence.xmpp.get_mut(watch) {

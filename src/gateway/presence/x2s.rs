@@ -53,6 +53,9 @@ pub(super) struct Xmpp {
 /// How long after a stanza did not arrive it is told again, at least; at most twice as long.
 const AGAIN: Duration = Duration::from_secs(60);
 
+/// Two addresses of so many octets together surely fit into a dialog.
+const LONG: usize = 256;
+
 /// The newest thing that went wrong, or right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Last {
@@ -166,6 +169,11 @@ impl Gateway {
         presentity: &Jid,
     ) -> Result<WatchRef, Condition> {
         let peer = self.settings.peer_of(presentity.domain()).ok_or(Condition::ItemNotFound)?;
+        let long = watcher.bare_str().len() + presentity.bare_str().len() > LONG;
+        if long && Subscriber::new(watcher, presentity, 0, &self.guard, &mut self.ids).is_err() {
+            // No SUBSCRIBE could ever be sent.
+            return Err(Condition::JidMalformed);
+        }
         let settings = &self.settings.presence;
         let presence = &mut self.presence;
         if !presence.bounds.has_room(&presentity.to_bare(), watcher.domain(), settings)

@@ -506,3 +506,76 @@ fn over_udp_what_comes_twice_is_answered_twice_and_done_once() {
     world.datagram(from, &told);
     assert_eq!((world.statuses(), world.take_xmpp().len()), (vec![200], 0));
 }
+
+#[test]
+fn an_address_that_no_request_can_carry_is_refused_at_once() {
+    let mut world = world();
+    let long = format!("{}@capulet.example", "é".repeat(500));
+    world.romeo(&format!("<presence from='{long}' to='{ALICE}' type='subscribe' id='s'/>"));
+    let said = world.take_xmpp();
+    assert!(said.len() == 1 && said[0].contains("type='error'"), "{said:?}");
+    world.pass_secs(40);
+    assert_eq!(world.gateway.watch_counts(), [0, 0], "{said:?}");
+}
+
+/// A watch that wants a timeout gets one, whatever came before, in any order.
+#[test]
+fn law_5_every_deadline_has_its_timer() {
+    use crate::gateway::presence::WatchRef;
+    use std::collections::BTreeSet;
+    for seed in 0..20 {
+        let mut world = World::with(Net { durable: Some(true), ..Net::works() }, |settings| {
+            settings.presence.subscribe_rate = 1;
+        });
+        let mut ids = crate::ids::Ids::new([seed; 32], crate::ids::Owner::default());
+        let mut subscribes: Vec<Sent> = Vec::new();
+        for step in 0..300_u32 {
+            let who = format!("r{}@capulet.example", ids.below(5));
+            let says = |type_: &str| format!("<presence from='{who}' to='{ALICE}' type='{type_}' id='x'/>");
+            let any = usize::try_from(ids.below(subscribes.len().max(1) as u64)).unwrap();
+            match ids.below(14) {
+                0 | 1 => world.romeo(&says("subscribe")),
+                2 => world.romeo(&says("unsubscribe")),
+                3 => world.romeo(&says("probe")),
+                4 => world.romeo(&says("subscribed")),
+                5 => world.romeo(&format!(
+                    "<presence from='{who}/r' to='{ALICE}'><status>{step}</status></presence>"
+                )),
+                6 => world.sip(&subscribe_to(step + 1000, &who, "Expires: 600\r\n")),
+                7 | 8 if any < subscribes.len() => {
+                    let states = ["active;expires=3600", "pending", "terminated;reason=deactivated"];
+                    let state = states[usize::try_from(ids.below(3)).unwrap()];
+                    let body = if ids.below(2) == 0 { OPEN } else { "" };
+                    world.sip(&notify(&subscribes[any], step + 1, state, body));
+                }
+                9 | 10 if any < subscribes.len() => {
+                    let sent = subscribes.swap_remove(any);
+                    let status = [200, 200, 404, 481, 503][usize::try_from(ids.below(5)).unwrap()];
+                    world.answer_with(&sent, status, "Expires: 600\r\nContact: <sip:pa.contoso.example>\r\n");
+                }
+                11 => {
+                    world.reload(&without_policy());
+                    world.reload(POLICY);
+                }
+                _ => world.pass_secs(ids.below(40)),
+            }
+            let new = world.take_sip();
+            subscribes.extend(new.iter().filter(|sent| sent.text.starts_with("SUBSCRIBE ")).cloned());
+            for sent in new.iter().filter(|sent| sent.text.starts_with("NOTIFY ")) {
+                world.answer(sent, 200);
+            }
+            world.seen.clear();
+            let armed: BTreeSet<WatchRef> = world
+                .gateway
+                .deadlines
+                .iter()
+                .filter_map(|due| match due.0.what {
+                    Timer::Watch(watch) => world.gateway.presence.is_armed(watch, due.0.at).then_some(watch),
+                    _ => None,
+                })
+                .collect();
+            let waiting = watch_rows(&world).iter().filter(|row| row.next.is_some()).count();
+            assert!(armed.len() >= waiting, "seed {seed}, step {step}: {waiting} {armed:?}");
+        }
+    }
+}
