@@ -417,7 +417,9 @@ impl Gateway {
     /// Is nothing under way?
     pub fn is_quiet(&self) -> bool {
         let messages = self.targets.is_empty() && self.held == 0;
-        self.pairs.is_quiet() && messages && self.waiting() == 0 && self.presence.is_kept()
+        // A fetch waits for the XMPP side, like a message.
+        let answered = !self.servers.any(|_| true);
+        self.pairs.is_quiet() && messages && answered && self.waiting() == 0 && self.presence.is_kept()
     }
 
     /// The settings were loaded anew. The number of peers stays.

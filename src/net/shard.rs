@@ -148,6 +148,8 @@ impl Shard {
             change(&mut gateway, now);
             *self.realm.borrow_mut() = Rc::new(gateway.realm());
         }
+        // Watches that end have something to say over streams that end next.
+        self.perform(now);
         let realm = self.realm();
         for conn in self.all_streams() {
             conn.reload(&realm);

@@ -53,6 +53,10 @@ use crate::sip::subscription::{Notifier, Subscriber};
 /// Most actions of one turn.
 pub const MAX_ACTIONS: usize = 4 * s2x::MAX_LEGS + 8;
 
+/// Changes of one watch that may wait for the store before nothing new is begun with it. A machine counts
+/// them in an octet, and begins with at most three.
+pub const MOST_UNSAVED: u8 = 16;
+
 /// What a machine is given with each input, and where it puts its actions.
 pub struct Turn<'t, A> {
     /// The time.

@@ -20,7 +20,7 @@ use crate::bridge::watch::{s2x, x2s};
 use crate::gateway::PresenceSettings;
 use crate::gateway::effect::{Due, Effect, Timer};
 use crate::now::{Now, Wall};
-use crate::store::record::{Authorization, Change, Key, Pending, Record, Watching};
+use crate::store::record::{Authorization, Change, Pending, Record, Watching};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -60,6 +60,21 @@ impl Keeper {
 }
 
 impl Presence {
+    /// Is there room for what a new authorization of this watch, which has one or had one, would change?
+    pub(super) fn may_begin(&self, watch: WatchRef) -> bool {
+        let room = |begins: bool, is_behind: bool| !begins || (self.keeper.has_room() && !is_behind);
+        match watch.side {
+            Watching::XmppWatchesSip => self.xmpp.get(watch).is_none_or(|entry| {
+                let machine = &entry.watch.machine;
+                room(machine.state() == x2s::State::None, machine.is_behind())
+            }),
+            Watching::SipWatchesXmpp => self.sip.get(watch).is_none_or(|entry| {
+                let machine = &entry.watch.machine;
+                room(machine.consent().is_none(), machine.is_behind())
+            }),
+        }
+    }
+
     /// Does the store have everything?
     pub(in crate::gateway) fn is_kept(&self) -> bool {
         self.keeper.queue.is_empty()
@@ -119,7 +134,7 @@ impl Gateway {
         for record in records {
             match record {
                 Record::Authorization(record) => self.restore_watch(now, record, spread),
-                Record::Contact(contact) => self.presence.contacts.insert(contact),
+                Record::Contact(contact) => self.add_contact(contact),
                 // What is over a bound that is lower now goes, in the order of age.
                 Record::Pending(pending) => {
                     let changes = self.presence.pending.add(pending.clone());
@@ -170,7 +185,7 @@ impl Gateway {
                 let entry = Xmpp::new(number, peer, record, machine);
                 if let (Some(watch), Some(at)) = (self.presence.xmpp.insert(entry), deadline) {
                     if let Some(entry) = self.presence.xmpp.get_mut(watch) {
-                        entry.armed = Some(at);
+                        entry.armed.set(at);
                     }
                     self.due.push(Due { at, what: Timer::Watch(watch) });
                 }
@@ -203,8 +218,7 @@ impl Gateway {
             self.drive_sip(now, watch, s2x::Input::Purge);
         }
         for (user, contact) in self.presence.contacts.older_than(before) {
-            self.presence.contacts.remove(&user, &contact);
-            self.keep(Change::Remove(Key::Contact { user, contact }), None);
+            self.forget_contact(user, contact);
         }
         let pending: Vec<Record> = self.presence.pending.older_than(before).collect();
         for record in pending {
@@ -231,9 +245,7 @@ impl Gateway {
         }
         if let Some(watch) = sip {
             self.drive_sip(now, watch, s2x::Input::Purge);
-            let (user, contact) = (watcher.to_bare(), presentity.to_bare());
-            self.presence.contacts.remove(&user, &contact);
-            self.keep(Change::Remove(Key::Contact { user, contact }), None);
+            self.forget_contact(watcher.to_bare(), presentity.to_bare());
         }
         self.settle_presence(now);
         self.collect_deadlines();

@@ -157,10 +157,10 @@ impl Presence {
     /// Does the timer of `watch` that was set for `at` still count? Else it was set anew since.
     pub(super) fn is_armed(&self, watch: WatchRef, at: Mono) -> bool {
         let armed = match watch.side {
-            Watching::XmppWatchesSip => self.xmpp.get(watch).and_then(|entry| entry.armed),
-            Watching::SipWatchesXmpp => self.sip.get(watch).and_then(|entry| entry.armed),
+            Watching::XmppWatchesSip => self.xmpp.get(watch).map(|entry| entry.armed),
+            Watching::SipWatchesXmpp => self.sip.get(watch).map(|entry| entry.armed),
         };
-        armed == Some(at)
+        armed.is_some_and(|armed| armed.is(at))
     }
 
     /// A number for a new watch: with its slot it names it for good.
@@ -193,7 +193,7 @@ impl Gateway {
                     self.drive_sip(now, watch, SipInput::NotifyUnanswered { leg });
                 }
                 Outcome::Bounced { watch, condition } => self.on_presence_bounce(now, watch, condition),
-                Outcome::Replayed { watch } => self.drive_xmpp(now, watch, XmppInput::Subscribe),
+                Outcome::Replayed { watch } => self.replay_pending(now, watch),
                 Outcome::Judge { watch } => self.ask_gate(now, watch),
                 Outcome::Durable { watch } => match watch.side {
                     Watching::XmppWatchesSip => self.drive_xmpp(now, watch, XmppInput::Durable),
@@ -242,7 +242,11 @@ impl Gateway {
 
     /// The deadline of a watch that was set for `at`.
     pub(super) fn on_watch_timer(&mut self, now: Now, watch: WatchRef, at: Mono) {
-        if !self.presence.is_armed(watch, at) {
+        let taken = match watch.side {
+            Watching::XmppWatchesSip => self.presence.xmpp.get_mut(watch).map(|one| one.armed.take(at)),
+            Watching::SipWatchesXmpp => self.presence.sip.get_mut(watch).map(|one| one.armed.take(at)),
+        };
+        if taken != Some(true) {
             return;
         }
         match watch.side {
@@ -255,8 +259,6 @@ impl Gateway {
                 self.drive_xmpp(now, watch, XmppInput::Timeout);
             }
             Watching::SipWatchesXmpp => {
-                let Some(entry) = self.presence.sip.get_mut(watch) else { return };
-                entry.armed = None;
                 self.drive_sip(now, watch, SipInput::Timeout);
             }
         }
@@ -267,7 +269,6 @@ impl Gateway {
     fn pace_of(&mut self, now: Now, watch: WatchRef) -> Option<Mono> {
         let rate = self.settings.presence.subscribe_rate.max(1);
         let entry = self.presence.xmpp.get_mut(watch)?;
-        entry.armed = None;
         let had_its_place = std::mem::take(&mut entry.paced);
         let due = entry.watch.machine.deadline().is_some_and(|at| at <= now.mono);
         if !due || had_its_place {
@@ -278,7 +279,7 @@ impl Gateway {
         *slot = at + std::time::Duration::from_micros(1_000_000 / u64::from(rate));
         if at > now.mono {
             entry.paced = true;
-            entry.armed = Some(at);
+            entry.armed.set(at);
         }
         Some(at)
     }

@@ -66,9 +66,13 @@ impl Gateway {
         let full = || Reject::status(503, "too many subscriptions").with(Name::RetryAfter, "300");
         let (user, contact) = (admitted.sender.to_bare(), &admitted.target);
         let known = self.presence.sip.find(&user, contact);
-        let watch = match known.map_or_else(|| self.new_sip_watch(now, &user, contact), Ok) {
-            Ok(watch) => watch,
-            Err(_) => return self.reject(now, key, &full()),
+        let watch = match known {
+            Some(watch) if self.presence.may_begin(watch) => watch,
+            Some(_) => return self.reject(now, key, &full()),
+            None => match self.new_sip_watch(now, &user, contact) {
+                Ok(watch) => watch,
+                Err(_) => return self.reject(now, key, &full()),
+            },
         };
         let Some(entry) = self.presence.sip.get_mut(watch) else { return };
         let Some(leg) = entry.watch.machine.vacant() else { return self.reject(now, key, &full()) };

@@ -8,13 +8,14 @@ use crate::crossing::{Crossing, Direction, Kind};
 use crate::gateway::observe::{Observation, WatchChange};
 use crate::now::{Now, Wall};
 use crate::policy::{Contacts, Denial, Grant, Reason, Table};
-use crate::store::record::{Authorization, Change, Contact, Pending, Watching};
+use crate::store::record::{Authorization, Change, Contact, Key, Pending, Watching};
 use std::collections::BTreeMap;
 
 /// Whom our users have added as contacts, and when they last asked for their presence.
 #[derive(Default)]
 pub(in crate::gateway) struct Added {
     users: BTreeMap<Jid, BTreeMap<Jid, Wall>>,
+    count: usize,
 }
 
 impl Contacts for Added {
@@ -29,12 +30,25 @@ impl Added {
     }
 
     pub(super) fn insert(&mut self, record: Contact) {
-        self.users.entry(record.user).or_default().insert(record.contact, record.added);
+        let contacts = self.users.entry(record.user).or_default();
+        if contacts.insert(record.contact, record.added).is_none() {
+            self.count += 1;
+        }
+    }
+
+    /// Whom `user` asked for longest ago, where there are too many.
+    fn surplus(&self, user: &Jid, per_user: usize, in_all: usize) -> Option<Jid> {
+        let contacts = self.users.get(user.bare_str())?;
+        let many = contacts.len() > per_user || self.count > in_all;
+        let oldest = contacts.iter().min_by_key(|(contact, added)| (**added, *contact));
+        oldest.filter(|_| many).map(|(contact, _)| contact.clone())
     }
 
     pub(super) fn remove(&mut self, user: &Jid, contact: &Jid) {
         if let Some(contacts) = self.users.get_mut(user.bare_str()) {
-            contacts.remove(contact.bare_str());
+            if contacts.remove(contact.bare_str()).is_some() {
+                self.count = self.count.saturating_sub(1);
+            }
             if contacts.is_empty() {
                 self.users.remove(user.bare_str());
             }
@@ -175,10 +189,13 @@ impl Gateway {
             return;
         }
         let record = Contact { user: user.clone(), contact: contact.clone(), added: now.wall };
-        self.presence.contacts.insert(record.clone());
-        self.keep(Change::from(record), None);
+        self.keep(Change::from(record.clone()), None);
+        self.add_contact(record);
+        // A watch of this contact that was suspended for it may go on.
+        if let Some(watch) = self.presence.xmpp.find(&contact, &user) {
+            self.presence.outcomes.push_back(super::Outcome::Judge { watch });
+        }
         if self.presence.pending.since(&user, &contact).is_some() {
-            self.forget_pending(&user, &contact);
             let direction = Direction::XmppToSip;
             let crossing = Crossing { sender: &contact, target: &user, direction, kind: Kind::Presence };
             if self.judge(&crossing).is_ok()
@@ -190,9 +207,32 @@ impl Gateway {
                 self.presence.outcomes.push_back(super::Outcome::Replayed { watch });
             }
         }
-        // Watches of this contact that were suspended for it may go on.
+    }
+
+    /// The `subscribe` that waited is for `watch` now: first that is kept, then it waits no more.
+    pub(super) fn replay_pending(&mut self, now: Now, watch: WatchRef) {
+        let Some(entry) = self.presence.xmpp.get(watch) else { return };
+        let Authorization { watcher: contact, presentity: user, .. } = entry.watch.authorization.clone();
+        self.drive_xmpp(now, watch, x2s::Input::Subscribe);
+        self.forget_pending(&user, &contact);
+    }
+
+    /// A contact in memory. Of too many the user's oldest goes, also from the store.
+    pub(super) fn add_contact(&mut self, record: Contact) {
+        let user = record.user.clone();
+        self.presence.contacts.insert(record);
+        let (per_user, in_all) = (self.settings.presence.per_user, self.settings.presence.watches);
+        while let Some(contact) = self.presence.contacts.surplus(&user, per_user, in_all) {
+            self.forget_contact(user.clone(), contact);
+        }
+    }
+
+    /// Our user has this contact no more; what follows for the contact's own watch is looked at.
+    pub(super) fn forget_contact(&mut self, user: Jid, contact: Jid) {
+        self.presence.contacts.remove(&user, &contact);
         if let Some(watch) = self.presence.xmpp.find(&contact, &user) {
             self.presence.outcomes.push_back(super::Outcome::Judge { watch });
         }
+        self.keep(Change::Remove(Key::Contact { user, contact }), None);
     }
 }

@@ -1,7 +1,7 @@
 //! A SIP user watches an XMPP user: the machine's actions, performed.
 
 use super::EventOf;
-use super::watches::{Entry, WatchRef};
+use super::watches::{Armed, Entry, WatchRef};
 use super::wire::Wire;
 use crate::addr::Jid;
 use crate::bridge::presence::{PidfOptions, Resources};
@@ -11,7 +11,7 @@ use crate::gateway::Gateway;
 use crate::gateway::effect::{Due, PeerId, Timer};
 use crate::gateway::observe::{Observation, WatchChange};
 use crate::gateway::outgoing::{EventLoad, Load, Outgoing};
-use crate::now::{Mono, Now};
+use crate::now::Now;
 use crate::sip::name::Name;
 use crate::sip::subscription::Said;
 use crate::sip::txn::ServerKey;
@@ -26,8 +26,8 @@ pub(super) struct Sip {
     number: u32,
     /// Whose servers NOTIFYs go to.
     pub(super) peer: PeerId,
-    /// When the timer is due.
-    pub(super) armed: Option<Mono>,
+    /// When timers are due.
+    pub(super) armed: Armed,
     /// SUBSCRIBEs that are not answered, each with its leg.
     asking: Vec<(Leg, ServerKey)>,
     /// A `probe` is on its way: the next presence counts, even if it says nothing new.
@@ -55,7 +55,7 @@ impl Sip {
             resources: Resources::default(),
             number,
             peer,
-            armed: None,
+            armed: Armed::default(),
             asking: Vec::new(),
             is_probed: false,
             last: None,
@@ -151,8 +151,7 @@ impl Gateway {
         self.presence.sip_actions = actions;
         let Some(entry) = self.presence.sip.get_mut(watch) else { return };
         let Some(at) = entry.watch.machine.deadline() else { return };
-        if entry.armed.is_none_or(|armed| at < armed) {
-            entry.armed = Some(at);
+        if entry.armed.wants(at) {
             self.due.push(Due { at, what: Timer::Watch(watch) });
         }
     }

@@ -56,14 +56,19 @@ impl Gateway {
     fn on_subscribe_stanza(&mut self, now: Now, admitted: &Admitted<Stanza<'_>>) {
         let (contact, user) = (&admitted.from, &admitted.to);
         let watch = match self.presence.xmpp.find(contact, user) {
-            Some(watch) => watch,
-            None => match self.new_xmpp_watch(now, contact, user) {
-                Ok(watch) => watch,
-                Err(condition) => {
-                    let error = StanzaError::with_text(condition, "too many subscriptions");
-                    return self.return_stanza(now, admitted, &error, "no room for another watch");
-                }
-            },
+            Some(watch) if self.presence.may_begin(watch) => Ok(watch),
+            Some(_) => Err(Condition::ResourceConstraint),
+            None => self.new_xmpp_watch(now, contact, user),
+        };
+        let watch = match watch {
+            Ok(watch) => watch,
+            Err(condition) => {
+                let (text, why) = match condition {
+                    Condition::JidMalformed => ("the address is too long", "an address is too long for SIP"),
+                    _ => ("too many subscriptions", "no room for another watch"),
+                };
+                return self.return_stanza(now, admitted, &StanzaError::with_text(condition, text), why);
+            }
         };
         if let Some(entry) = self.presence.xmpp.get_mut(watch) {
             entry.asked_by(admitted.id());

@@ -2,6 +2,7 @@
 
 use super::super::settings::PresenceSettings;
 use crate::addr::Jid;
+use crate::now::Mono;
 use crate::store::record::{Authorization, Watching};
 use slab::Slab;
 use std::collections::HashMap;
@@ -16,6 +17,49 @@ pub struct WatchRef {
     pub slot: u32,
     /// Which one it is of those that stood there.
     pub number: u32,
+}
+
+/// Which of the timers of a watch count: the next one, and one that stands behind it.
+///
+/// A timer can't be taken back. So that the one behind is not set a second time when the next has come, it
+/// is remembered.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Armed {
+    next: Option<Mono>,
+    behind: Option<Mono>,
+}
+
+impl Armed {
+    /// Does the timer that was set for `at` count?
+    pub(super) fn is(&self, at: Mono) -> bool {
+        [self.next, self.behind].contains(&Some(at))
+    }
+
+    /// A timer for `at` is wanted: true if it has to be set.
+    pub(super) fn wants(&mut self, at: Mono) -> bool {
+        let sooner = self.next.is_none_or(|next| at < next);
+        if sooner {
+            self.set(at);
+        }
+        sooner
+    }
+
+    /// A timer was set for `at`, and no other comes before it.
+    pub(super) fn set(&mut self, at: Mono) {
+        self.behind = self.next.replace(at);
+    }
+
+    /// The timer that was set for `at` has come: true if it is the one that was waited for.
+    pub(super) fn take(&mut self, at: Mono) -> bool {
+        if self.next == Some(at) {
+            self.next = self.behind.take();
+            return true;
+        }
+        if self.behind == Some(at) {
+            self.behind = None;
+        }
+        false
+    }
 }
 
 /// A watch as it is kept here.

@@ -1,6 +1,6 @@
 //! An XMPP user watches a SIP user: the machine's actions, performed.
 
-use super::watches::{Entry, WatchRef};
+use super::watches::{Armed, Entry, WatchRef};
 use super::wire::Wire;
 use super::{EventOf, Outcome};
 use crate::addr::Jid;
@@ -13,7 +13,7 @@ use crate::gateway::Gateway;
 use crate::gateway::effect::{Due, PeerId, Timer};
 use crate::gateway::observe::{Observation, WatchChange};
 use crate::gateway::outgoing::{EventLoad, Load, Outgoing};
-use crate::now::{Mono, Now};
+use crate::now::Now;
 use crate::policy::PartnerKind;
 use crate::sip::status;
 use crate::sip::subscription::Subscriber;
@@ -42,8 +42,8 @@ pub(super) struct Xmpp {
     is_lost: bool,
     /// The next timeout has had its place in the row.
     pub(super) paced: bool,
-    /// When the timer is due.
-    pub(super) armed: Option<Mono>,
+    /// When timers are due.
+    pub(super) armed: Armed,
     /// The id of the `subscribe` that is not decided.
     asked_by: Option<Box<str>>,
     /// Why it stands as it does.
@@ -52,6 +52,9 @@ pub(super) struct Xmpp {
 
 /// How long after a stanza did not arrive it is told again, at least; at most twice as long.
 const AGAIN: Duration = Duration::from_secs(60);
+
+/// Two addresses of so many octets together surely fit into a dialog.
+const LONG: usize = 256;
 
 /// The newest thing that went wrong, or right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +104,7 @@ impl Xmpp {
             serial: 0,
             is_lost: false,
             paced: false,
-            armed: None,
+            armed: Armed::default(),
             asked_by: None,
             last: Last::Nothing,
         }
@@ -166,6 +169,11 @@ impl Gateway {
         presentity: &Jid,
     ) -> Result<WatchRef, Condition> {
         let peer = self.settings.peer_of(presentity.domain()).ok_or(Condition::ItemNotFound)?;
+        let long = watcher.bare_str().len() + presentity.bare_str().len() > LONG;
+        if long && Subscriber::new(watcher, presentity, 0, &self.guard, &mut self.ids).is_err() {
+            // No SUBSCRIBE could ever be sent.
+            return Err(Condition::JidMalformed);
+        }
         let settings = &self.settings.presence;
         let presence = &mut self.presence;
         if !presence.bounds.has_room(&presentity.to_bare(), watcher.domain(), settings)
@@ -228,8 +236,7 @@ impl Gateway {
     fn arm_xmpp(&mut self, watch: WatchRef) {
         let Some(entry) = self.presence.xmpp.get_mut(watch) else { return };
         let Some(at) = entry.watch.machine.deadline() else { return };
-        if !entry.paced && entry.armed.is_none_or(|armed| at < armed) {
-            entry.armed = Some(at);
+        if !entry.paced && entry.armed.wants(at) {
             self.due.push(Due { at, what: Timer::Watch(watch) });
         }
     }

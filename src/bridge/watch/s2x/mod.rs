@@ -18,7 +18,7 @@ mod tests;
 
 pub use table::{Event, State, Step};
 
-use super::{Consent, Deadline, Save, Turn};
+use super::{Consent, Deadline, MOST_UNSAVED, Save, Turn};
 use crate::now::{Mono, Now, Wall};
 use crate::sip::subscription::{Notifier, Said};
 use crate::sip::value::EndReason;
@@ -274,6 +274,11 @@ impl Machine {
             Input::Durable => self.step(turn, Event::Durable, None, 0),
             Input::Timeout => self.on_timeout(turn),
         }
+    }
+
+    /// Whether so much waits for the store that nothing new should be begun.
+    pub fn is_behind(&self) -> bool {
+        self.saving >= MOST_UNSAVED
     }
 
     /// When `Input::Timeout` is wanted.

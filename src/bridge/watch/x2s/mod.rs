@@ -20,7 +20,7 @@ mod tests;
 
 pub use table::{Event, State, Step};
 
-use super::{Consent, Deadline, Save, Settings, Turn};
+use super::{Consent, Deadline, MOST_UNSAVED, Save, Settings, Turn};
 use crate::ids::Ids;
 use crate::now::{Mono, Now, Wall};
 use crate::sip::subscription::Awaiting;
@@ -325,6 +325,11 @@ impl Machine {
             Input::RightBack => self.step(turn, Event::RightBack, Facts::default()),
             Input::Durable => self.step(turn, Event::Durable, Facts::default()),
         }
+    }
+
+    /// Whether so much waits for the store that nothing new should be begun.
+    pub fn is_behind(&self) -> bool {
+        self.saving >= MOST_UNSAVED
     }
 
     /// When `Input::Timeout` is wanted.

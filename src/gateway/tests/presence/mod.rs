@@ -1,5 +1,6 @@
 //! Presence through the gateway: stanzas and requests in, octets out.
 
+mod attack;
 mod keep;
 mod rights;
 mod s2x;
