@@ -249,7 +249,7 @@ impl World {
             Effect::XmppVerify { stream, verify } => Seen::Dialback(format!("{stream:?} {verify:?}")),
             Effect::XmppVerified { stream, answer } => Seen::Dialback(format!("{stream:?} {answer:?}")),
             // World::reload does.
-            Effect::XmppJudge => {}
+            Effect::XmppJudge => return,
             Effect::XmppClose { stream, .. } => {
                 if self.net.closes {
                     self.follow.push_back(Follow::StreamDown(stream, Condition::RemoteServerTimeout));
