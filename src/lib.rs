@@ -71,6 +71,18 @@
 //! `net::sip_conn` → [`sip::frame`], [`sip::message`] → `gateway::answers` finds the transaction →
 //! [`sip::uas`] checks and proves the sender → the gate → [`body`] and [`bridge::to_xmpp`] make the
 //! stanza → `gateway::pairs` puts it on the stream, or waits for one → when it is written, 202.
+//!
+//! # Presence
+//!
+//! A watch is one person's authorization to see another, and the subscription that is made of it. Its
+//! two state machines are [`bridge::watch`]; [`gateway::presence`] finds the watch that a stanza or
+//! request is for, asks the gate, gives the machine its input and performs its actions. What announces a
+//! change (a stanza, a NOTIFY, a SUBSCRIBE that asks for it) leaves when the [`store`] has it.
+//!
+//! A NOTIFY: `gateway::answers` → [`sip::uas`] → the gate → the dialog ([`sip::subscription`]) →
+//! [`body::pidf`] → the machine → [`bridge::presence`] says what is new to this watcher → the stream. A
+//! presence: [`xmpp::Stream`] → the gate → what is known of all resources becomes one document → NOTIFY,
+//! one in 5 s at most, the last state wins.
 #![forbid(unsafe_code)]
 
 pub mod addr;

@@ -75,6 +75,9 @@ pub struct Status {
     pub store: String,
     /// Why they can't be written at the moment.
     pub store_fault: Option<String>,
+    /// Watches: of SIP users by XMPP users, of XMPP users by SIP users.
+    #[serde(default)]
+    pub watches: [usize; 2],
     /// How the last reload went, if there was one.
     pub last_reload: Option<String>,
 }
@@ -163,6 +166,10 @@ pub fn render(status: &Status) -> String {
         "MESSAGES\n  SIP to XMPP: {} delivered, {} not\n  XMPP to SIP: {} delivered, {} not\n  waiting: {}\n",
         status.delivered[0], status.failed[0], status.delivered[1], status.failed[1], status.waiting
     ));
+    text.push_str(&format!(
+        "PRESENCE\n  XMPP users watch SIP users: {}\n  SIP users watch XMPP users: {}\n",
+        status.watches[0], status.watches[1]
+    ));
     text.push_str(&format!("STORE\n  {}\n", status.store));
     if let Some(fault) = &status.store_fault {
         text.push_str(&format!("  can't be written, so nobody can be authorized anew: {fault}\n"));
@@ -215,6 +222,7 @@ mod tests {
             }],
             store: "SQLite, /var/lib/stoxd/stoxd.db".into(),
             store_fault: Some("the disk is full".into()),
+            watches: [7, 3],
             ..Status::default()
         };
         let text = render(&status);
@@ -223,6 +231,10 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("out edge  127.0.0.1:5061  tls"), "{text}");
+        assert!(
+            text.contains("PRESENCE\n  XMPP users watch SIP users: 7\n  SIP users watch XMPP users: 3\n"),
+            "{text}"
+        );
         let store = "STORE\n  SQLite, /var/lib/stoxd/stoxd.db\n  can't be written, so nobody can be authorized \
                      anew: the disk is full\n";
         assert!(text.ends_with(store), "{text}");

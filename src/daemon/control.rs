@@ -103,7 +103,7 @@ async fn answer(stream: UnixStream, daemon: &Rc<Daemon>) -> io::Result<()> {
         },
         Ok(Question::Unsubscribe { watcher, presentity, what_if }) => {
             match (Jid::parse(&watcher), Jid::parse(&presentity)) {
-                (Ok(watcher), Ok(presentity)) => daemon.unsubscribe(&watcher, &presentity, what_if),
+                (Ok(watcher), Ok(presentity)) => daemon.unsubscribe(&watcher, &presentity, what_if).await,
                 (Err(error), _) | (_, Err(error)) => Answer::Failed(format!("not an address: {error}")),
             }
         }
@@ -124,7 +124,7 @@ impl Daemon {
         Subscriptions::of(rows, total)
     }
 
-    fn unsubscribe(&self, watcher: &Jid, presentity: &Jid, what_if: bool) -> Answer {
+    async fn unsubscribe(&self, watcher: &Jid, presentity: &Jid, what_if: bool) -> Answer {
         let there = if what_if {
             let (rows, _) = self.shard.gateway().watches(self.shard.clock.now(), Some(watcher), usize::MAX);
             rows.iter()
@@ -144,9 +144,26 @@ impl Daemon {
                     stoxd_to = %Masked(presentity.as_str()),
                     "authorization taken away by hand"
                 );
-                Answer::Done(format!("{watcher} has to ask again to see {presentity}"))
+                if self.kept().await {
+                    Answer::Done(format!("{watcher} has to ask again to see {presentity}"))
+                } else {
+                    Answer::Failed(format!(
+                        "{watcher} has to ask again to see {presentity}, but that is not on disk yet: the store \
+                         can't be written at the moment; see stoxd status"
+                    ))
+                }
             }
         }
+    }
+
+    /// Waits until the store has everything; false if it takes too long.
+    async fn kept(&self) -> bool {
+        let all = async {
+            while !self.shard.gateway().is_kept() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE / 2, all).await.is_ok()
     }
 
     fn status(&self) -> Status {
@@ -198,6 +215,7 @@ impl Daemon {
             waiting: gateway.waiting(),
             delivered: counts.delivered,
             failed: counts.failed,
+            watches: gateway.watch_counts(),
             store: self.records.name().to_owned(),
             store_fault: self.records.fault(),
             last_reload: self.last_reload.borrow().clone(),

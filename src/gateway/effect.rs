@@ -195,6 +195,8 @@ pub enum Timer {
     Peer(PeerId),
     /// A watch.
     Watch(WatchRef),
+    /// A watcher is told again what did not arrive.
+    Tell(WatchRef),
     /// Records that were not durable go to the store again.
     Keep,
     /// The age purge.

@@ -36,7 +36,6 @@ pub use peers::Way;
 pub use settings::{PeerSettings, PresenceSettings, SentBy, Settings};
 
 use crate::addr::Domain;
-use crate::bridge::watch::x2s;
 use crate::crossing::Verified;
 use crate::ids::{Ids, Owner};
 use crate::now::{Mono, Now};
@@ -206,6 +205,8 @@ pub struct Gateway {
     next_cseq: u32,
     due: Vec<Due>,
     deadlines: BinaryHeap<Reverse<Due>>,
+    /// How many deadlines there may be before those that do not count are taken out.
+    crowd: usize,
     armed: Option<Mono>,
     stopping: bool,
     /// How often the table was loaded.
@@ -223,6 +224,8 @@ const SERVER_LIMITS: ServerLimits = ServerLimits {
 };
 /// Client transactions open at once.
 const CLIENT_LIMIT: usize = 100_000;
+/// So few deadlines are not looked through.
+const CROWD: usize = 1024;
 
 impl Gateway {
     /// A gateway with nothing open yet.
@@ -261,6 +264,7 @@ impl Gateway {
             next_cseq: 0,
             due: Vec::new(),
             deadlines: BinaryHeap::new(),
+            crowd: CROWD,
             armed: None,
             stopping: false,
             tables: 0,
@@ -310,7 +314,7 @@ impl Gateway {
             Input::LinkUp { link, peer, way } => {
                 let waited = self.peers.on_up(peer, link, way, &mut self.effects);
                 self.on_way(now, way, waited);
-                self.on_peer_link(now, peer, x2s::Input::LinkBack);
+                self.on_peer_up(now, peer);
             }
             Input::LinkDown { link, why } => self.on_link_down(now, link, why),
             Input::Persisted { ticket, durable } => self.on_persisted(now, ticket, durable),
@@ -322,6 +326,16 @@ impl Gateway {
 
     fn collect_deadlines(&mut self) {
         self.deadlines.extend(self.due.drain(..).map(Reverse));
+        if self.deadlines.len() > self.crowd {
+            // Half of them may be of watches that have had their timers set anew.
+            let Self { deadlines, presence, .. } = self;
+            deadlines.retain(|Reverse(due)| match due.what {
+                Timer::Watch(watch) => presence.is_armed(watch, due.at),
+                Timer::Pair(_) | Timer::Peer(_) | Timer::Tell(_) | Timer::Keep | Timer::Purge => true,
+            });
+            self.crowd = CROWD + 2 * self.deadlines.len();
+            self.deadlines.shrink_to(self.crowd);
+        }
     }
 
     /// What is to be done.
@@ -395,6 +409,11 @@ impl Gateway {
         self.servers.any(|answerable| answerable.is_on(link))
     }
 
+    /// Does the store have every change that was made?
+    pub fn is_kept(&self) -> bool {
+        self.presence.is_kept()
+    }
+
     /// Is nothing under way?
     pub fn is_quiet(&self) -> bool {
         let messages = self.targets.is_empty() && self.held == 0;
@@ -442,13 +461,13 @@ impl Gateway {
     }
 
     fn on_link_down(&mut self, now: Now, link: LinkId, why: &str) {
-        let was_up = self.peers.peer_on(link);
+        let peer = self.peers.peer_on(link);
         let freed = self.with_peers(now, |peers, turn| peers.on_down(turn, link, why));
         let why = "the SIP server can't be reached";
         self.on_freed(now, freed, &Undelivered::together(Condition::RemoteServerTimeout, 504, why));
         self.on_connection_lost(now, link);
-        if let Some(peer) = was_up {
-            self.on_peer_link(now, peer, x2s::Input::LinkLost);
+        if let Some((peer, was_up)) = peer {
+            self.on_peer_down(now, peer, was_up);
         }
     }
 
@@ -468,7 +487,8 @@ impl Gateway {
                     let bounces = pairs.on_timer(now, key, &TablePartners(table), effects, due);
                     self.bounce_all(now, bounces, "no stream to the partner in time");
                 }
-                Timer::Watch(watch) => self.on_watch_timer(now, watch),
+                Timer::Watch(watch) => self.on_watch_timer(now, watch, due.at),
+                Timer::Tell(watch) => self.tell_again(now, watch),
                 Timer::Keep => self.on_keep_timer(),
                 Timer::Purge => self.purge(now),
                 Timer::Peer(peer) => {

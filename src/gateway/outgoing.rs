@@ -65,6 +65,9 @@ pub(super) enum Load {
 }
 
 /// A request of a watch.
+///
+/// DEVIATES RFC 3261 §8.1.2, §12.2.1.1: it goes to the servers of the peer whatever its route says, for
+/// they alone are proven to speak for the domain. The route is written, for them to follow.
 #[derive(Debug)]
 pub(super) struct EventLoad {
     pub(super) request: EventRequest,

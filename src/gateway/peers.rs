@@ -311,12 +311,18 @@ impl Peers {
         waiting.map(|waiting| waiting.outgoing).collect()
     }
 
-    /// Whose link it is, if it is up.
-    pub fn peer_on(&self, link: LinkId) -> Option<PeerId> {
+    /// Whose link it is, if we dialled it, and whether it is up.
+    pub fn peer_on(&self, link: LinkId) -> Option<(PeerId, bool)> {
+        let is_up = |server: &Server| match server.link {
+            Link::Up(way) => (way.link == link && way.to.is_none()).then_some(true),
+            Link::Dialing(dialled) => (dialled == link).then_some(false),
+            Link::None => None,
+        };
         let mut peers = self.peers.iter().enumerate();
-        let is_on = |(way, _): (Way, &Target)| way.link == link && way.to.is_none();
-        let (at, _) = peers.find(|(_, peer)| peer.ways().any(is_on))?;
-        u16::try_from(at).ok().map(PeerId)
+        peers.find_map(|(at, peer)| {
+            let up = peer.servers.iter().find_map(is_up)?;
+            Some((PeerId(u16::try_from(at).ok()?), up))
+        })
     }
 
     /// The transport of a peer's link, if one is up.

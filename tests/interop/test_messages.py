@@ -25,7 +25,7 @@ def word(s, kind):
 
 
 def test_sip_to_xmpp(s):
-    """F79."""
+    """F30, F79."""
     s.bodies.append(TEXT)
     ident = s.alice.send(ROMEO, TEXT)
     got = s.romeo.wait_body(TEXT)

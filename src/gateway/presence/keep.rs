@@ -111,7 +111,11 @@ impl Gateway {
     ///
     /// Dialogs are made anew, spread so that no peer gets more SUBSCRIBEs in a second than is set.
     pub fn restore(&mut self, now: Now, records: Vec<Record>) {
-        let spread = self.settings.presence.spread(records.len());
+        let asks = |record: &&Record| match record {
+            Record::Authorization(one) => one.direction == Watching::XmppWatchesSip,
+            Record::Contact(_) | Record::Pending(_) | Record::Watermark(_) => false,
+        };
+        let spread = self.settings.presence.spread(records.iter().filter(asks).count());
         for record in records {
             match record {
                 Record::Authorization(record) => self.restore_watch(now, record, spread),

@@ -6,7 +6,7 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | this one | [`Presence`], and what is heard of later: answers, bounces, durable records |
+//! | this one | `Presence`, and what is heard of later: answers, bounces, durable records |
 //! | `watches` | where watches stand: slots, the way from a pair to its slot, bounds |
 //! | `stanzas` | presence stanzas: which watch each one is for |
 //! | `requests` | SUBSCRIBEs and NOTIFYs that come in, likewise |
@@ -18,7 +18,7 @@
 //! | `list` | what an operator may read |
 //!
 //! An action never leads to an input while it is performed: what it brings about at once waits in
-//! [`Presence::outcomes`] until the turn's own actions are done.
+//! `Presence::outcomes` until the turn's own actions are done.
 
 mod keep;
 mod list;
@@ -115,6 +115,8 @@ pub(super) struct Presence {
     outcomes: VecDeque<Outcome>,
     /// For each peer, when the next SUBSCRIBE may go that nobody asked for just now.
     pace: Vec<Mono>,
+    /// Of each peer, whether a link was lost or not made since the last one came up.
+    lost: Vec<bool>,
     next_number: u32,
     /// Emptied vectors of actions, to be used again.
     xmpp_actions: Vec<xmpp_machine::Action>,
@@ -133,6 +135,7 @@ impl Presence {
             keeper: Keeper::default(),
             outcomes: VecDeque::new(),
             pace: vec![Mono::default(); peers],
+            lost: vec![false; peers],
             next_number: 0,
             xmpp_actions: Vec::new(),
             sip_actions: Vec::new(),
@@ -149,6 +152,15 @@ impl Presence {
             }
             EventOf::Notify { watch, leg } => self.sip.get_mut(watch)?.watch.notifier(leg)?.next_cseq(),
         }
+    }
+
+    /// Does the timer of `watch` that was set for `at` still count? Else it was set anew since.
+    pub(super) fn is_armed(&self, watch: WatchRef, at: Mono) -> bool {
+        let armed = match watch.side {
+            Watching::XmppWatchesSip => self.xmpp.get(watch).and_then(|entry| entry.armed),
+            Watching::SipWatchesXmpp => self.sip.get(watch).and_then(|entry| entry.armed),
+        };
+        armed == Some(at)
     }
 
     /// A number for a new watch: with its slot it names it for good.
@@ -228,8 +240,11 @@ impl Gateway {
         self.presence.outcomes.push_back(outcome);
     }
 
-    /// The deadline of a watch.
-    pub(super) fn on_watch_timer(&mut self, now: Now, watch: WatchRef) {
+    /// The deadline of a watch that was set for `at`.
+    pub(super) fn on_watch_timer(&mut self, now: Now, watch: WatchRef, at: Mono) {
+        if !self.presence.is_armed(watch, at) {
+            return;
+        }
         match watch.side {
             Watching::XmppWatchesSip => {
                 let Some(at) = self.pace_of(now, watch) else { return };
@@ -248,17 +263,14 @@ impl Gateway {
     }
 
     /// When the timeout of an XMPP user's watch may be acted on: SUBSCRIBEs that come due together go out
-    /// one after the other. None if it is not due.
+    /// one after the other. None if the watch is gone.
     fn pace_of(&mut self, now: Now, watch: WatchRef) -> Option<Mono> {
         let rate = self.settings.presence.subscribe_rate.max(1);
         let entry = self.presence.xmpp.get_mut(watch)?;
-        if entry.paced && entry.armed.is_some_and(|at| at > now.mono) {
-            // It has a place in the row, and this timer is an older one.
-            return None;
-        }
+        entry.armed = None;
+        let had_its_place = std::mem::take(&mut entry.paced);
         let due = entry.watch.machine.deadline().is_some_and(|at| at <= now.mono);
-        if !due || std::mem::take(&mut entry.paced) {
-            entry.armed = None;
+        if !due || had_its_place {
             return Some(now.mono);
         }
         let slot = self.presence.pace.get_mut(usize::from(entry.peer.0))?;
@@ -267,14 +279,29 @@ impl Gateway {
         if at > now.mono {
             entry.paced = true;
             entry.armed = Some(at);
-        } else {
-            entry.armed = None;
         }
         Some(at)
     }
 
-    /// The link to a peer's server is lost, or there again.
-    pub(super) fn on_peer_link(&mut self, now: Now, peer: PeerId, input: XmppInput) {
+    /// The link to a peer's server is lost, or was not made.
+    pub(super) fn on_peer_down(&mut self, now: Now, peer: PeerId, was_up: bool) {
+        if let Some(is_lost) = self.presence.lost.get_mut(usize::from(peer.0)) {
+            *is_lost = true;
+        }
+        if was_up {
+            self.tell_watches_of(now, peer, XmppInput::LinkLost);
+        }
+    }
+
+    /// A link to a peer's server is there. After a loss its watches are looked at again.
+    pub(super) fn on_peer_up(&mut self, now: Now, peer: PeerId) {
+        let lost = self.presence.lost.get_mut(usize::from(peer.0)).map(std::mem::take);
+        if lost == Some(true) {
+            self.tell_watches_of(now, peer, XmppInput::LinkBack);
+        }
+    }
+
+    fn tell_watches_of(&mut self, now: Now, peer: PeerId, input: XmppInput) {
         for watch in self.presence.xmpp.refs(|entry| entry.peer == peer) {
             self.drive_xmpp(now, watch, input);
         }

@@ -162,11 +162,7 @@ impl Gateway {
     /// A stanza of `watch` did not arrive.
     pub(super) fn on_presence_bounce(&mut self, now: Now, watch: WatchRef, condition: Condition) {
         match watch.side {
-            Watching::XmppWatchesSip => {
-                if let Some(entry) = self.presence.xmpp.get_mut(watch) {
-                    entry.hide();
-                }
-            }
+            Watching::XmppWatchesSip => self.on_lost(now, watch),
             // Our own table's word, and not that of the presentity.
             Watching::SipWatchesXmpp if condition == Condition::Forbidden => self.ask_gate(now, watch),
             Watching::SipWatchesXmpp => self.drive_sip(now, watch, s2x::Input::Error(condition)),

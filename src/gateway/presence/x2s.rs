@@ -6,6 +6,7 @@ use super::{EventOf, Outcome};
 use crate::addr::Jid;
 use crate::body::pidf::Document;
 use crate::bridge::presence::{Caps, Envelope, Shown};
+use crate::bridge::watch::timing::jitter;
 use crate::bridge::watch::x2s::{Action, Input, Machine, Stanza, Within};
 use crate::bridge::watch::{Save, Settings, Turn, XmppWatch, record};
 use crate::gateway::Gateway;
@@ -23,6 +24,7 @@ use crate::store::record::{Authorization, Consent, Watching};
 use crate::xmpp::error::stanza::{Answered, write_error};
 use crate::xmpp::error::{Condition, StanzaError};
 use std::fmt;
+use std::time::Duration;
 
 /// An XMPP user's watch of a SIP user.
 pub(super) struct Xmpp {
@@ -36,6 +38,8 @@ pub(super) struct Xmpp {
     pub(super) peer: PeerId,
     /// The number of the newest SUBSCRIBE.
     pub(super) serial: u8,
+    /// Something that was told did not arrive; it is told again when the timer for that is due.
+    is_lost: bool,
     /// The next timeout has had its place in the row.
     pub(super) paced: bool,
     /// When the timer is due.
@@ -45,6 +49,9 @@ pub(super) struct Xmpp {
     /// Why it stands as it does.
     pub(super) last: Last,
 }
+
+/// How long after a stanza did not arrive it is told again, at least; at most twice as long.
+const AGAIN: Duration = Duration::from_secs(60);
 
 /// The newest thing that went wrong, or right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +99,7 @@ impl Xmpp {
             number,
             peer,
             serial: 0,
+            is_lost: false,
             paced: false,
             armed: None,
             asked_by: None,
@@ -130,11 +138,6 @@ impl Xmpp {
     /// The watcher asked, with a stanza of this id.
     pub(super) fn asked_by(&mut self, id: Option<&str>) {
         self.asked_by = id.filter(|id| id.len() <= 256).map(Into::into);
-    }
-
-    /// What was told last did not arrive.
-    pub(super) fn hide(&mut self) {
-        self.is_hidden = true;
     }
 }
 
@@ -349,6 +352,39 @@ impl Gateway {
             self.table.partner(watcher.domain())
         });
         partner.is_some_and(|partner| partner.kind == PartnerKind::Federated)
+    }
+
+    /// What was told last did not arrive: it is told again later, or when it is asked for.
+    pub(super) fn on_lost(&mut self, now: Now, watch: WatchRef) {
+        let Some(entry) = self.presence.xmpp.get_mut(watch) else { return };
+        entry.is_hidden = true;
+        if !std::mem::replace(&mut entry.is_lost, true) {
+            let at = now.mono + AGAIN + jitter(&mut self.ids, AGAIN);
+            self.due.push(Due { at, what: Timer::Tell(watch) });
+        }
+    }
+
+    /// Tells the watcher again how things stand. That it was approved too: an approval that is lost
+    /// comes by no other way, and one that is known is ignored (RFC 6121 §3.1.6).
+    pub(in crate::gateway) fn tell_again(&mut self, now: Now, watch: WatchRef) {
+        let Some(entry) = self.presence.xmpp.get_mut(watch) else { return };
+        let is_lost = std::mem::take(&mut entry.is_lost);
+        let domain = entry.watch.authorization.watcher.domain();
+        if !is_lost || self.table.welcome(domain).is_err() {
+            // A partner that was taken away is told nothing, and everything when it comes back.
+            return;
+        }
+        let machine = &entry.watch.machine;
+        let is_announced = entry.watch.authorization.state == Consent::Announced;
+        let (is_shown, has_right) = (machine.is_shown(), machine.has_right());
+        if is_announced && has_right {
+            self.tell_xmpp(now, watch, Stanza::Subscribed);
+        }
+        if is_shown && has_right {
+            self.deliver(now, watch, None);
+        } else if is_announced {
+            self.tell_xmpp(now, watch, Stanza::Unavailable);
+        }
     }
 
     fn save_xmpp(&mut self, now: Now, watch: WatchRef, save: Save) {

@@ -1,7 +1,11 @@
 //! What is kept, and what comes of it.
 
 use super::*;
-use crate::gateway::Input;
+use crate::addr::Jid;
+use crate::gateway::{Input, Settings};
+use crate::store::record::{Authorization, Consent, Contact, Watching};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 fn tickets(world: &World) -> Vec<u64> {
     let tickets = world.seen.iter().filter_map(|seen| match seen {
@@ -55,7 +59,7 @@ fn what_fails_is_handed_over_again_in_order() {
 }
 
 #[test]
-fn check_100_watches_come_back_after_a_restart() {
+fn check_099_watches_come_back_after_a_restart() {
     let mut before = world();
     romeo_sees_alice(&mut before);
     alice_sees_romeo(&mut before);
@@ -118,6 +122,80 @@ fn a_restart_makes_no_storm() {
         world.seen.clear();
     }
     assert!(sent > 400, "{sent}");
+}
+
+#[test]
+fn what_needs_no_subscribe_makes_a_restart_no_longer() {
+    let mut world = World::with(Net::works(), |settings| settings.presence.subscribe_rate = 1);
+    let alice = Jid::parse(ALICE).unwrap();
+    let records = (0..100).flat_map(|n| {
+        let contact = Jid::parse(&format!("r{n}@capulet.example")).unwrap();
+        let authorization = |direction, watcher: &Jid, presentity: &Jid| {
+            let (watcher, presentity, at) = (watcher.clone(), presentity.clone(), world.now.wall);
+            let state = Consent::Announced;
+            Authorization { direction, watcher, presentity, state, created: at, used: at }
+        };
+        let seen = authorization(Watching::XmppWatchesSip, &contact, &alice);
+        let sees = authorization(Watching::SipWatchesXmpp, &alice, &contact);
+        let added = Contact { user: alice.clone(), contact, added: world.now.wall };
+        [Record::Authorization(seen), Record::Authorization(sees), Record::Contact(added)]
+    });
+    let records = records.collect();
+    world.gateway.restore(world.now, records);
+    assert_eq!(world.gateway.watch_counts(), [100, 100]);
+    world.pass_secs(130);
+    let asked = world.take_sip();
+    let who: BTreeSet<_> = asked.iter().filter_map(|one| one.header("From")?.split(";tag=").next()).collect();
+    assert!(who.len() > 70, "{}", who.len());
+}
+
+#[test]
+fn a_probe_before_its_turn_takes_no_deadline_away() {
+    let mut before = world();
+    let mut changes = Vec::new();
+    for n in 0..100 {
+        before.romeo(&format!("<presence from='r{n}@capulet.example' to='{ALICE}' type='subscribe'/>"));
+    }
+    changes.extend(kept(&mut before));
+    let mut world = World::with(Net::works(), |settings| settings.presence.subscribe_rate = 1);
+    world.set_now(before.now);
+    world.gateway.restore(world.now, records(&changes));
+    world.pass_secs(50);
+    for n in 0..100 {
+        world.romeo(&format!("<presence from='r{n}@capulet.example' to='{ALICE}' type='probe'/>"));
+    }
+    let mut settings = Settings::clone(world.gateway.settings());
+    settings.presence.subscribe_rate = 10_000;
+    world.gateway.set_settings(Arc::new(settings));
+    world.pass_secs(300);
+    let (rows, count) = world.gateway.watches(world.now, None, 1000);
+    assert_eq!(count, 100);
+    assert!(rows.iter().all(|row| row.next.is_some_and(|(_, time)| !time.is_zero())), "{rows:#?}");
+}
+
+#[test]
+fn deadlines_of_watches_do_not_add_up() {
+    let mut world = world();
+    let tag = alice_sees_romeo(&mut world);
+    world.sip(&super::subscribe(2, &tag, "Expires: 86400\r\n"));
+    world.take_sip().iter().filter(|sent| sent.is_request()).for_each(|sent| world.answer(sent, 200));
+    let subscribe = romeo_sees_alice(&mut world);
+    for n in 0..2000 {
+        for show in ["away", "dnd", "xa"] {
+            world.romeo(&format!(
+                "<presence from='{ROMEO}/orchard' to='{ALICE}'><show>{show}</show></presence>"
+            ));
+        }
+        world.sip(&notify(&subscribe, 10 + n, &format!("active;expires={}", 28_000 - n), OPEN));
+        for _ in 0..6 {
+            world.take_sip().iter().filter(|sent| sent.is_request()).for_each(|sent| world.answer(sent, 200));
+            world.pass_secs(1);
+        }
+    }
+    let (rows, _) = world.gateway.watches(world.now, None, 10);
+    assert!(rows.len() == 2 && rows.iter().all(|row| row.state == "active"), "{rows:#?}");
+    let many = world.gateway.deadlines.len();
+    assert!(many < 1100, "{many}");
 }
 
 #[test]

@@ -136,7 +136,7 @@ fn f34_f35_a_public_contact_waits_until_the_user_adds_it() {
 }
 
 #[test]
-fn f36_a_fetch_adds_nobody() {
+fn a_fetch_adds_nobody() {
     let mut world = world();
     world.sip(&subscribe(1, "", "Expires: 0\r\n").replace(ROMEO, JULIET));
     juliet_says(&mut world, "subscribe");
@@ -160,7 +160,7 @@ fn threat_147_pending_subscribes_are_bounded() {
 }
 
 #[test]
-fn f30_f32_notes_are_for_federated_partners() {
+fn f31_f33_notes_are_for_federated_partners() {
     let mut world = world();
     let public = POLICY.replace("type = \"federated\"", "type = \"public-verified\"");
     world.reload(&public);
@@ -196,4 +196,51 @@ fn unsubscribe_needs_no_right() {
     world.take_xmpp();
     romeo_says(&mut world, "unsubscribe");
     assert!(records(&kept(&mut world)).is_empty());
+}
+
+#[test]
+fn check_097_presence_goes_to_whom_it_was_addressed_and_to_nobody_else() {
+    let mut world = world();
+    let hers = romeo_sees_alice(&mut world);
+    world.xmpp(
+        "montague.example",
+        &format!("<presence from='mercutio@montague.example' to='{ALICE}' type='subscribe' id='m'/>"),
+    );
+    let his = subscribe_of(&mut world);
+    world.sip(&notify(&his, 41, "active;expires=3600", OPEN));
+    world.take_sip();
+    world.take_xmpp();
+    // What is said in one dialog is for its watcher.
+    world.sip(&notify(&hers, 42, "active;expires=3600", CLOSED));
+    let said = world.one_xmpp();
+    assert!(said.contains(&format!("to='{ROMEO}'")) && said.contains("unavailable"), "{said}");
+    // In his own dialog nobody speaks for somebody else.
+    world.take_sip();
+    let forged = notify(&his, 43, "active;expires=3600", CLOSED).replace("mercutio@montague.example", ROMEO);
+    world.sip(&forged);
+    assert_eq!((world.statuses(), world.take_xmpp().len()), (vec![481], 0));
+    // What romeo shows alice is not shown to bob, who was not told.
+    alice_sees_romeo(&mut world);
+    let bobs = subscribe(1, "", "Expires: 600\r\n")
+        .replace("alice@", "bob@")
+        .replace("dialog1", "dialog7")
+        .replace("z9hG4bKs", "z9hG4bKbob");
+    world.sip(&bobs);
+    let sent = world.take_sip();
+    world.take_xmpp();
+    world.romeo("<presence from='romeo@capulet.example' to='bob@contoso.example' type='subscribed'/>");
+    for sent in sent.iter().chain(&world.take_sip()).filter(|sent| sent.is_request()) {
+        assert_eq!(sent.body(), "", "{}", sent.text);
+    }
+}
+
+#[test]
+fn check_098_who_is_not_of_our_realm_subscribes_to_nobody() {
+    let mut world = world();
+    for from in ["alice@elsewhere.example", "romeo@capulet.example"] {
+        world.sip(&subscribe(1, "", "Expires: 600\r\n").replacen(ALICE, from, 1));
+        assert_eq!((world.statuses(), world.take_xmpp().len()), (vec![403], 0), "{from}");
+        world.pass_secs(33);
+    }
+    assert_eq!(world.gateway.watch_counts(), [0, 0]);
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn f85_check_083_a_subscribe_becomes_a_subscribe() {
+fn f85_check_067_check_068_check_080_a_subscribe_becomes_a_subscribe() {
     let mut world = world();
     world.sip(&subscribe(1, "", "Expires: 600\r\n"));
     let sent = world.take_sip();
@@ -20,7 +20,7 @@ fn f85_check_083_a_subscribe_becomes_a_subscribe() {
 }
 
 #[test]
-fn f87_presence_goes_out_as_one_document_and_not_faster_than_every_five_seconds() {
+fn f87_check_091_presence_goes_out_as_one_document_and_not_faster_than_every_five_seconds() {
     let mut world = world();
     alice_sees_romeo(&mut world);
     world.pass_secs(6);
@@ -36,7 +36,7 @@ fn f87_presence_goes_out_as_one_document_and_not_faster_than_every_five_seconds(
 }
 
 #[test]
-fn check_091_a_refresh_is_answered_and_told_the_state() {
+fn check_067_check_096_a_refresh_is_answered_and_told_the_state() {
     let mut world = world();
     let tag = alice_sees_romeo(&mut world);
     world.sip(&subscribe(2, &tag, "Expires: 1200\r\n"));
@@ -56,7 +56,7 @@ fn check_091_a_refresh_is_answered_and_told_the_state() {
 }
 
 #[test]
-fn f89_the_end_is_told_to_both() {
+fn f89_check_081_the_end_is_told_to_both() {
     let mut world = world();
     let tag = alice_sees_romeo(&mut world);
     world.sip(&subscribe(2, &tag, "Expires: 0\r\n"));
@@ -75,7 +75,7 @@ fn f89_the_end_is_told_to_both() {
 }
 
 #[test]
-fn f90_a_no_ends_the_watch_with_a_reason() {
+fn f90_check_080_a_no_ends_the_watch_with_a_reason() {
     let mut world = world();
     alice_sees_romeo(&mut world);
     romeo_says(&mut world, "unsubscribed");
@@ -96,7 +96,7 @@ fn an_unreachable_server_is_told_as_probation() {
 }
 
 #[test]
-fn check_089_a_fetch_waits_for_what_a_probe_brings() {
+fn check_083_a_fetch_waits_for_what_a_probe_brings() {
     let mut world = world();
     let tag = alice_sees_romeo(&mut world);
     world.sip(&subscribe(2, &tag, "Expires: 0\r\n"));
@@ -145,7 +145,7 @@ fn a_lost_link_does_not_lose_a_notify() {
 }
 
 #[test]
-fn only_one_event_package_and_one_type() {
+fn check_092_check_094_only_one_event_package_and_one_type() {
     let mut world = world();
     let usual = subscribe(1, "", "Expires: 60\r\n");
     for (n, (text, status)) in [

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn f86_check_067_a_subscribe_becomes_a_subscribe() {
+fn f86_a_subscribe_becomes_a_subscribe_for_the_configured_time() {
     let mut world = world();
     romeo_says(&mut world, "subscribe");
     assert_eq!(kept(&mut world).len(), 1, "what was asked for is kept first");
@@ -44,7 +44,7 @@ fn check_102_check_073_active_alone_approves_and_the_document_comes_behind() {
 }
 
 #[test]
-fn a_document_says_what_is_new_and_a_probe_all_there_is() {
+fn check_084_check_088_a_document_says_what_is_new_and_a_probe_all_there_is() {
     let mut world = world();
     let subscribe = romeo_sees_alice(&mut world);
     world.sip(&notify(&subscribe, 2, "active;expires=28000", OPEN));
@@ -64,7 +64,7 @@ fn a_document_says_what_is_new_and_a_probe_all_there_is() {
 }
 
 #[test]
-fn check_080_a_bad_document_is_answered_and_the_last_state_stays() {
+fn check_089_a_bad_document_is_answered_and_the_last_state_stays() {
     let mut world = world();
     let subscribe = romeo_sees_alice(&mut world);
     let state = "active;expires=28000";
@@ -90,7 +90,7 @@ fn check_080_a_bad_document_is_answered_and_the_last_state_stays() {
 }
 
 #[test]
-fn check_071_a_notify_outside_of_a_dialog_is_481_and_shows_nothing() {
+fn check_071_check_094_check_095_a_notify_outside_of_a_dialog_is_481_and_shows_nothing() {
     let mut world = world();
     let subscribe = romeo_sees_alice(&mut world);
     let good = notify(&subscribe, 7, "active", CLOSED);
@@ -130,7 +130,7 @@ fn check_074_f90_who_says_no_ends_it_and_the_watcher_hears() {
 }
 
 #[test]
-fn check_087_no_such_user_is_an_error_with_the_id_of_the_subscribe() {
+fn no_such_user_is_an_error_with_the_id_of_the_subscribe() {
     let mut world = world();
     romeo_says(&mut world, "subscribe");
     let subscribe = subscribe_of(&mut world);
@@ -157,7 +157,7 @@ fn check_079_f89_an_unsubscribe_ends_the_dialog() {
 }
 
 #[test]
-fn a_dead_peer_ends_in_unavailable() {
+fn check_100_a_dead_peer_ends_in_unavailable() {
     let mut world = world();
     romeo_sees_alice(&mut world);
     let row = world.gateway.watches(world.now, None, 10).0.remove(0);
@@ -174,7 +174,7 @@ fn a_dead_peer_ends_in_unavailable() {
 }
 
 #[test]
-fn check_084_a_link_that_comes_back_has_its_dialogs_refreshed_within_a_minute() {
+fn check_100_a_link_that_comes_back_has_its_dialogs_refreshed_within_a_minute() {
     let mut world = world();
     let subscribe = romeo_sees_alice(&mut world);
     world.link_down(subscribe.link);
@@ -192,6 +192,23 @@ fn check_084_a_link_that_comes_back_has_its_dialogs_refreshed_within_a_minute() 
 }
 
 #[test]
+fn a_further_link_is_no_reason_to_ask_again() {
+    let mut world = world();
+    let subscribe = romeo_sees_alice(&mut world);
+    world.handle(crate::gateway::Input::LinkUp {
+        link: subscribe.link,
+        peer: crate::gateway::effect::PeerId(0),
+        way: crate::gateway::Way {
+            link: subscribe.link,
+            to: None,
+            transport: crate::sip::locate::Transport::Tls,
+        },
+    });
+    world.pass_secs(100);
+    assert!(world.take_sip().is_empty());
+}
+
+#[test]
 fn a_lost_stream_hides_what_was_said_until_it_is_asked_for() {
     let mut world = World::new(Net { written: false, ..Net::works() });
     romeo_says(&mut world, "subscribe");
@@ -206,6 +223,33 @@ fn a_lost_stream_hides_what_was_said_until_it_is_asked_for() {
     world.pass_secs(5);
     world.sip(&notify(&subscribe, 2, "active;expires=3600", OPEN));
     assert_eq!(world.take_xmpp().len(), 1, "the same document is told again");
+}
+
+#[test]
+fn check_100_what_a_partner_missed_is_told_when_it_is_back() {
+    let mut world = World::new(Net { written: false, ..Net::works() });
+    romeo_says(&mut world, "subscribe");
+    let subscribe = subscribe_of(&mut world);
+    world.sip(&notify(&subscribe, 1, "active;expires=3600", OPEN));
+    let stream = world.seen.iter().find_map(|seen| match seen {
+        Seen::Xmpp { stream, .. } => Some(*stream),
+        _ => None,
+    });
+    world.take_xmpp();
+    world.stream_down(stream.unwrap());
+    world.net.streams = super::super::net::Play::Fail;
+    world.pass_secs(5);
+    world.sip(&notify(&subscribe, 2, "active;expires=3600", CLOSED));
+    world.pass_secs(200);
+    assert!(world.take_xmpp().is_empty());
+    world.net.streams = super::super::net::Play::Up;
+    world.net.written = true;
+    world.pass_secs(200);
+    let said = world.take_xmpp();
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].contains("type='subscribed'") && said[1].contains("type='unavailable'"), "{said:?}");
+    world.pass_secs(2000);
+    assert!(world.take_xmpp().is_empty(), "once");
 }
 
 #[test]
