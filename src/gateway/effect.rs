@@ -57,6 +57,9 @@ pub enum Effect {
         /// The answer.
         answer: VerifyAnswer,
     },
+    /// Hold every stream against the tables as they are now: one that lost its right ends, after what it
+    /// was given to send.
+    XmppJudge,
     /// Close a stream, with a stream error if one is given.
     XmppClose {
         /// The stream.

@@ -50,7 +50,7 @@ use crate::xmpp::error::Condition;
 use crate::xmpp::iq::IqContext;
 use crate::xmpp::{self, Iq, Misaddressed, Refused, Stanza, StreamId, Terms, Verify, VerifyAnswer, Ways};
 use answers::Answerable;
-use effect::{Due, Effects, Timer};
+use effect::{Due, Effect, Effects, Timer};
 use notice::Notices;
 use outgoing::{Outgoing, Undelivered};
 use pairs::{Awaits, Bounce, Pairs, Partners};
@@ -437,6 +437,7 @@ impl Gateway {
         self.tables = self.tables.wrapping_add(1);
         // What watches that end now have to say goes over streams that end next.
         self.judge_watches(now);
+        self.effects.push(Effect::XmppJudge);
         let bounces = self.pairs.on_reload(&TablePartners(&self.table), &mut self.effects);
         self.bounce_all(now, bounces, "the partner was removed");
         let Self { pairs, servers, table, presence, .. } = self;

@@ -148,12 +148,6 @@ impl Shard {
             change(&mut gateway, now);
             *self.realm.borrow_mut() = Rc::new(gateway.realm());
         }
-        // Watches that end have something to say over streams that end next.
-        self.perform(now);
-        let realm = self.realm();
-        for conn in self.all_streams() {
-            conn.reload(&realm);
-        }
         self.perform(now);
     }
 
@@ -259,6 +253,12 @@ impl Shard {
             Effect::XmppVerified { stream, answer } => {
                 if let Some(conn) = self.stream(stream) {
                     conn.verified(now, answer);
+                }
+            }
+            Effect::XmppJudge => {
+                let realm = self.realm();
+                for conn in self.all_streams() {
+                    conn.reload(&realm);
                 }
             }
             Effect::XmppClose { stream, condition } => {

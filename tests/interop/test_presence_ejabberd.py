@@ -36,8 +36,8 @@ def test_an_xmpp_user_adds_a_sip_user_and_sees_him(s):
 def test_a_sip_user_adds_an_xmpp_user_and_sees_him(s):
     """F85, F87."""
     unwatched(s, s.mercutio)
-    watch = approved(s, s.mercutio)
     s.mercutio.presence(show="dnd", status="a plague", lang="en")
+    watch = approved(s, s.mercutio)
     told = watch.wait(lambda n: n["presence"] and "a plague" in n["body"], "his note", PACED)
     assert tuples(told["presence"])["street"]["show"] == "dnd", told
     s.mercutio.presence("unavailable")
@@ -72,6 +72,7 @@ def test_an_xmpp_user_removes_a_sip_user(s):
 
 def test_ejabberd_starts_again(s):
     friend(s, s.mercutio)
+    s.mercutio.presence()
     watch = approved(s, s.mercutio)
     s.montague.stop()
     s.montague = s.rig.ejabberd()

@@ -32,7 +32,7 @@ def scene(rig):
     rig.dns(numeric=True)
     s = SimpleNamespace(rig=rig, kamailio=rig.kamailio(), capulet=rig.prosody(users=("romeo", "juliet")))
     s.alice, s.bob = sip_presence.user(rig, "alice"), sip_presence.user(rig, "bob")
-    s.gateway = sip_presence.gateway(rig, ROMEO)
+    s.gateway, s.romeo = sip_presence.gateway(rig, ROMEO), rig.xmpp_client()
     return s
 
 
@@ -211,7 +211,7 @@ def test_kamailio_demands_a_longer_time(s):
 
 def test_ejabberd_and_prosody_tell_each_other(s):
     s.rig.ejabberd()
-    s.romeo, mercutio = s.rig.xmpp_client(), s.rig.xmpp_client("mercutio@montague.example/street", octet=MONTAGUE)
+    mercutio = s.rig.xmpp_client("mercutio@montague.example/street", octet=MONTAGUE)
     s.romeo.presence("subscribe", to="mercutio@montague.example")
     mercutio.wait_presence(ROMEO, "subscribe")
     mercutio.presence("subscribed", to=ROMEO)

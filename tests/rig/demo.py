@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The demonstration: a message refused, allowed and answered between real servers. Started by tests/demo."""
+"""The demonstration: messages and presence between real servers. Started by tests/demo."""
 import json
 import os
 import re
@@ -12,6 +12,7 @@ from xml.sax.saxutils import escape
 
 from rig import ALICE, ROMEO, Rig, RigError, gateway_binary, run_verb, wait_for
 
+NOTES = ("composing a sonnet", "walking")
 WORDS = ("Good morrow, Romeo. Grüße 🎭", "Is the day so young, alice? <3 & yours")
 COLOURS = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 MARK = {True: "\033[32m✔\033[0m" if COLOURS else "ok", False: "\033[31m✘\033[0m" if COLOURS else "FAILED"}
@@ -123,7 +124,7 @@ class Demo:
         line("slixmpp", paint(json.dumps(shown, ensure_ascii=False), 33))
 
     def presence(self):
-        """alice and romeo add each other and see each other's states. `play` calls it where the gateway has presence."""
+        """alice and romeo add each other and see each other's states."""
         title("4  alice adds romeo to her contacts. He is asked once, and approves.")
         contacts = self.rig.contact_list("alice")
         contacts.watch(ROMEO)
@@ -133,16 +134,16 @@ class Demo:
         self.expect(True, "alice's contact list shows him online")
 
         title("5  romeo does not want to be disturbed.")
-        self.romeo.presence(show="dnd", status="composing a sonnet", lang="en")
-        self.show_contact(contacts.wait_shows(ROMEO, "Busy", 15, notes=[["composing a sonnet", "en"]]))
+        self.romeo.presence(show="dnd", status=NOTES[0], lang="en")
+        self.show_contact(contacts.wait_shows(ROMEO, "Busy", 15, notes=[[NOTES[0], "en"]]))
         self.expect(True, "alice's contact list shows him busy, and why")
 
         title("6  romeo adds alice. Her presence server lets him; then she goes away.")
         self.kamailio.allow("alice", ROMEO)
         self.romeo.presence("subscribe", to=ALICE)
         self.show_presence(self.romeo.wait_presence(ALICE, "subscribed"))
-        contacts.publish("away", note="walking", lang="en")
-        self.show_presence(self.romeo.wait_presence(ALICE, show="away", status="walking"))
+        contacts.publish("away", note=NOTES[1], lang="en")
+        self.show_presence(self.romeo.wait_presence(ALICE, show="away", status=NOTES[1]))
         self.expect(True, "romeo's client shows her away")
 
     def play(self):
@@ -167,8 +168,10 @@ class Demo:
         self.expect(got["from"].startswith("sip:" + ROMEO), "alice's agent printed what romeo wrote")
         self.expect(not any(e.get("type") == "error" for e in self.romeo.messages()), "no error came back to him")
 
+        self.presence()
+
         log = self.gateway.log()
-        self.expect(not any(w in log for w in WORDS), "no text of theirs is in the gateway's log")
+        self.expect(not any(w in log for w in (*WORDS, *NOTES)), "no text of theirs is in the gateway's log")
         print(f"\n{'All went as expected' if self.good else 'Something went wrong'}, "
               f"{time.monotonic() - self.started:.1f} s after the start.")
 

@@ -248,6 +248,8 @@ impl World {
             }
             Effect::XmppVerify { stream, verify } => Seen::Dialback(format!("{stream:?} {verify:?}")),
             Effect::XmppVerified { stream, answer } => Seen::Dialback(format!("{stream:?} {answer:?}")),
+            // World::reload does.
+            Effect::XmppJudge => return,
             Effect::XmppClose { stream, .. } => {
                 if self.net.closes {
                     self.follow.push_back(Follow::StreamDown(stream, Condition::RemoteServerTimeout));
