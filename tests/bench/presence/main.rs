@@ -64,9 +64,8 @@ fn xmpp_watches_sip(watches: usize) {
     let mut dialogs = vec![Dialog::NONE; watches];
     let before = Memory::now();
     let mut made = Duration::ZERO;
-    for number in 0..watches {
-        let couple = Couple::of(number, users);
-        made += make_xmpp(&mut world, couple, number, &mut dialogs[number]);
+    for (number, dialog) in dialogs.iter_mut().enumerate() {
+        made += make_xmpp(&mut world, Couple::of(number, users), number, dialog);
         if number % MADE == MADE - 1 {
             made += settle(&mut world, Duration::from_secs(1));
         }
@@ -310,8 +309,11 @@ fn assert_shows(octets: &[u8], couple: Couple, what: &str) {
     );
 }
 
-/// What is printed of a part: its name and figures, what each is, and whether it is a cost of one watch.
-const TABLE: [(&str, &str, &[(&str, &str)]); 3] = [
+/// A figure's name and what it is; one without a label is no cost of a watch.
+type Row = (&'static str, &'static str);
+
+/// What is printed of a part: its name, its title, its figures.
+const TABLE: [(&str, &str, &[Row]); 3] = [
     (
         "xmpp",
         "an XMPP user watches a SIP user",
