@@ -5,6 +5,7 @@ that never come. Nothing is retried and nothing is repaired here.
 """
 import itertools
 import secrets
+import select
 import socket
 import ssl
 import threading
@@ -70,13 +71,40 @@ def request(sender, target, body="", method="MESSAGE", call_id=None, headers=(),
 
 
 class Link:
-    """One connection."""
+    """One connection, which one thread may read while others send.
+
+    OpenSSL allows one call at a time on a connection, and Python 3.11 does not see to it: each call here has its
+    turn, none of them waits while it has it, and what must be waited for is waited for outside.
+    """
 
     def __init__(self, sock):
         self.sock, self._buffer = sock, b""
+        self._turn, self._sending = threading.Lock(), threading.Lock()
+        sock.setblocking(False)
 
-    def send(self, octets):
-        self.sock.sendall(octets)
+    def _try(self, call, end, reads):
+        """What `call`, which reads or writes, returns once it can; None when the time is over."""
+        while True:
+            try:
+                with self._turn:
+                    return call()
+            except BlockingIOError:
+                awaits_octets = reads
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as want:
+                awaits_octets = isinstance(want, ssl.SSLWantReadError)
+            left, me, nobody = end - time.monotonic(), [self.sock], []
+            ways = (me, nobody) if awaits_octets else (nobody, me)
+            if left <= 0 or not any(select.select(*ways, nobody, left)):
+                return None
+
+    def send(self, octets, timeout=10.0):
+        end, rest = time.monotonic() + timeout, memoryview(octets)
+        with self._sending:
+            while rest:
+                count = self._try(lambda: self.sock.send(rest), end, reads=False)
+                if count is None:
+                    raise RigError(f"{len(rest)} octets could not be sent in {timeout:g} s")
+                rest = rest[count:]
 
     def read(self, timeout=5.0):
         """The next message, or None at the end of the stream. RigError when nothing comes in time."""
@@ -90,16 +118,12 @@ class Link:
                 if len(rest) >= length:
                     message.body, self._buffer = rest[:length], rest[length:]
                     return message
-            left = end - time.monotonic()
-            if left <= 0:
-                raise RigError(f"no SIP message in {timeout:g} s")
-            self.sock.settimeout(left)
             try:
-                octets = self.sock.recv(65536)
-            except TimeoutError:
-                continue
-            except (ConnectionError, ssl.SSLError):
+                octets = self._try(lambda: self.sock.recv(65536), end, reads=True)
+            except (ConnectionError, ssl.SSLError, ValueError):  # ValueError: closed by another thread meanwhile
                 return None
+            if octets is None:
+                raise RigError(f"no SIP message in {timeout:g} s")
             if not octets:
                 return None
             self._buffer += octets
