@@ -6,7 +6,7 @@
 //! `info`; bodies and secrets are in no event.
 
 use crate::addr::{Clean, Domain, Jid, Masked};
-use crate::crossing::Direction;
+use crate::crossing::{Direction, Kind};
 use crate::gateway::Settings;
 use crate::gateway::observe::Observation;
 use crate::sip::link::PeerId;
@@ -109,10 +109,14 @@ pub fn write(observation: &Observation, names: &Names) {
                 way(*direction)
             );
         }
-        Observation::Failed { trace, direction, from, to, condition, status, why } => {
+        Observation::Failed { kind, trace, direction, from, to, condition, status, why } => {
+            let (event, what) = match kind {
+                Kind::Message => ("message.failed", "message not delivered"),
+                Kind::Presence => ("subscription.failed", "subscription refused"),
+            };
             let (partner, peer) = names.ends(*direction, from, to);
             tracing::info!(
-                stoxd_event = "message.failed",
+                stoxd_event = event,
                 stoxd_trace = trace.as_str(),
                 stoxd_from = %Masked(from.as_str()),
                 stoxd_to = %Masked(to.as_str()),
@@ -120,7 +124,7 @@ pub fn write(observation: &Observation, names: &Names) {
                 stoxd_peer = peer,
                 stoxd_sip_code = status,
                 stoxd_xmpp_error = condition.name(),
-                "message not delivered, {}: {}",
+                "{what}, {}: {}",
                 way(*direction),
                 Clean(why)
             );

@@ -219,6 +219,7 @@ impl Gateway {
         let carried = self.servers.value(key).and_then(|answerable| answerable.crossing.take());
         if let Some(carried) = carried {
             self.effects.observe(Observation::Failed {
+                kind: Kind::Message,
                 trace: carried.trace.to_string(),
                 direction: Direction::SipToXmpp,
                 from: carried.from,

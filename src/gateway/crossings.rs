@@ -15,7 +15,7 @@ use crate::body::{self, charset::one_line};
 use crate::bridge::errors::{StatusContext, status_of};
 use crate::bridge::to_sip::{self, ToSip};
 use crate::bridge::to_xmpp::{self, FromSip};
-use crate::crossing::{Crosses, Direction, Verified};
+use crate::crossing::{Crosses, Direction, Kind, Verified};
 use crate::now::Now;
 use crate::policy::{Admitted, OverBudget, Policy, Reason};
 use crate::sip::locate::Transport;
@@ -162,6 +162,7 @@ impl Gateway {
         let Ok(admitted) = self.table.admit(stanza, &self.presence.contacts) else { return };
         let status = status_of(condition, &StatusContext::default()).status;
         self.effects.observe(Observation::Failed {
+            kind: Kind::Message,
             trace,
             direction: Direction::SipToXmpp,
             from,
@@ -286,7 +287,12 @@ impl Gateway {
         why: &str,
     ) {
         let status = status_of(error.condition, &StatusContext::default()).status;
+        let kind = match stanza.kind {
+            StanzaKind::Presence => Kind::Presence,
+            StanzaKind::Message => Kind::Message,
+        };
         self.effects.observe(Observation::Failed {
+            kind,
             trace: self.ids.mint().to_string(),
             direction: Direction::XmppToSip,
             from: stanza.from.clone(),

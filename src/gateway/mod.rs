@@ -473,7 +473,11 @@ impl Gateway {
         }
     }
 
-    fn with_peers<T>(&mut self, now: Now, act: impl FnOnce(&mut Peers, &mut Turn<'_>) -> T) -> T {
+    pub(in crate::gateway) fn with_peers<T>(
+        &mut self,
+        now: Now,
+        act: impl FnOnce(&mut Peers, &mut Turn<'_>) -> T,
+    ) -> T {
         let Self { peers, next_link, ids, effects, due, .. } = self;
         act(peers, &mut Turn { now, next_link, ids, fx: effects, due })
     }

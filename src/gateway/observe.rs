@@ -4,7 +4,7 @@
 
 use super::effect::PeerId;
 use crate::addr::Jid;
-use crate::crossing::Direction;
+use crate::crossing::{Direction, Kind};
 use crate::policy::{Policy, Reason};
 use crate::store::record::{Authorization, Watching};
 use crate::xmpp::error::Condition;
@@ -67,8 +67,10 @@ pub enum Observation {
         /// For whom.
         to: Jid,
     },
-    /// A message did not, and its sender is being told.
+    /// A message or a wish to see somebody did not, and its sender is being told.
     Failed {
+        /// What it is.
+        kind: Kind,
         /// One name for both legs.
         trace: String,
         /// Which way.

@@ -96,6 +96,8 @@ pub struct Outgoing {
     moved_to: Option<String>,
     /// How the first server failed it, for the sender if no other does better.
     failure: Option<Undelivered>,
+    /// Seconds after which a server that answered 503 wants to be asked again.
+    retry_after: Option<u32>,
 }
 
 /// Why a message is not delivered.
@@ -138,6 +140,7 @@ impl Outgoing {
             heard: false,
             moved_to: None,
             failure: None,
+            retry_after: None,
         }
     }
 
@@ -156,6 +159,16 @@ impl Outgoing {
             Load::Message { pager, .. } => Some(pager.target()),
             Load::Event(_) => None,
         }
+    }
+
+    /// Was it sent, and by a connection that did not fail it?
+    pub(super) fn was_sent(&self) -> bool {
+        self.way.is_some()
+    }
+
+    /// Seconds after which a server that answered 503 wants to be asked again.
+    pub(super) fn retry_after(&self) -> Option<u32> {
+        self.retry_after
     }
 
     /// Was it sent over `link`?
@@ -361,6 +374,7 @@ impl Gateway {
             }
             503 => {
                 let seconds = message.header(Name::RetryAfter).and_then(|value| retry_after(value).ok());
+                outgoing.retry_after = seconds;
                 let wait = seconds.map(|seconds| Duration::from_secs(seconds.into()));
                 let failure = Undelivered::alone(Condition::InternalServerError, 503, reason(message));
                 self.elsewhere(now, outgoing, Failure::of_status(status, wait), failure);
@@ -410,6 +424,7 @@ impl Gateway {
             if matches!(&outgoing.load, Load::Event(event) if event.request.method() == Method::Notify) {
                 // A state that comes twice does no harm, one that is lost does.
                 outgoing.tried.pop();
+                outgoing.way = None;
                 self.start(now, outgoing);
                 continue;
             }
@@ -450,7 +465,7 @@ impl Gateway {
     ) -> Option<Outgoing> {
         let Some(target) = outgoing.target().map(Box::<str>::from) else {
             if let (Load::Event(event), Err(failure)) = (&outgoing.load, &outcome) {
-                self.on_event_failed(event.of, outgoing.failure.as_ref().unwrap_or(failure));
+                self.on_event_failed(event.of, &outgoing, outgoing.failure.as_ref().unwrap_or(failure));
             }
             return None;
         };
@@ -500,11 +515,10 @@ impl Gateway {
 
     /// Tells the sender of `outgoing` that it was not delivered: once, with the id of its stanza.
     pub(super) fn fail(&mut self, now: Now, outgoing: Outgoing, failure: Undelivered) {
-        let (origin, pager) = match outgoing.load {
-            Load::Message { origin: Some(origin), pager } => (origin, pager),
-            Load::Message { origin: None, .. } => return,
-            Load::Event(event) => return self.on_event_failed(event.of, &failure),
-        };
+        if let Load::Event(event) = &outgoing.load {
+            return self.on_event_failed(event.of, &outgoing, &failure);
+        }
+        let Load::Message { origin: Some(origin), pager } = outgoing.load else { return };
         self.counts.failed[1] += 1;
         let Undelivered { condition, status, why, .. } = failure;
         let mut error = StanzaError::from(condition);
@@ -523,6 +537,7 @@ impl Gateway {
             self.send_stanza(now, (origin.to.domain(), origin.from.domain()), start);
         }
         self.effects.observe(Observation::Failed {
+            kind: Kind::Message,
             trace: pager.trace().to_owned(),
             direction: Direction::XmppToSip,
             from: origin.from,

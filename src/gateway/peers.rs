@@ -97,6 +97,8 @@ struct Peer {
     waiting: VecDeque<Waiting>,
     /// When the timer for the waiting is due.
     armed: Option<Mono>,
+    /// Until then a link is wanted, even if nothing waits for it.
+    wanted: Mono,
     failures: u32,
 }
 
@@ -144,6 +146,7 @@ impl Peers {
             servers: Vec::new(),
             waiting: VecDeque::new(),
             armed: None,
+            wanted: Mono::default(),
             failures: 0,
         };
         Self {
@@ -206,6 +209,7 @@ impl Peers {
             Ok(targets) if !targets.is_empty() => {
                 peer.list(targets);
                 peer.search = Search::Known(turn.now.mono);
+                peer.reach(id, turn, &self.failed);
                 Freed { again: peer.take_waiting(None), back: Vec::new() }
             }
             Ok(_) => peer.fail(id, "no server found", turn),
@@ -220,6 +224,7 @@ impl Peers {
             return Vec::new();
         };
         server.link = Link::Up(way);
+        peer.wanted = Mono::default();
         peer.failures = 0;
         self.failed.on_success(&server.target);
         let target = server.target.clone();
@@ -266,11 +271,20 @@ impl Peers {
             Link::None => failed.is_in_good_standing(turn.now.mono, &server.target),
         });
         if another {
+            peer.reach(id, turn, failed);
             turn.fx.observe(Observation::PeerDown { peer: id, why: why.to_owned(), bounced: 0 });
             return Freed { again: waited, back: Vec::new() };
         }
         peer.waiting.extend(waited.into_iter().map(|outgoing| Waiting { outgoing, link: None }));
         peer.fail(id, why, turn)
+    }
+
+    /// A link to a peer is wanted until then, whether or not anything is to be sent.
+    pub fn want(&mut self, turn: &mut Turn<'_>, id: PeerId, until: Mono) {
+        if let Some(peer) = self.peers.get_mut(usize::from(id.0)) {
+            peer.wanted = until;
+            peer.reach(id, turn, &self.failed);
+        }
     }
 
     /// The server that `way` goes to failed a request.
@@ -298,7 +312,7 @@ impl Peers {
         }
         if matches!(peer.search, Search::BackOff(until) if until <= now) {
             peer.search = Search::Idle;
-            if peer.waiting.iter().any(|waiting| waiting.link.is_none()) {
+            if now < peer.wanted || peer.waiting.iter().any(|waiting| waiting.link.is_none()) {
                 peer.search(id, turn);
             }
         }
@@ -411,6 +425,26 @@ impl Peer {
                 turn.fx.push(Effect::DialSip { link, peer: id, target: server.target.clone() });
                 Some(link)
             }
+        }
+    }
+
+    /// Begins to make the link that is wanted, unless there is one or it is under way.
+    fn reach(&mut self, id: PeerId, turn: &mut Turn<'_>, failed: &Blacklist) {
+        let now = turn.now.mono;
+        if now >= self.wanted || self.servers.iter().any(|server| server.link != Link::None) {
+            return;
+        }
+        match self.search {
+            Search::Known(at) if now.since(at) < FRESH => {
+                let all = self.servers.iter().map(|server| server.target.clone()).collect();
+                let best = Targets::new(all, self.wanted).next(now, failed);
+                let at = best.and_then(|best| self.servers.iter().position(|one| one.target == best));
+                if let Some(at) = at {
+                    self.dial(at, id, turn);
+                }
+            }
+            Search::Idle | Search::Known(_) => self.search(id, turn),
+            Search::BackOff(_) | Search::Locating => {}
         }
     }
 

@@ -36,7 +36,7 @@ pub use watches::WatchRef;
 
 use super::Gateway;
 use super::effect::{Due, PeerId, Timer};
-use super::outgoing::Undelivered;
+use super::outgoing::{Outgoing, Undelivered};
 use super::settings::PresenceSettings;
 use crate::bridge::watch::s2x::{Input as SipInput, Leg};
 use crate::bridge::watch::x2s::{Answer, Input as XmppInput};
@@ -225,17 +225,24 @@ impl Gateway {
         self.presence.outcomes.push_back(outcome);
     }
 
-    /// A request of a watch got no response, or one that says no more than that the server is in trouble.
-    pub(super) fn on_event_failed(&mut self, of: EventOf, failure: &Undelivered) {
+    /// A request of a watch could not be sent, got no response, or one that says no more than that the
+    /// server is in trouble.
+    pub(super) fn on_event_failed(&mut self, of: EventOf, request: &Outgoing, failure: &Undelivered) {
+        let status = failure.status;
         let outcome = match of {
-            EventOf::Subscribe { watch, serial } => match failure.status {
-                401 | 407 => {
-                    let answer = Answer { status: failure.status, ..Answer::default() };
+            EventOf::Subscribe { watch, serial } => match status {
+                401 | 407 | 503 => {
+                    let answer = Answer { status, retry_after: request.retry_after(), ..Answer::default() };
                     Outcome::Answered { watch, serial, answer }
                 }
                 _ => Outcome::Unanswered { watch, serial },
             },
-            EventOf::Notify { watch, leg } => Outcome::NotifyUnanswered { watch, leg },
+            // Of what was sent 504 is our word for Timer F.
+            EventOf::Notify { watch, leg } => match (request.was_sent(), status) {
+                (true, 504) => Outcome::NotifyUnanswered { watch, leg },
+                (true, status) => Outcome::NotifyAnswered { watch, leg, status },
+                (false, _) => Outcome::NotifyAnswered { watch, leg, status: 503 },
+            },
         };
         self.presence.outcomes.push_back(outcome);
     }
@@ -291,6 +298,12 @@ impl Gateway {
         }
         if was_up {
             self.tell_watches_of(now, peer, XmppInput::LinkLost);
+            let follows = |entry: &Xmpp| entry.peer == peer && entry.watch.machine.is_shown();
+            if self.presence.xmpp.iter().any(follows) {
+                // Nobody need write before it is known how they stand.
+                let until = now.mono + self.settings.presence.watch.patience;
+                self.with_peers(now, |peers, turn| peers.want(turn, peer, until));
+            }
         }
     }
 

@@ -56,14 +56,15 @@ pub enum Input {
     Presence,
     /// An error came for our `subscribe` or `probe`, or it could not be delivered.
     Error(Condition),
-    /// The final response to a NOTIFY of that leg. Challenges were answered before.
+    /// The final response to a NOTIFY of that leg; 503 where it could not be sent (RFC 3261 §8.1.3.1).
+    /// Challenges were answered before.
     NotifyAnswered {
         /// Which.
         leg: Leg,
         /// The status code.
         status: u16,
     },
-    /// A NOTIFY of that leg got no final response (Timer F), or could not be sent.
+    /// A NOTIFY of that leg got no final response (Timer F), or can't be written.
     NotifyUnanswered {
         /// Which.
         leg: Leg,
@@ -219,8 +220,14 @@ impl Machine {
 
     /// A watch of a record that was read at the start. It waits for R's next SUBSCRIBE: the dialogs of
     /// before are unknown now, and a refresh of one is a 481.
+    ///
+    /// Where J has not decided, nobody knows whether J was asked before the end: J is asked again then.
     pub fn restored(consent: Consent, used: Wall, now: Now) -> Self {
-        Self { consent: Some(consent), asked: used, used, ..Self::new(now) }
+        let asked = match consent {
+            Consent::Asked => Wall::default(),
+            Consent::Granted | Consent::Announced => used,
+        };
+        Self { consent: Some(consent), asked, used, ..Self::new(now) }
     }
 
     /// A leg for a new SUBSCRIBE; None if there are too many.
@@ -264,8 +271,12 @@ impl Machine {
             }
             Input::Error(condition) => self.step(turn, event_of_condition(condition), None, 0),
             Input::NotifyAnswered { leg, status } => {
-                let ended = Notifier::is_ended_by(status);
-                self.step(turn, if ended { Event::NotifyFailed } else { Event::Notified }, Some(leg), 0);
+                let event = match status {
+                    0..=299 => Event::Notified,
+                    status if Notifier::is_ended_by(status) => Event::NotifyFailed,
+                    _ => Event::NotifyPutOff,
+                };
+                self.step(turn, event, Some(leg), 0);
             }
             Input::NotifyUnanswered { leg } => self.step(turn, Event::NotifyFailed, Some(leg), 0),
             Input::RightLost => self.step(turn, Event::RightLost, None, 0),

@@ -2,8 +2,8 @@
 
 use super::{Action, Body, Dialog, Event, Leg, Machine, Owed, Phase, Stanza, State, Step, table};
 use crate::bridge::watch::record::DAY;
-use crate::bridge::watch::timing::{FETCH_WAIT, LEAST_REFRESH, NOTIFY_GAP};
-use crate::bridge::watch::{Consent, Deadline, Save, Turn as AnyTurn};
+use crate::bridge::watch::timing::{FETCH_WAIT, LEAST_REFRESH, LEAST_RETRY, NOTIFY_GAP};
+use crate::bridge::watch::{Consent, Save, Turn as AnyTurn};
 use crate::now::{Mono, Wall};
 use crate::sip::subscription::Said;
 use crate::sip::value::EndReason;
@@ -48,6 +48,7 @@ impl Machine {
                 self.answer_fetches(turn);
             }
             Step::Settle => self.settle(turn, leg),
+            Step::TellLater => self.tell_later(turn, leg),
             Step::Drop => {
                 if let Some(dialog) = self.remove(leg) {
                     turn.actions.push(Action::Close(leg));
@@ -264,9 +265,7 @@ impl Machine {
 
     /// NOTIFYs of changed presence wait for their time.
     fn put_off(&mut self, now: Mono) {
-        if !self.notify_due.is_set() {
-            self.notify_due = Deadline::at(self.notify_from.max(now));
-        }
+        self.notify_due.advance(self.notify_from.max(now));
     }
 
     /// All dialogs that were not told the newest state are told. One with a NOTIFY that is not answered
@@ -289,6 +288,16 @@ impl Machine {
             if self.notify_due.take_due(turn.now.mono) {
                 self.flush(turn);
             }
+        }
+    }
+
+    /// RFC 6665 §4.2.2 removes no subscription for this, and a state that nobody hears of is a ghost.
+    fn tell_later(&mut self, turn: &mut Turn<'_>, leg: Leg) {
+        let Some(dialog) = self.dialog(leg) else { return };
+        dialog.in_flight = dialog.in_flight.saturating_sub(1);
+        if dialog.phase == Phase::Open {
+            dialog.dirty = true;
+            self.notify_due.advance(turn.now.mono + LEAST_RETRY);
         }
     }
 

@@ -55,6 +55,8 @@ pub enum Event {
     Unreachable,
     /// A NOTIFY was taken.
     Notified,
+    /// A NOTIFY was answered with a code that ends nothing, as 503 does, or could not be sent.
+    NotifyPutOff,
     /// A NOTIFY was answered with a code that ends the subscription, or not at all.
     NotifyFailed,
     /// The gate says no.
@@ -75,7 +77,7 @@ pub enum Event {
 
 impl Event {
     /// Every event.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Subscribe,
         Self::Fetch,
         Self::Refresh,
@@ -88,6 +90,7 @@ impl Event {
         Self::Refused,
         Self::Unreachable,
         Self::Notified,
+        Self::NotifyPutOff,
         Self::NotifyFailed,
         Self::RightLost,
         Self::SwitchedOff,
@@ -137,6 +140,8 @@ pub enum Step {
     Fetched,
     /// The dialog takes more NOTIFYs.
     Settle,
+    /// It does not know the newest state: it is told after a while, or with the next change.
+    TellLater,
     /// The dialog is gone; with the last one `unavailable` to J.
     Drop,
     /// NOTIFY `terminated` to all, with `reason=rejected` or, where federation was switched off,
@@ -207,6 +212,7 @@ pub fn rule(state: State, event: Event) -> Step {
             Pending | Active | Terminated => Step::Probation,
         },
         Event::Notified => Step::Settle,
+        Event::NotifyPutOff => Step::TellLater,
         Event::NotifyFailed => Step::Drop,
         Event::RightLost | Event::SwitchedOff => Step::Revoke,
         Event::Purge => match state {

@@ -1,6 +1,6 @@
 //! What grows, and what must not.
 
-use super::super::net::{POLICY, Play};
+use super::super::net::POLICY;
 use super::*;
 use crate::addr::Jid;
 use crate::gateway::effect::Timer;

@@ -6,7 +6,7 @@ mod rights;
 mod s2x;
 mod x2s;
 
-use super::net::Net;
+use super::net::{Net, Play};
 use super::texts::{Sent, header};
 use super::world::{Seen, World};
 use super::{ALICE, ROMEO};
@@ -60,13 +60,19 @@ pub(super) fn subscribe_of(world: &mut World) -> Sent {
 /// The SUBSCRIBE that is sent in the next minute.
 #[track_caller]
 pub(super) fn subscribe_soon(world: &mut World) -> Sent {
-    for _ in 0..60 {
+    subscribe_soon_within(world, 60)
+}
+
+/// The SUBSCRIBE that is sent in the next so many seconds.
+#[track_caller]
+pub(super) fn subscribe_soon_within(world: &mut World, seconds: u64) -> Sent {
+    for _ in 0..seconds {
         world.pass_secs(1);
         if world.seen.iter().any(|seen| matches!(seen, Seen::Sip(_))) {
             return subscribe_of(world);
         }
     }
-    panic!("no SUBSCRIBE in a minute");
+    panic!("no SUBSCRIBE in {seconds} s");
 }
 
 /// Romeo watches alice, who said yes and is there. What was sent so far is taken.

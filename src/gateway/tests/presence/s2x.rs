@@ -87,7 +87,7 @@ fn f90_check_080_a_no_ends_the_watch_with_a_reason() {
 
 #[test]
 fn an_unreachable_server_is_told_as_probation() {
-    let mut world = World::new(Net { streams: super::super::net::Play::Fail, ..Net::works() });
+    let mut world = World::new(Net { streams: Play::Fail, ..Net::works() });
     world.sip(&subscribe(1, "", "Expires: 600\r\n"));
     let sent = world.take_sip();
     assert_eq!(sent[0].status(), Some(200));
@@ -142,6 +142,53 @@ fn a_lost_link_does_not_lose_a_notify() {
     assert_ne!(notify.link, again.link);
     world.answer(&again, 200);
     assert!(world.take_xmpp().is_empty());
+}
+
+#[test]
+fn check_093_a_notify_that_a_503_put_off_is_sent_again() {
+    let mut world = world();
+    alice_sees_romeo(&mut world);
+    world.pass_secs(6);
+    world.romeo(&format!("<presence from='{ROMEO}/orchard' to='{ALICE}'/>"));
+    let notify = world.one_sip();
+    world.answer(&notify, 503);
+    world.pass_secs(59);
+    assert!(world.take_sip().is_empty() && world.take_xmpp().is_empty());
+    world.pass_secs(2);
+    let again = world.one_sip();
+    assert!(again.header("CSeq") > notify.header("CSeq") && again.body().contains("<basic>open</basic>"));
+    world.answer(&again, 200);
+}
+
+#[test]
+fn check_093_a_notify_that_found_no_server_is_sent_when_there_is_one() {
+    let mut world = world();
+    alice_sees_romeo(&mut world);
+    world.pass_secs(6);
+    world.romeo(&format!("<presence from='{ROMEO}/orchard' to='{ALICE}'/>"));
+    let notify = world.one_sip();
+    world.net.links = Play::Fail;
+    world.link_down(notify.link);
+    world.pass_secs(30);
+    assert!(world.take_sip().is_empty() && world.take_xmpp().is_empty(), "alice is still there");
+    world.net.links = Play::Up;
+    world.pass_secs(60);
+    let again = world.one_sip();
+    assert!(again.header("CSeq") > notify.header("CSeq") && again.body().contains("<basic>open</basic>"));
+    world.answer(&again, 200);
+}
+
+#[test]
+fn check_093_a_notify_without_an_answer_ends_the_dialog() {
+    let mut world = world();
+    alice_sees_romeo(&mut world);
+    world.pass_secs(6);
+    world.romeo(&format!("<presence from='{ROMEO}/orchard' to='{ALICE}'/>"));
+    world.one_sip();
+    world.pass_secs(33);
+    assert!(world.one_xmpp().contains("type='unavailable'"));
+    world.pass_secs(60);
+    assert!(world.take_sip().is_empty());
 }
 
 #[test]

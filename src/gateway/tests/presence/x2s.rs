@@ -177,18 +177,42 @@ fn check_100_a_dead_peer_ends_in_unavailable() {
 fn check_100_a_link_that_comes_back_has_its_dialogs_refreshed_within_a_minute() {
     let mut world = world();
     let subscribe = romeo_sees_alice(&mut world);
+    world.net.links = Play::Fail;
     world.link_down(subscribe.link);
-    world.pass_secs(1);
-    assert!(world.take_sip().is_empty());
-    // Something brings the link back.
-    world.say("m1", ALICE, "hello");
-    let message = world.one_sip();
-    world.answer(&message, 200);
+    world.pass_secs(20);
+    assert!(world.take_sip().is_empty() && world.take_xmpp().is_empty(), "alice is believed for a while");
+    // Nobody writes: the link is made again for its own sake.
+    world.net.links = Play::Up;
     let refresh = subscribe_soon(&mut world);
     assert_eq!(refresh.header("Call-ID"), subscribe.header("Call-ID"));
     world.pass_secs(33);
     let said = world.take_xmpp();
     assert!(said.iter().any(|one| one.contains("type='unavailable'")), "no answer: {said:?}");
+}
+
+#[test]
+fn a_lost_link_that_nobody_sees_anything_by_is_not_made_again() {
+    let mut world = world();
+    romeo_says(&mut world, "subscribe");
+    let subscribe = subscribe_of(&mut world);
+    world.answer(&subscribe, 603);
+    world.seen.clear();
+    world.link_down(subscribe.link);
+    world.pass_secs(100);
+    assert!(world.seen.is_empty(), "{:?}", world.seen);
+}
+
+#[test]
+fn check_077_a_503_says_when_to_ask_again() {
+    let mut world = world();
+    romeo_says(&mut world, "subscribe");
+    let subscribe = subscribe_of(&mut world);
+    world.answer_with(&subscribe, 503, "Retry-After: 900\r\n");
+    assert!(world.one_xmpp().contains("type='error'"));
+    world.pass_secs(899);
+    assert!(world.take_sip().is_empty());
+    let again = subscribe_soon_within(&mut world, 90);
+    assert_ne!(again.header("Call-ID"), subscribe.header("Call-ID"));
 }
 
 #[test]
@@ -237,12 +261,12 @@ fn check_100_what_a_partner_missed_is_told_when_it_is_back() {
     });
     world.take_xmpp();
     world.stream_down(stream.unwrap());
-    world.net.streams = super::super::net::Play::Fail;
+    world.net.streams = Play::Fail;
     world.pass_secs(5);
     world.sip(&notify(&subscribe, 2, "active;expires=3600", CLOSED));
     world.pass_secs(200);
     assert!(world.take_xmpp().is_empty());
-    world.net.streams = super::super::net::Play::Up;
+    world.net.streams = Play::Up;
     world.net.written = true;
     world.pass_secs(200);
     let said = world.take_xmpp();

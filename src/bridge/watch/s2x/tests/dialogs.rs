@@ -252,6 +252,31 @@ fn check_093_these_answers_and_silence_end_the_dialog() {
 }
 
 #[test]
+fn check_093_what_was_put_off_is_told_after_a_minute_or_with_the_next_change() {
+    let put_off = || {
+        let mut world = World::active();
+        assert_eq!(world.on(Input::Presence), "0:NOTIFY active 3595+state");
+        assert_eq!(world.on(Input::NotifyAnswered { leg: Leg(0), status: 503 }), "");
+        assert_eq!(world.wait(), Some(60_000));
+        world
+    };
+    let mut world = put_off();
+    assert_eq!(world.timeout(), "0:NOTIFY active 3535+state");
+    assert_eq!(world.on(Input::NotifyAnswered { leg: Leg(0), status: 503 }), "");
+    assert_eq!(world.timeout(), "0:NOTIFY active 3475+state", "as long as the subscription lasts");
+    assert_eq!(world.ok(0), "");
+    assert_eq!(world.wait(), Some(3475_000));
+
+    let mut world = put_off();
+    world.sleep(1);
+    assert_eq!(world.on(Input::Presence), "");
+    assert_eq!(world.wait(), Some(4000), "a change waits no longer than others do");
+    assert_eq!(world.timeout(), "0:NOTIFY active 3590+state");
+    assert_eq!(world.ok(0), "");
+    assert_eq!(world.wait(), Some(3590_000));
+}
+
+#[test]
 fn several_devices_are_one_watch() {
     let mut world = World::active();
     assert_eq!(world.subscribe(600), "1:200 600, contact, 1:NOTIFY active 600+state, probe");
