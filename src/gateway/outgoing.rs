@@ -265,6 +265,12 @@ impl Gateway {
 
     /// Puts a request on the wire in a new transaction.
     fn transmit(&mut self, now: Now, way: Way, mut outgoing: Outgoing) -> Attempt {
+        if let Load::Event(event) = &outgoing.load
+            && !self.presence.still_counts(event)
+        {
+            let failure = Undelivered::alone(Condition::Forbidden, 403, NO_LONGER);
+            return Err(Box::new((outgoing, failure)));
+        }
         if outgoing.tables != self.tables && !self.may_still(&outgoing) {
             let failure = Undelivered::alone(Condition::Forbidden, 403, NO_LONGER);
             return Err(Box::new((outgoing, failure)));
@@ -558,6 +564,9 @@ impl Gateway {
                 pager.answer_challenge(status, message.headers(name), credentials, &mut self.ids)
             }
             Load::Event(event) => {
+                if !self.presence.still_counts(event) {
+                    return false;
+                }
                 let cseq = self.presence.next_cseq(event.of);
                 let challenges = message.headers(name);
                 event.request.answer_challenge(status, challenges, credentials, cseq, &mut self.ids)

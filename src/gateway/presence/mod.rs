@@ -36,7 +36,7 @@ pub use watches::WatchRef;
 
 use super::Gateway;
 use super::effect::{Due, PeerId, Timer};
-use super::outgoing::{Outgoing, Undelivered};
+use super::outgoing::{EventLoad, Outgoing, Undelivered};
 use super::settings::PresenceSettings;
 use crate::bridge::watch::s2x::{Input as SipInput, Leg};
 use crate::bridge::watch::x2s::{Answer, Input as XmppInput};
@@ -140,6 +140,21 @@ impl Presence {
             xmpp_actions: Vec::new(),
             sip_actions: Vec::new(),
             caps_ver,
+        }
+    }
+
+    /// Should a request of a watch still be sent? A SUBSCRIBE that was given up would bring back what has
+    /// ended since, and a NOTIFY of a dialog that has ended would say what its watcher may not see any more.
+    pub(super) fn still_counts(&self, event: &EventLoad) -> bool {
+        match event.of {
+            EventOf::Subscribe { watch, serial } => {
+                let awaits = |entry: &Xmpp| entry.watch.machine.awaits(serial);
+                event.request.expires() == Some(0) || self.xmpp.get(watch).is_some_and(awaits)
+            }
+            EventOf::Notify { watch, leg } => {
+                let has = |entry: &Sip| entry.watch.machine.legs().any(|known| known == leg);
+                event.request.is_last() || self.sip.get(watch).is_some_and(has)
+            }
         }
     }
 

@@ -87,6 +87,11 @@ impl EventRequest {
         }
     }
 
+    /// Is it a NOTIFY that ends its subscription?
+    pub fn is_last(&self) -> bool {
+        matches!(self.kind, Kind::Notify { said: Said::Terminated { .. }, .. })
+    }
+
     /// The number of CSeq.
     pub fn cseq(&self) -> u32 {
         self.cseq

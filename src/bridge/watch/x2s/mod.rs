@@ -369,6 +369,11 @@ impl Machine {
         self.shown
     }
 
+    /// Does the outcome of the SUBSCRIBE with that number still count?
+    pub fn awaits(&self, serial: u8) -> bool {
+        self.serial == serial && self.asking != Asking::Nothing
+    }
+
     /// Whether a first NOTIFY may establish the dialog: for `Subscriber::on_notify`.
     pub fn may_establish(&self) -> Awaiting {
         if self.timer_n.is_set() { Awaiting::First } else { Awaiting::Nothing }

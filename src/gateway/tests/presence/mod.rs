@@ -2,6 +2,7 @@
 
 mod attack;
 mod keep;
+mod late;
 mod rights;
 mod s2x;
 mod x2s;
