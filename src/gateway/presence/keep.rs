@@ -38,6 +38,8 @@ pub(super) struct Keeper {
     next_ticket: u64,
     /// Something failed: nothing goes out until the retry.
     is_held: bool,
+    /// When the records were restored.
+    began: Option<Now>,
 }
 
 struct Saving {
@@ -143,6 +145,7 @@ impl Gateway {
                 Record::Watermark(_) => {}
             }
         }
+        self.presence.keeper.began = Some(now);
         self.due.push(Due { at: now.mono + PURGE, what: Timer::Purge });
         self.judge_watches(now);
         self.collect_deadlines();
@@ -229,10 +232,16 @@ impl Gateway {
     }
 
     /// What was not used since then is too old; None: nothing ever is.
+    ///
+    /// A wall clock that has jumped ahead since the start makes nothing older than the process is.
     fn oldest(&self, now: Now) -> Option<Wall> {
         let days = self.settings.presence.forget_after;
         let age = u64::from(days) * DAY * 1000;
-        (days > 0).then(|| Wall::from_millis(now.wall.as_millis().saturating_sub(age)))
+        let most = self.presence.keeper.began.map_or(u64::MAX, |began| {
+            let ran = u64::try_from(now.mono.since(began.mono).as_millis()).unwrap_or(u64::MAX);
+            began.wall.as_millis().saturating_add(ran)
+        });
+        (days > 0).then(|| Wall::from_millis(now.wall.as_millis().min(most).saturating_sub(age)))
     }
 
     /// An operator takes the authorization between two people away, whichever watches the other. False

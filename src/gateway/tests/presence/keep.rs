@@ -214,3 +214,21 @@ fn the_age_purge_takes_what_nobody_uses() {
     assert_eq!(after.gateway.watch_counts(), [0, 0]);
     assert!(kept(&mut after).iter().any(|change| matches!(change, Change::Remove(_))));
 }
+
+#[test]
+fn threat_171_a_wall_clock_that_jumps_a_year_purges_nothing() {
+    let mut before = world();
+    romeo_says(&mut before, "subscribe");
+    let subscribe = subscribe_of(&mut before);
+    before.sip(&notify(&subscribe, 1, "active;expires=3600", OPEN));
+    let records = records(&kept(&mut before));
+    let mut after = World::with(Net::works(), |settings| settings.presence.forget_after = 30);
+    after.set_now(before.now);
+    after.gateway.restore(after.now, records);
+    let year = 365 * 86_400_000;
+    after.now.wall = crate::now::Wall::from_millis(after.now.wall.as_millis() + year);
+    after.pass_secs(86_400);
+    assert_eq!(after.gateway.watch_counts(), [1, 0]);
+    after.pass_secs(30 * 86_400);
+    assert_eq!(after.gateway.watch_counts(), [0, 0], "time that has gone by counts");
+}
