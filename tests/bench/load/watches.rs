@@ -1,8 +1,8 @@
 //! Watches over real links: one measurement after the other, each figure as `name value` on a line.
 //!
 //! The first tenth of the watches warms the gateway up: neither the memory nor the time of making is counted for
-//! them. A figure ends up on standard output only; `restart` there asks whoever started this to kill the gateway, to
-//! start it again and to say its new process id.
+//! them. The line `restart` asks whoever started this to kill the gateway, to start it again, and to say its new
+//! process id on standard input.
 
 use crate::presence::{Phase, Watches, Writer, read_link, read_stream, send};
 use crate::tally::{Counts, Spent, at, resident};
@@ -35,6 +35,7 @@ struct Bench {
     watches: Rc<Watches>,
     sip: Tls,
     xmpp: Tls,
+    /// The gateway's process; another one after a restart.
     pid: u32,
 }
 
