@@ -123,7 +123,11 @@ impl Resources {
         match self.list.iter_mut().find(|known| known.name == new.name) {
             Some(known) if known.shows_same_as(&new) => change = Change::Same,
             Some(known) => *known = new,
-            None => self.list.push(new),
+            None => {
+                // Most people have one: no room is made for more.
+                self.list.reserve_exact(1);
+                self.list.push(new);
+            }
         }
         while self.list.len() > RESOURCES_MAX || self.octets() > OCTETS_MAX {
             let last = self.list.iter().enumerate().min_by_key(|(_, one)| (one.priority, one.since));

@@ -117,7 +117,9 @@ struct Reader<'d> {
 impl Reader<'_> {
     /// The resources that are there, and those that are not; each name once, in the order of tuples.
     fn resources(&self) -> (Vec<Resource>, Vec<Resource>) {
-        let (mut open, mut closed): (Vec<Resource>, Vec<Resource>) = (Vec::new(), Vec::new());
+        // What is there is kept: no room is made for more.
+        let mut open: Vec<Resource> = Vec::with_capacity(self.document.tuples.len().min(RESOURCES_MAX));
+        let mut closed: Vec<Resource> = Vec::new();
         let person = self.activities_now();
         let knows_show = self.document.tuples.iter().any(|tuple| tuple.show.is_some());
         let mut octets = 0;
@@ -161,6 +163,7 @@ impl Reader<'_> {
             }
             open.push(one);
         }
+        open.shrink_to_fit();
         (open, closed)
     }
 

@@ -92,6 +92,13 @@ pub struct SipWatch {
 }
 
 impl SipWatch {
+    /// Our end of the dialog of a new leg.
+    pub fn open(&mut self, leg: s2x::Leg, notifier: Notifier) {
+        // Most watches have one: no room is made for more.
+        self.notifiers.reserve_exact(1);
+        self.notifiers.push((leg, notifier));
+    }
+
     /// Our end of the dialog of `leg`.
     pub fn notifier(&mut self, leg: s2x::Leg) -> Option<&mut Notifier> {
         self.notifiers.iter_mut().find(|(known, _)| *known == leg).map(|(_, notifier)| notifier)

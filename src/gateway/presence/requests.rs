@@ -76,7 +76,7 @@ impl Gateway {
         };
         let Some(entry) = self.presence.sip.get_mut(watch) else { return };
         let Some(leg) = entry.watch.machine.vacant() else { return self.reject(now, key, &full()) };
-        entry.watch.notifiers.push((leg, notifier));
+        entry.watch.open(leg, notifier);
         entry.asks(leg, key);
         let input = s2x::Input::Subscribe { leg, expires: asked.expires };
         self.drive_sip_with(now, watch, input, Some(leg));

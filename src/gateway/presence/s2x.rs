@@ -69,7 +69,10 @@ impl Sip {
 
     fn asking(&mut self, leg: Leg) -> Option<ServerKey> {
         let at = self.asking.iter().position(|(asking, _)| *asking == leg)?;
-        Some(self.asking.swap_remove(at).1)
+        let key = self.asking.swap_remove(at).1;
+        // Hardly ever is there a next one soon.
+        self.asking.shrink_to_fit();
+        Some(key)
     }
 
     pub(super) fn resources(&mut self) -> &mut Resources {

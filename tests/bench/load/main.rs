@@ -1,9 +1,18 @@
-//! The load of `tests/bench/run`: both neighbours of a running gateway, in one process and on one clock.
+//! The load of `tests/bench/run` and `tests/bench/watches`: both neighbours of a running gateway, in one process and
+//! on one clock.
 //!
 //! It plays the SIP server (mutual TLS, both directions) and the XMPP server (STARTTLS and SASL EXTERNAL, both
-//! directions), keeps a window of messages on their way, and counts: what arrived, what was lost or came twice, how
+//! directions), keeps a window of items on their way, and counts: what arrived, what was lost or came twice, how
 //! long it took, and what the gateway's process spent (`/proc/PID/task/*/schedstat`). A SIP message counts when its
 //! 2xx **and** its stanza are there. Certificates are verified; XML and SIP are scanned, not parsed.
+//!
+//! | file | owns |
+//! |---|---|
+//! | this one | what is asked for, TLS, and messages |
+//! | `sip`, `xmpp` | how the two servers connect; messages as they are written and read |
+//! | `tally` | what happened to each item, and what the gateway's process took |
+//! | `watches` | presence: one measurement after the other |
+//! | `presence` | presence: what the two servers say to what the gateway says |
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use rustls::pki_types::pem::PemObject;
@@ -11,7 +20,6 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use std::error::Error;
-use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,8 +29,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{LocalSet, spawn_local};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+mod presence;
 mod sip;
 mod tally;
+#[path = "../presence/texts.rs"]
+mod texts;
+mod watches;
 mod xmpp;
 
 use tally::{Counts, Direction, Run, Spent, Tally};
@@ -30,7 +42,8 @@ use tally::{Counts, Direction, Run, Spent, Tally};
 type Fallible<T> = Result<T, Box<dyn Error>>;
 
 const USAGE: &str = "usage: load --pki DIR --pid PID --gateway-sip IP:PORT --gateway-xmpp IP:PORT \
-    --listen-sip IP:PORT --listen-xmpp IP:PORT [--count N] [--window N] [--users N] [--size OCTETS] [--json]";
+    --listen-sip IP:PORT --listen-xmpp IP:PORT [--count N] [--window N] [--users N] [--size OCTETS] [--json] \
+    [--watch sip|xmpp]";
 /// What stands before a message's number in its body.
 const MARK: &[u8] = b"bench-number-";
 const DIGITS: usize = 9;
@@ -42,7 +55,11 @@ const XMPP_DOMAIN: &str = "capulet.example";
 fn main() -> Fallible<()> {
     let options = Options::from_arguments()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    LocalSet::new().block_on(&runtime, bench(options))
+    let local = LocalSet::new();
+    match options.watch {
+        None => local.block_on(&runtime, bench(options)),
+        Some(watched) => local.block_on(&runtime, watches::bench(options, watched)),
+    }
 }
 
 struct Options {
@@ -57,6 +74,8 @@ struct Options {
     users: usize,
     size: usize,
     json: bool,
+    /// Presence instead of messages: whose users are watched.
+    watch: Option<watches::Watched>,
 }
 
 impl Options {
@@ -77,6 +96,12 @@ impl Options {
             users: number("--users", 1_000)?,
             size: number("--size", 200)?,
             json: words.iter().any(|word| word == "--json"),
+            watch: match find("--watch").map(String::as_str) {
+                None => None,
+                Some("sip") => Some(watches::Watched::Sip),
+                Some("xmpp") => Some(watches::Watched::Xmpp),
+                Some(other) => return Err(format!("--watch {other}\n{USAGE}").into()),
+            },
         })
     }
 }
@@ -86,18 +111,16 @@ async fn bench(options: Options) -> Fallible<()> {
     let tally = Rc::new(Tally::default());
     let sip = Tls::load(&options.pki, "edge")?;
     let xmpp = Tls::load(&options.pki, XMPP_DOMAIN)?;
-    spawn_local(serve(
-        TcpListener::bind(&options.listen_sip).await?,
-        sip::serve_sip,
-        sip.clone(),
-        tally.clone(),
-    ));
-    spawn_local(serve(
-        TcpListener::bind(&options.listen_xmpp).await?,
-        xmpp::serve_xmpp,
-        xmpp.clone(),
-        tally.clone(),
-    ));
+    let (on_link, on_stream) = (tally.clone(), tally.clone());
+    serve(&options.listen_sip, sip::accept_sip, sip.clone(), async move |link| {
+        let (reader, writer) = tokio::io::split(link);
+        sip::read_sip(reader, Rc::new(tokio::sync::Mutex::new(writer)), on_link.clone()).await;
+    })
+    .await?;
+    serve(&options.listen_xmpp, xmpp::accept_xmpp, xmpp.clone(), async move |stream| {
+        xmpp::read_xmpp(stream, on_stream.clone()).await;
+    })
+    .await?;
 
     let mut good = true;
     let link = sip::dial_sip(&options.gateway_sip, &sip).await?;
@@ -115,7 +138,7 @@ async fn bench(options: Options) -> Fallible<()> {
     }
     let stream = xmpp::dial_xmpp(&options.gateway_xmpp, &xmpp).await?;
     let (reader, mut writer) = tokio::io::split(stream);
-    spawn_local(xmpp::read_xmpp(reader, Vec::new(), tally.clone()));
+    spawn_local(xmpp::read_xmpp(reader, tally.clone()));
     for count in [options.count / 10, options.count] {
         let before = Spent::so_far(options.pid)?;
         let run = drive(&options, count, &tally, Direction::XmppToSip, &mut writer).await?;
@@ -214,19 +237,24 @@ type ServerTls = tokio_rustls::server::TlsStream<TcpStream>;
 type ClientTls = tokio_rustls::client::TlsStream<TcpStream>;
 
 /// Accepts for ever; a connection that fails is told and forgotten.
-async fn serve<F, S>(listener: TcpListener, serve_one: S, tls: Tls, tally: Rc<Tally>)
+async fn serve<A, R>(address: &str, accept: A, tls: Tls, read: R) -> Fallible<()>
 where
-    S: Fn(TcpStream, Tls, Rc<Tally>) -> F + Copy + 'static,
-    F: Future<Output = Fallible<()>> + 'static,
+    A: AsyncFn(TcpStream, &Tls) -> Fallible<ServerTls> + Copy + 'static,
+    R: AsyncFn(ServerTls) + 'static,
 {
-    while let Ok((socket, _)) = listener.accept().await {
-        let (tls, tally) = (tls.clone(), tally.clone());
-        spawn_local(async move {
-            if let Err(why) = serve_one(socket, tls, tally).await {
-                eprintln!("load: a connection from the gateway failed: {why}");
-            }
-        });
-    }
+    let (listener, read) = (TcpListener::bind(address).await?, Rc::new(read));
+    spawn_local(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let (tls, read) = (tls.clone(), read.clone());
+            spawn_local(async move {
+                match accept(socket, &tls).await {
+                    Ok(connection) => (*read)(connection).await,
+                    Err(why) => eprintln!("load: a connection from the gateway failed: {why}"),
+                }
+            });
+        }
+    });
+    Ok(())
 }
 
 /// The body of message `number`, padded to the size that was asked for.

@@ -28,12 +28,10 @@ pub async fn dial_sip(address: &str, tls: &Tls) -> Fallible<ClientTls> {
     Ok(tls.connector.connect(ServerName::try_from("gw.contoso.example")?, socket).await?)
 }
 
-pub async fn serve_sip(socket: TcpStream, tls: Tls, tally: Rc<Tally>) -> Fallible<()> {
+/// Takes a link from the gateway, which must show its certificate.
+pub async fn accept_sip(socket: TcpStream, tls: &Tls) -> Fallible<ServerTls> {
     socket.set_nodelay(true)?;
-    let link: ServerTls = tls.acceptor.accept(socket).await?;
-    let (reader, writer) = tokio::io::split(link);
-    read_sip(reader, Rc::new(tokio::sync::Mutex::new(writer)), tally).await;
-    Ok(())
+    Ok(tls.acceptor.accept(socket).await?)
 }
 
 /// Counts responses, and counts and answers requests, until the link ends.
@@ -76,7 +74,7 @@ where
 }
 
 /// The first message in `octets`: its head, its body, its length; None while it is not whole.
-fn sip_message(octets: &[u8]) -> Option<(&str, &str, usize)> {
+pub fn sip_message(octets: &[u8]) -> Option<(&str, &str, usize)> {
     let blank = octets.iter().take_while(|&&octet| octet == b'\r' || octet == b'\n').count();
     let end = blank + memchr::memmem::find(&octets[blank..], b"\r\n\r\n")?;
     let head = std::str::from_utf8(&octets[blank..end]).ok()?;
@@ -85,7 +83,7 @@ fn sip_message(octets: &[u8]) -> Option<(&str, &str, usize)> {
     Some((head, std::str::from_utf8(body).ok()?, end + 4 + length))
 }
 
-fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+pub fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
     head.split("\r\n").skip(1).find_map(|line| {
         let (found, value) = line.split_once(':')?;
         found.trim().eq_ignore_ascii_case(name).then(|| value.trim())

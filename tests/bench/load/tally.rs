@@ -1,4 +1,4 @@
-//! What happened to each message of a run, and what it cost.
+//! What happened to each item of a run, and what it cost.
 
 use crate::{Fallible, Options};
 use std::cell::RefCell;
@@ -20,7 +20,7 @@ impl Direction {
     }
 }
 
-/// What happened to each message of the run that is on.
+/// What happened to each item of the run that is on.
 #[derive(Default)]
 pub struct Tally {
     pub now: RefCell<Counts>,
@@ -30,7 +30,7 @@ pub struct Tally {
 #[derive(Default)]
 pub struct Counts {
     pub sent_at: Vec<Instant>,
-    /// Times that the message arrived at the other side.
+    /// Times that the item arrived at the other side.
     pub arrived: Vec<u8>,
     /// Whether the sender has its 2xx; true from the start where the protocol has none.
     pub answered: Vec<bool>,
@@ -63,6 +63,11 @@ impl Counts {
     }
 }
 
+/// A part of what was measured, from the least to the most.
+pub fn at(sorted: &[u32], part: f64) -> u32 {
+    sorted.get((sorted.len() as f64 * part) as usize).copied().unwrap_or(0)
+}
+
 pub struct Run {
     pub direction: Direction,
     pub seconds: f64,
@@ -78,9 +83,7 @@ impl Run {
         let lost = counts.arrived.len() - arrived;
         let unanswered = counts.answered.iter().filter(|&&answered| !answered).count();
         counts.latency_us.sort_unstable();
-        let at = |part: f64| {
-            counts.latency_us.get((counts.latency_us.len() as f64 * part) as usize).copied().unwrap_or(0)
-        };
+        let at = |part| at(&counts.latency_us, part);
         let each = 1e-3 / arrived.max(1) as f64;
         let (name, rate) = (self.direction.name(), arrived as f64 / self.seconds);
         let (cpu, own) = (spent.gateway as f64 * each, spent.load as f64 * each);
@@ -110,8 +113,8 @@ impl Run {
 
 /// Nanoseconds on a CPU.
 pub struct Spent {
-    gateway: u64,
-    load: u64,
+    pub gateway: u64,
+    pub load: u64,
 }
 
 impl Spent {
@@ -133,4 +136,11 @@ fn on_cpu(pid: u32) -> Fallible<u64> {
         sum += text.split_whitespace().next().map_or(Ok(0), str::parse::<u64>)?;
     }
     Ok(sum)
+}
+
+/// Octets of memory that the kernel has given to a process, without the files that are mapped.
+pub fn resident(pid: u32) -> Fallible<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).ok_or("no RssAnon")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? * 1024.0)
 }

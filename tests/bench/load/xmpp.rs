@@ -1,7 +1,7 @@
 //! The XMPP server: it sends stanzas over its own stream, takes the gateway's, and counts.
 
 use crate::tally::Tally;
-use crate::{ClientTls, Fallible, Options, SIP_DOMAIN, Tls, XMPP_DOMAIN, body, numbers};
+use crate::{ClientTls, Fallible, Options, SIP_DOMAIN, ServerTls, Tls, XMPP_DOMAIN, body, numbers};
 use rustls::pki_types::ServerName;
 use std::rc::Rc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -46,7 +46,7 @@ pub async fn dial_xmpp(address: &str, tls: &Tls) -> Fallible<ClientTls> {
 }
 
 /// Takes a stream from the gateway, which must authenticate by certificate.
-pub async fn serve_xmpp(mut socket: TcpStream, tls: Tls, tally: Rc<Tally>) -> Fallible<()> {
+pub async fn accept_xmpp(mut socket: TcpStream, tls: &Tls) -> Fallible<ServerTls> {
     const HEAD_END: &str = "version='1.0'";
     socket.set_nodelay(true)?;
     let header = |id: u32| {
@@ -72,8 +72,10 @@ pub async fn serve_xmpp(mut socket: TcpStream, tls: Tls, tally: Rc<Tally>) -> Fa
     inbox.clear();
     hear_tag(&mut stream, &mut inbox, OPEN).await?;
     say(&mut stream, &format!("{}<stream:features/>", header(3))).await?;
-    read_xmpp(stream, inbox, tally).await;
-    Ok(())
+    match inbox.is_empty() {
+        true => Ok(stream),
+        false => Err("the gateway did not wait for the features".into()),
+    }
 }
 
 async fn say<W: AsyncWrite + Unpin>(writer: &mut W, text: &str) -> Fallible<()> {
@@ -113,8 +115,8 @@ async fn hear_tag<R: AsyncRead + Unpin>(reader: &mut R, inbox: &mut Vec<u8>, tag
 }
 
 /// Counts messages, and errors for ours, until the stream ends.
-pub async fn read_xmpp<R: AsyncRead + Unpin>(mut reader: R, mut inbox: Vec<u8>, tally: Rc<Tally>) {
-    inbox.reserve(1 << 18);
+pub async fn read_xmpp<R: AsyncRead + Unpin>(mut reader: R, tally: Rc<Tally>) {
+    let mut inbox = Vec::with_capacity(1 << 18);
     loop {
         let whole = memchr::memmem::rfind(&inbox, b"</message>").map_or(0, |at| at + b"</message>".len());
         if whole > 0 {

@@ -245,7 +245,8 @@ impl World {
                     Effect::DialXmpp { stream, .. } => self.follow.push(Follow::StreamUp(stream)),
                     Effect::Locate { peer } => self.follow.push(Follow::Located(peer)),
                     Effect::DialSip { link, peer, .. } => self.follow.push(Follow::LinkUp(link, peer)),
-                    Effect::Observe(_) => {}
+                    // The stream keeps its right.
+                    Effect::XmppJudge | Effect::Observe(_) => {}
                     other => panic!("{other:?}"),
                 }
             }
