@@ -6,7 +6,7 @@ use toml_edit::Table;
 
 /// `stoxd federation …`.
 #[derive(Debug, Subcommand)]
-pub enum FederationVerb {
+pub(super) enum FederationVerb {
     /// Let the rows of the policy file count
     Enable {
         #[command(flatten)]
@@ -20,7 +20,7 @@ pub enum FederationVerb {
 }
 
 /// Does `verb`; the exit code.
-pub fn run(verb: FederationVerb) -> u8 {
+pub(super) fn run(verb: FederationVerb) -> u8 {
     let (enabled, how) = match &verb {
         FederationVerb::Enable { how } => (true, how),
         FederationVerb::Disable { how } => (false, how),
@@ -33,7 +33,7 @@ pub fn run(verb: FederationVerb) -> u8 {
 }
 
 /// `stoxd block`: adds a row for `whom`; the exit code.
-pub fn block(whom: &str, description: Option<&str>, how: &How) -> u8 {
+pub(super) fn block(whom: &str, description: Option<&str>, how: &How) -> u8 {
     change::edit(&format!("block {whom}"), how, Which::Policy, |document| {
         let all = rows::rows(document, "blocked")?;
         if all.iter().any(|row| means(row, whom)) {
@@ -50,7 +50,7 @@ pub fn block(whom: &str, description: Option<&str>, how: &How) -> u8 {
 }
 
 /// `stoxd unblock`: removes the row for `whom`; the exit code.
-pub fn unblock(whom: &str, how: &How) -> u8 {
+pub(super) fn unblock(whom: &str, how: &How) -> u8 {
     change::edit(&format!("unblock {whom}"), how, Which::Policy, |document| {
         if rows::remove(document, "blocked", |row| means(row, whom))? == 0 {
             return Err(Refused::failed(format!("nothing blocks {whom} by this name")));

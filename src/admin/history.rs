@@ -8,7 +8,7 @@ use super::words::{columns, harmless};
 use serde_json::{Value, json};
 
 /// The changes that verbs made, the last one first; the exit code.
-pub fn list(file: &ConfigFile, as_json: bool) -> u8 {
+pub(super) fn list(file: &ConfigFile, as_json: bool) -> u8 {
     let revisions = match revision::list(&disk::folder_of(&file.config)) {
         Ok(revisions) => revisions,
         Err(refused) => return refused.print(),
@@ -54,7 +54,7 @@ fn date(revision: &Revision) -> String {
 ///
 /// # Errors
 /// See [`Refused`].
-pub fn rollback(number: Option<u32>, how: &How) -> Result<u8, Refused> {
+pub(super) fn rollback(number: Option<u32>, how: &How) -> Result<u8, Refused> {
     let revisions = revision::list(&disk::folder_of(&how.file.config))?;
     let mut change = Change::open("policy rollback", how)?;
     let mut places = vec![change.path(Which::Policy)];
@@ -72,7 +72,7 @@ pub fn rollback(number: Option<u32>, how: &How) -> Result<u8, Refused> {
     };
     let undone: Vec<&Revision> =
         revisions.iter().filter(|r| r.number >= first.number).filter(touches).collect();
-    if undone.is_empty() {
+    if !touches(&first) {
         let text = format!("change {} is none of the policy: {}", first.number, first.note.what);
         return Err(Refused::failed(text));
     }

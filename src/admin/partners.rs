@@ -13,7 +13,7 @@ use toml_edit::{DocumentMut, Table};
 
 /// `stoxd partner …`.
 #[derive(Debug, Subcommand)]
-pub enum PartnerVerb {
+pub(super) enum PartnerVerb {
     /// The partners that there are
     List {
         /// Only those with a domain that this finds: '*.org', or a domain and all below it
@@ -79,7 +79,7 @@ pub enum PartnerVerb {
 
 /// How far a partner is trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Kind {
+pub(super) enum Kind {
     /// Its users may reach ours unasked, and see status notes
     Federated,
     /// The same without notes
@@ -100,7 +100,7 @@ impl Kind {
 
 /// How much a security feature is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Wanted {
+pub(super) enum Wanted {
     /// No stream without it
     Required,
     /// Used where the partner has it
@@ -121,7 +121,7 @@ impl Wanted {
 
 /// What a partner's entry says.
 #[derive(Debug, Args)]
-pub struct Settings {
+pub(super) struct Settings {
     /// A note for administrators
     #[arg(long)]
     description: Option<String>,
@@ -183,7 +183,7 @@ impl Settings {
 }
 
 /// Does `verb`; the exit code.
-pub fn run(verb: PartnerVerb) -> u8 {
+pub(super) fn run(verb: PartnerVerb) -> u8 {
     match verb {
         PartnerVerb::List { filter, kind, file, output } => {
             answer(&file, |config| (list(config, filter.as_deref(), kind, output.json), exit::DONE))

@@ -13,7 +13,7 @@ use toml_edit::{DocumentMut, Table};
 
 /// `stoxd policy …`.
 #[derive(Debug, Subcommand)]
-pub enum PolicyVerb {
+pub(super) enum PolicyVerb {
     /// The policies that there are
     List {
         /// Only those that this matches: 'site:*', 'tag:*', 'S*'
@@ -109,7 +109,7 @@ pub enum PolicyVerb {
 
 /// What a policy says.
 #[derive(Debug, clap::Args)]
-pub struct Settings {
+pub(super) struct Settings {
     /// A note for administrators
     #[arg(long)]
     description: Option<String>,
@@ -135,7 +135,7 @@ impl Settings {
 }
 
 /// Does `verb`; the exit code.
-pub fn run(verb: PolicyVerb) -> u8 {
+pub(super) fn run(verb: PolicyVerb) -> u8 {
     match verb {
         PolicyVerb::List { filter, file, output } => {
             answer(&file, |config| list(config, filter.as_deref(), output.json))
@@ -174,7 +174,7 @@ pub fn run(verb: PolicyVerb) -> u8 {
 }
 
 /// Answers from the configuration in `file`, or says what is wrong with it.
-pub fn answer(file: &ConfigFile, ask: impl FnOnce(&Config) -> (String, u8)) -> u8 {
+pub(super) fn answer(file: &ConfigFile, ask: impl FnOnce(&Config) -> (String, u8)) -> u8 {
     let loaded: Result<Config, Vec<Problem>> = config::check(&file.config);
     match loaded {
         Ok(config) => {
@@ -365,10 +365,10 @@ fn rm(identity: &Identity, how: &How) -> Result<u8, Refused> {
     }
     let grants = match gone {
         0 => String::new(),
-        1 => " and 1 grant of it".to_owned(),
-        gone => format!(" and {gone} grants of it"),
+        1 => ", and 1 grant of it".to_owned(),
+        gone => format!(", and {gone} grants of it"),
     };
-    how.agreed(&format!("Policy {identity}{grants} will be gone. Remove it?"))?;
+    how.agreed(&format!("Policy {identity} will be gone{grants}. Remove it?"))?;
     change.put(&path, document.to_string());
-    Ok(change.finish(&format!("policy {identity}{grants} is removed")))
+    Ok(change.finish(&format!("policy {identity} is removed{grants}")))
 }

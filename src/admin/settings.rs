@@ -13,7 +13,7 @@ use toml_edit::{DocumentMut, Item, Table, value};
 
 /// `stoxd config …`.
 #[derive(Debug, Subcommand)]
-pub enum ConfigVerb {
+pub(super) enum ConfigVerb {
     /// Print both files
     Show {
         /// As the running daemon has read them
@@ -53,7 +53,7 @@ pub enum ConfigVerb {
 }
 
 /// Does `verb`; the exit code.
-pub fn run(verb: ConfigVerb) -> u8 {
+pub(super) fn run(verb: ConfigVerb) -> u8 {
     match verb {
         ConfigVerb::Show { running: true, file, output, .. } => match running(&file) {
             Ok(files) => say(&shown(&files, output.json), exit::DONE),
@@ -96,7 +96,7 @@ fn shown(files: &[(String, String)], as_json: bool) -> String {
 }
 
 /// `files` one after the other, each below its name.
-pub fn render(files: &[(String, String)]) -> String {
+pub(super) fn render(files: &[(String, String)]) -> String {
     let mut out = String::new();
     for (name, text) in files {
         out.push_str(&format!("### {name}\n"));
@@ -111,7 +111,11 @@ pub fn render(files: &[(String, String)]) -> String {
 }
 
 fn set(document: &mut DocumentMut, key: &str, text: &str) -> Result<String, Refused> {
-    let new = text.parse::<toml_edit::Value>().unwrap_or_else(|_| text.into());
+    let new = match text.parse::<toml_edit::Value>() {
+        // No setting is one of these: "1.2" is a version.
+        Ok(toml_edit::Value::Float(_) | toml_edit::Value::Datetime(_)) | Err(_) => text.into(),
+        Ok(value) => value,
+    };
     let mut parts: Vec<&str> = key.split('.').collect();
     let (Some(last), false) = (parts.pop(), parts.is_empty()) else {
         return Err(Refused::usage(format!(
@@ -168,8 +172,8 @@ fn export(to: &Path, file: &ConfigFile) -> Result<u8, Refused> {
 fn import(from: &Path, how: &How) -> Result<u8, Refused> {
     let text = std::fs::read_to_string(from);
     let text = text.map_err(|error| Refused::failed(format!("{}: {error}", from.display())))?;
-    let bundle: DocumentMut =
-        text.parse().map_err(|error| Refused::failed(format!("{}: {error}", from.display())))?;
+    let bundle = text.parse::<DocumentMut>();
+    let bundle = bundle.map_err(|error| Refused::failed(format!("{}: {error}", from.display())))?;
     let of = |key: &str| bundle.get(key).and_then(Item::as_str).map(str::to_owned);
     let (Some(daemon), Some(policy), true) = (of("stoxd"), of("policy"), of("kind").as_deref() == Some(KIND))
     else {
@@ -198,10 +202,11 @@ mod tests {
         let mut document: DocumentMut = "[xmpp]\nconnection_limit = 10 # few\n[[domain]]\n".parse().unwrap();
         set(&mut document, "xmpp.connection_limit", "1200").unwrap();
         set(&mut document, "xmpp.keepalive_interval", "30s").unwrap();
-        set(&mut document, "limits.queue", "5").unwrap();
+        set(&mut document, "tls.min_version", "1.3").unwrap();
+        set(&mut document, "tls.min_version", "1.2").unwrap();
         assert_eq!(
             document.to_string(),
-            "[xmpp]\nconnection_limit = 1200 # few\nkeepalive_interval = \"30s\"\n[[domain]]\n\n[limits]\nqueue = 5\n"
+            "[xmpp]\nconnection_limit = 1200 # few\nkeepalive_interval = \"30s\"\n[[domain]]\n\n[tls]\nmin_version = \"1.2\"\n"
         );
         assert_eq!(set(&mut document, "domain.name", "x").unwrap_err().code, exit::FAILED);
         assert_eq!(set(&mut document, "name", "x").unwrap_err().code, exit::USAGE);

@@ -13,7 +13,7 @@ use toml_edit::DocumentMut;
 
 /// `stoxd site …`.
 #[derive(Debug, Subcommand)]
-pub enum SiteVerb {
+pub(super) enum SiteVerb {
     /// The sites that there are
     List {
         #[command(flatten)]
@@ -55,7 +55,7 @@ pub enum SiteVerb {
 
 /// `stoxd user …`.
 #[derive(Debug, Subcommand)]
-pub enum UserVerb {
+pub(super) enum UserVerb {
     /// The policy that a user has, and what gave it
     Show {
         /// sip:alice@contoso.example
@@ -68,7 +68,7 @@ pub enum UserVerb {
 }
 
 /// Does `verb`; the exit code.
-pub fn run(verb: SiteVerb) -> u8 {
+pub(super) fn run(verb: SiteVerb) -> u8 {
     match verb {
         SiteVerb::List { file, output } => answer(&file, |config| (list(config, output.json), exit::DONE)),
         SiteVerb::New { site, member, how } => {
@@ -156,7 +156,7 @@ fn list(config: &Config, as_json: bool) -> String {
 }
 
 /// Does `verb`; the exit code.
-pub fn user(verb: UserVerb) -> u8 {
+pub(super) fn user(verb: UserVerb) -> u8 {
     let UserVerb::Show { address, file, output } = verb;
     let user = match written::sip(&address) {
         Ok(user) => user,

@@ -176,7 +176,7 @@ fn f011_a_policy_is_removed_with_its_grants_and_users_fall_back() {
     assert!(!may(&house, "bob") && !may(&house, "carol") && may(&house, "alice"));
     refused(&house, &["policy", "rm", "Sales"], 2, "nobody is there to be asked");
     let ran = done(&house, &["policy", "rm", "Sales", "--yes"]);
-    assert!(ran.out.starts_with("policy Sales and 2 grants of it is removed"), "{}", ran.out);
+    assert!(ran.out.starts_with("policy Sales is removed, and 2 grants of it"), "{}", ran.out);
     assert!(may(&house, "bob") && may(&house, "carol") && !may(&house, "dave"));
     assert_eq!(house.read("grants.csv"), "# by hand\nsip:dave@contoso.example,Other\n");
     done(&house, &["site", "new", "Redmond", "--member", "*@contoso.example"]);
@@ -291,7 +291,7 @@ fn f017_user_show_says_the_policy_and_what_gave_it() {
         "\
 sip:alice@contoso.example
   policy  Sales  federation=yes  xmpp=yes
-  from    granted Sales  policy.toml:17
+  from    granted Sales  policy.toml:16
   XMPP    yes, with every partner that is listed
 "
     );

@@ -294,7 +294,8 @@ impl Daemon<'_> {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
-    /// Octets of memory that it has.
+    /// Octets of memory that it has; for the bench of grants.
+    #[allow(dead_code)]
     pub fn resident(&self) -> usize {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
