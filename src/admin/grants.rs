@@ -48,7 +48,7 @@ pub fn grant(policy: &str, users: &[String], how: &How) -> Result<u8, Refused> {
     if let Some(file) = file {
         file.put(&mut change);
     }
-    Ok(change.finish(&format!("{} granted {policy}", have(users))))
+    Ok(change.finish(&format!("{policy} is granted to {}", whom_of(users))))
 }
 
 /// Takes the grants of `users` away; the exit code.
@@ -73,7 +73,7 @@ pub fn revoke(users: &[String], how: &How) -> Result<u8, Refused> {
     });
     match gone {
         0 => {
-            let text = format!("{} no grant like this: stoxd user show says what a user has", have(users));
+            let text = format!("no grant of {}: stoxd user show says what counts", whom_of(users));
             return Err(Refused::failed(text));
         }
         1 => {}
@@ -104,10 +104,10 @@ pub fn drop_policy(
     Ok(gone)
 }
 
-fn have(users: &[String]) -> String {
+fn whom_of(users: &[String]) -> String {
     match users {
-        [one] => format!("{one} has"),
-        many => format!("{} users and patterns have", many.len()),
+        [one] => one.clone(),
+        many => format!("{} users and patterns", many.len()),
     }
 }
 

@@ -153,11 +153,14 @@ pub fn parse(
     let policy_name = problem::shown_name(&policy_path);
     let mut texts = vec![(name.clone(), source.text.clone())];
     let loaded = match files.read(&policy_path, MAX_POLICY) {
-        Ok(text) if text.len() <= settings::MAX_TEXT => {
-            texts.push((policy_name.clone(), text.clone()));
+        Ok(text) => {
+            let shown = match text.len() <= settings::MAX_TEXT {
+                true => text.clone(),
+                false => format!("# {} octets are too many to be shown\n", text.len()),
+            };
+            texts.push((policy_name.clone(), shown));
             Some(access::load(Source::new(&policy_path, text), files, &names, &report))
         }
-        Ok(text) => Some(access::load(Source::new(&policy_path, text), files, &names, &report)),
         Err(fault) => {
             let message = format!("can't read {}", policy_path.display());
             report.file_error(&policy_name, message, fault.to_string());

@@ -37,7 +37,7 @@ pub struct Config {
     pub admin_socket: PathBuf,
     /// The policy file as a table, generation 0.
     pub table: Table,
-    /// Both files as they were read: name and text. One of more than [`MAX_TEXT`] octets is left out.
+    /// Both files as they were read: name and text. One of more than [`MAX_TEXT`] octets is a comment.
     pub texts: Vec<(String, String)>,
     /// Policy tests that were run; all of them passed.
     pub policy_tests: usize,

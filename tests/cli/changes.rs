@@ -268,3 +268,34 @@ fn completions_and_man_pages_come_out_of_the_same_definitions() {
         assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{}", page.display());
     }
 }
+
+#[test]
+fn a_change_and_its_opposite_leave_the_sample_with_all_its_comments() {
+    let sample = include_str!("../../config/policy.toml");
+    let house = house(sample);
+    let pairs: &[[&[&str]; 2]] = &[
+        [&["policy", "new", "New", "--xmpp", "on"], &["policy", "rm", "New", "--yes"]],
+        [
+            &["policy", "grant", "Sales", "--to", "sip:carol@contoso.example", "sip:d*@contoso.example"],
+            &["policy", "revoke", "--from", "sip:carol@contoso.example", "sip:d*@contoso.example", "--yes"],
+        ],
+        [&["site", "new", "Branch", "--member", "b*@contoso.example"], &["site", "rm", "Branch", "--yes"]],
+        [
+            &["site", "set", "Redmond", "--add-member", "x@y.example"],
+            &["site", "set", "Redmond", "--remove-member", "x@y.example"],
+        ],
+        [&["partner", "new", "tailspin.example"], &["partner", "rm", "tailspin.example", "--yes"]],
+        [
+            &["partner", "set", "fabrikam.example", "--tls", "optional", "--add-domain", "x.example"],
+            &["partner", "set", "fabrikam.example", "--unset", "tls", "--remove-domain", "x.example"],
+        ],
+        [&["federation", "disable"], &["federation", "enable"]],
+        [&["block", "*.evil.example"], &["unblock", "*.evil.example", "--yes"]],
+    ];
+    for [change, opposite] in pairs {
+        done(&house, change);
+        assert_ne!(house.read("policy.toml"), sample, "{change:?}");
+        done(&house, opposite);
+        assert_eq!(house.read("policy.toml"), sample, "{change:?} {opposite:?}");
+    }
+}

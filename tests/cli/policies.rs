@@ -250,7 +250,12 @@ fn f014_who_is_ungranted_has_the_policy_of_the_site_or_the_global_one() {
         &house,
         &["policy", "grant", "Sales", "--to", "sip:alice@contoso.example", "sip:b*@contoso.example"],
     );
-    refused(&house, &["policy", "revoke", "--from", "sip:bob@contoso.example"], 1, "no grant like this");
+    refused(
+        &house,
+        &["policy", "revoke", "--from", "sip:bob@contoso.example"],
+        1,
+        "no grant of sip:bob@contoso.example",
+    );
     done(&house, &["policy", "revoke", "--from", "SIP:Alice@Contoso.example"]);
     assert!(!may(&house, "alice") && may(&house, "bob"));
     done(&house, &["policy", "grant", "Sales", "--to", "sip:bill@contoso.example"]);

@@ -42,7 +42,8 @@ pub fn lines(path: &Path, old: &str, new: &str) -> String {
         // Writing to a String does not fail.
         let _ = writeln!(out, "{name}:{}", first + at + 1);
         for change in group.iter().flat_map(|op| diff.iter_changes(op)) {
-            let _ = writeln!(out, "{} {}", change.tag(), change.value().trim_end_matches('\n'));
+            let line = format!("{} {}", change.tag(), change.value());
+            let _ = writeln!(out, "{}", line.trim_end());
         }
     }
     if out.is_empty() { format!("{name}: the end of the last line\n") } else { out }

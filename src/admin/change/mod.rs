@@ -8,7 +8,7 @@
 //!
 //! ```ignore
 //! change::edit("cert assign contoso", &how, Which::Daemon, |document| {
-//!     document["gateway"]["name"] = toml_edit::value("gw.contoso.example");
+//!     rows::set(rows::table(document, "gateway")?, "name", "gw.contoso.example");
 //!     Ok("gw.contoso.example is our name".to_owned())
 //! })
 //! ```

@@ -6,7 +6,7 @@ use super::disk::{Lock, fault};
 use serde::{Deserialize, Serialize};
 use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -142,8 +142,10 @@ pub fn prune(lock: &Lock) {
     }
 }
 
-/// Who runs this, as far as the environment says.
+/// Who runs this: as the environment says, else by number.
 fn whoever() -> String {
     let names = ["SUDO_USER", "LOGNAME", "USER"].iter().filter_map(|name| std::env::var(name).ok());
-    names.into_iter().find(|name| !name.is_empty()).unwrap_or_else(|| "?".into())
+    let uid =
+        || std::fs::metadata("/proc/self").map_or_else(|_| "?".into(), |own| format!("uid {}", own.uid()));
+    names.into_iter().find(|name| !name.is_empty()).unwrap_or_else(uid)
 }

@@ -136,3 +136,17 @@ fn old_revisions_are_dropped() {
     let kept = revision::list(folder.path()).unwrap();
     assert_eq!((kept.len(), kept[0].number, kept[49].number), (50, 11, 60));
 }
+
+#[test]
+fn what_a_crash_left_behind_is_in_nobodys_way_and_the_owner_stays() {
+    let (folder, how) = house();
+    let path = folder.path().join("policy.toml");
+    fs::write(folder.path().join(".policy.toml.new"), "half of it").unwrap();
+    fs::create_dir_all(folder.path().join("revisions").join("000001")).unwrap();
+    // Only root may give files away.
+    let given = std::os::unix::fs::chown(&path, Some(65534), Some(65534)).is_ok();
+    assert_eq!(disable(&how), 0);
+    assert!(!given || fs::metadata(&path).unwrap().uid() == 65534);
+    assert!(!folder.path().join(".policy.toml.new").exists());
+    assert_eq!(revision::list(folder.path()).unwrap().len(), 1);
+}
