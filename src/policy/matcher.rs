@@ -2,6 +2,7 @@
 
 use super::hash::Map;
 use super::rules::{Glob, UserPattern};
+use super::texts::Texts;
 use crate::addr::Jid;
 use std::collections::hash_map::Entry;
 
@@ -12,7 +13,7 @@ pub const MAX_GLOBS: usize = 100;
 /// first pattern of the file beats the next.
 #[derive(Debug)]
 pub(super) struct Matcher<V> {
-    users: Map<V>,
+    users: Texts<V>,
     domains: Map<(u32, V)>,
     globs: Vec<(u32, Glob, V)>,
     next: u32,
@@ -21,11 +22,11 @@ pub(super) struct Matcher<V> {
 impl<V: Copy> Matcher<V> {
     /// Gives back what growing left over.
     pub(super) fn shrink(&mut self) {
-        self.users.shrink_to_fit();
+        self.users.shrink();
     }
 
     pub(super) fn new() -> Self {
-        Self { users: Map::default(), domains: Map::default(), globs: Vec::new(), next: 0 }
+        Self { users: Texts::new(), domains: Map::default(), globs: Vec::new(), next: 0 }
     }
 
     /// Adds a row; refused with the row that has the pattern already, or with none if there are
@@ -34,12 +35,7 @@ impl<V: Copy> Matcher<V> {
         let order = self.next;
         self.next = self.next.saturating_add(1);
         match pattern {
-            UserPattern::User(jid) => match self.users.entry(jid.bare_str().into()) {
-                Entry::Occupied(entry) => return Err(Some(*entry.get())),
-                Entry::Vacant(entry) => {
-                    entry.insert(value);
-                }
-            },
+            UserPattern::User(jid) => self.users.add(jid.bare_str(), value).map_err(Some)?,
             UserPattern::Domain(domain) => match self.domains.entry(domain.as_str().into()) {
                 Entry::Occupied(entry) => return Err(Some(entry.get().1)),
                 Entry::Vacant(entry) => {
@@ -67,7 +63,7 @@ impl<V: Copy> Matcher<V> {
     /// What the rows say.
     pub(super) fn values(&self) -> impl Iterator<Item = V> {
         let domains = self.domains.values().map(|(_, value)| *value);
-        self.users.values().copied().chain(domains).chain(self.globs.iter().map(|(_, _, value)| *value))
+        self.users.values().chain(domains).chain(self.globs.iter().map(|(_, _, value)| *value))
     }
 
     /// How many rows there are.
@@ -79,7 +75,7 @@ impl<V: Copy> Matcher<V> {
     pub(super) fn find_how(&self, user: &Jid) -> Option<(V, How<'_>)> {
         user.local()?;
         if let Some(value) = self.users.get(user.bare_str()) {
-            return Some((*value, How::User));
+            return Some((value, How::User));
         }
         let domain = if self.domains.is_empty() { None } else { self.domains.get(user.domain()) };
         let before = domain.map_or(u32::MAX, |(order, _)| *order);

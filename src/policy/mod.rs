@@ -5,7 +5,7 @@
 //! | [`rules`] | policies, scopes, user patterns, where a row stands |
 //! | [`partner`] | XMPP federated partners and the negotiation matrix |
 //! | [`table`] | [`Table`]: the rows as look-ups, the verdict; `matcher` and `builder` belong to it |
-//! | `hash` | a fast hash for texts that nobody hostile chose |
+//! | `hash`, `texts` | a fast hash for texts that nobody hostile chose; a million of them in little memory |
 //! | [`gate`] | [`Admitted`], [`Refusal`], [`Grant`]: the verdict as a value, minted here alone |
 //! | [`explain`] | the same verdict in steps, for people |
 //! | [`written`] | addresses as people write them |
@@ -25,6 +25,7 @@ pub mod rules;
 pub mod table;
 #[cfg(test)]
 mod tests;
+mod texts;
 pub mod written;
 
 pub use budget::{Budget, Budgets, OverBudget};

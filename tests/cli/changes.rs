@@ -52,6 +52,7 @@ fn f009_f106_staged_edits_wait_for_the_commit_and_can_be_thrown_away() {
         "{}",
         ran.out
     );
+    assert_eq!(house.path("staged.json").metadata().unwrap().mode() & 0o777, 0o600);
     refused(&house, &["commit"], 3, "SASL EXTERNAL needs TLS");
     done(&house, &["partner", "set", "fabrikam.example", "--sasl", "not-supported", "--staged"]);
     assert_eq!(house.read("policy.toml"), before);
@@ -192,6 +193,8 @@ fn f118_an_export_makes_the_same_gateway_elsewhere() {
     assert!(ran.out.contains("+ sip:carol@contoso.example,Sales\n"), "{}", ran.out);
     for file in ["stoxd.toml", "policy.toml", "grants.csv"] {
         assert_eq!(first.read(file), second.read(file), "{file}");
+        // The daemon runs as a user of its own.
+        assert_eq!(second.path(file).metadata().unwrap().mode() & 0o777, 0o644, "{file}");
     }
     refused(&second, &["config", "import", &to], 2, "nobody is there to be asked");
     second.write("none.toml", "x = 1\n");

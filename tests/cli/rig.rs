@@ -302,6 +302,14 @@ impl Daemon<'_> {
         line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
     }
 
+    /// How long the thread that carries messages was at work; for the bench of grants.
+    #[allow(dead_code)]
+    pub fn at_work(&self) -> Duration {
+        let id = self.child.id();
+        let stat = fs::read_to_string(format!("/proc/{id}/task/{id}/schedstat")).unwrap();
+        Duration::from_nanos(stat.split(' ').next().unwrap().parse().unwrap())
+    }
+
     /// The CPU time that it has used, in clock ticks (100 a second).
     pub fn cpu_ticks(&self) -> u64 {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();

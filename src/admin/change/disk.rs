@@ -77,18 +77,23 @@ impl Replaced {
                 None => std::fs::remove_file(path).map_err(|error| fault(path, &error))?,
             }
         }
-        replace(lock, &there).map(drop)
+        replace(lock, &there, OPEN).map(drop)
     }
 }
 
-/// Gives each of `files` its new content. All of them are written and on disk before the first is put in place.
+/// The mode of a new file that the daemon reads, as a user of its own.
+pub const OPEN: u32 = 0o644;
+/// The mode of a new file that verbs alone read.
+pub const PRIVATE: u32 = 0o600;
+
+/// Gives each of `files` its new content; one that is new gets `mode`. All of them are written and on disk before the first is put in place.
 ///
 /// # Errors
 /// Nothing was changed; or, if a later file can't be put in place, the earlier ones are as they were.
-pub fn replace(_: &Lock, files: &[(&Path, &str)]) -> Result<Replaced, Refused> {
+pub fn replace(_: &Lock, files: &[(&Path, &str)], mode: u32) -> Result<Replaced, Refused> {
     let mut ready = Vec::with_capacity(files.len());
     let written: Result<(), Refused> = files.iter().try_for_each(|(path, text)| {
-        let new = Fresh::write(path, text).map_err(|error| fault(path, &error))?;
+        let new = Fresh::write(path, text, mode).map_err(|error| fault(path, &error))?;
         ready.push((*path, new, read(path)?));
         Ok(())
     });
@@ -100,7 +105,7 @@ pub fn replace(_: &Lock, files: &[(&Path, &str)]) -> Result<Replaced, Refused> {
             Ok(()) => done.push((path.to_owned(), old)),
             Err(error) => {
                 for (path, old) in done {
-                    let back = old.as_deref().map(|old| Fresh::write(&path, old)?.into_place(&path));
+                    let back = old.as_deref().map(|old| Fresh::write(&path, old, mode)?.into_place(&path));
                     let _ = back.unwrap_or_else(|| std::fs::remove_file(&path));
                 }
                 return Err(fault(path, &error));
@@ -114,8 +119,9 @@ pub fn replace(_: &Lock, files: &[(&Path, &str)]) -> Result<Replaced, Refused> {
 struct Fresh(Option<PathBuf>);
 
 impl Fresh {
-    /// Writes `text` beside `path`, with the owner and mode of what is there; on disk when this returns.
-    fn write(path: &Path, text: &str) -> io::Result<Self> {
+    /// Writes `text` beside `path`, with the owner and mode of what is there, else with `mode`; on disk when this
+    /// returns.
+    fn write(path: &Path, text: &str, mode: u32) -> io::Result<Self> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let new = path.with_file_name(format!(".{name}.new"));
         // What a crash left behind; nobody else writes it, as we have the lock.
@@ -135,7 +141,7 @@ impl Fresh {
                 file.set_permissions(Permissions::from_mode(old.mode() & 0o7777))?;
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                file.set_permissions(Permissions::from_mode(0o640))?;
+                file.set_permissions(Permissions::from_mode(mode))?;
             }
             Err(error) => return Err(error),
         }

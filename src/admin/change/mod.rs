@@ -362,7 +362,7 @@ impl<'h> Change<'h> {
             changed.iter().map(|edit| (edit.path.as_path(), edit.from.as_deref())),
         )?;
         let files: Vec<(&Path, &str)> = changed.iter().map(|edit| (edit.path.as_path(), &*edit.to)).collect();
-        let replaced = disk::replace(&lock, &files).inspect_err(|_| revision.forget())?;
+        let replaced = disk::replace(&lock, &files, disk::OPEN).inspect_err(|_| revision.forget())?;
         let answered = reload(&self.config);
         if let Ok(Err(why)) = answered {
             let text = match replaced.undo(&lock) {

@@ -2,7 +2,7 @@
 //! file and a hash of what it was made from.
 
 use super::Refused;
-use super::disk::{Lock, fault, replace};
+use super::disk::{Lock, PRIVATE, fault, replace};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
@@ -81,7 +81,7 @@ pub fn keep(config: &Path, what: &str, files: Vec<(PathBuf, Option<String>, Stri
         }
     }
     let text = serde_json::to_string(&staged).map_err(|error| Refused::failed(error.to_string()))?;
-    replace(&lock, &[(&place(config), &text)]).map(drop)
+    replace(&lock, &[(&place(config), &text)], PRIVATE).map(drop)
 }
 
 /// Throws away what is staged.

@@ -88,7 +88,9 @@ fn a_link_stays_a_link_and_a_second_file_that_fails_undoes_the_first() {
     assert!(fs::read_to_string(folder.path().join("real.toml")).unwrap().contains("false"));
     let lock = Lock::take(&how.file.config).unwrap();
     let nowhere = folder.path().join("none").join("x");
-    assert!(replace(&lock, &[(&folder.path().join("real.toml"), "lost"), (&nowhere, "y")]).is_err());
+    assert!(
+        replace(&lock, &[(&folder.path().join("real.toml"), "lost"), (&nowhere, "y")], disk::OPEN).is_err()
+    );
     assert!(fs::read_to_string(folder.path().join("real.toml")).unwrap().contains("false"));
 }
 
