@@ -98,7 +98,7 @@ def check_octets(server, peer, stream, how):
     assert (b"<message " in clear) == (how == "TCP-dialback"), (server, clear)
 
 
-def to_us(s, row, clear, keys, external, certificate_or="policy-violation"):
+def to_us(s, row, clear, keys, external):
     """What a server may do that opens a stream to us.
 
     `clear` and `keys`: what becomes of a dialback key without and with TLS: "valid", "ignored", or an error.
@@ -197,6 +197,19 @@ def without_certificate(peer, keys):
     stream.close()
 
 
+def no_question_in_the_clear(s, row):
+    """A key that came over TLS is not asked about without it: the server of this domain has none."""
+    peer = s.peers[row, "bare"]
+    stream, _ = over_tls(peer)
+    before = len(peer.streams)
+    stream.offer_key(peer.key(SIP_DOMAIN, stream.id))
+    said = stream.answer()
+    assert said == "error remote-server-timeout", (said, stream.heard())
+    assert len(peer.streams) > before and not peer.questions
+    assert b"<db:verify" not in peer.heard(), peer.heard()
+    stream.close()
+
+
 def wrong_key(peer, keys):
     if keys != "valid":
         return
@@ -264,6 +277,7 @@ def test_n06_tls_not_supported_sasl_required_dialback_off(s):
 def test_n07_tls_required_sasl_optional_dialback_on(s):
     from_us(s, 7, full="EXTERNAL", keys="TLS-dialback", bare=NO, sealed="EXTERNAL", rogue="TLS-dialback")
     to_us(s, 7, clear="policy-violation", keys="valid", external=True)
+    no_question_in_the_clear(s, 7)
 
 
 def test_n08_tls_required_sasl_optional_dialback_off(s):
@@ -294,6 +308,7 @@ def test_n12_tls_not_supported_sasl_optional_dialback_off(s):
 def test_n13_tls_required_sasl_not_supported_dialback_on(s):
     from_us(s, 13, full="TLS-dialback", keys="TLS-dialback", bare=NO, sealed=NO, rogue="TLS-dialback")
     to_us(s, 13, clear="policy-violation", keys="valid", external=False)
+    no_question_in_the_clear(s, 13)
 
 
 def test_n14_tls_required_sasl_not_supported_dialback_off(s):

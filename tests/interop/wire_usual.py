@@ -1,4 +1,5 @@
 """The gateway between a SIP server on UDP and XMPP servers that are made of bytes."""
+import json
 import secrets
 import socket
 import threading
@@ -84,8 +85,5 @@ def at(peer, **settings):
     """A [[partner]] entry for a peer, at the port where it listens."""
     settings = {"domain": peer.domain, "type": "federated", "proxy_fqdn": "xmpp.montague.example",
                 "proxy_port": peer.port, **settings}
-    def value(v):
-        if isinstance(v, bool):
-            return str(v).lower()
-        return str(v) if isinstance(v, (int, list)) else f'"{v}"'
-    return "\n[[partner]]\n" + "".join(f"{k} = {value(v)}\n" for k, v in settings.items()).replace("'", '"')
+    # What JSON writes of a text, a number, a flag or a list is TOML too.
+    return "\n[[partner]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())

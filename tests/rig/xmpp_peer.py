@@ -37,8 +37,7 @@ class Wire:
 
     def __init__(self, sock):
         self.sock, self.secured, self.how = sock, False, None
-        self.clear, self.inside, self.ended = b"", b"", None
-        self.lock = threading.Lock()
+        self.clear, self.inside, self.ended, self.over = b"", b"", None, False
         self.restart()
 
     def restart(self):
