@@ -213,6 +213,10 @@ pub(super) fn limits(root: &mut Section<'_>) -> Limits {
         stanza_size,
         partner_rate: rate(section.number("partner_rate", 0..=1_000_000), 2000),
         user_rate: rate(section.number("user_rate", 0..=1_000_000), 50),
+        discovered_rate: rate(section.number("discovered_rate", 0..=1_000_000), 20),
+        discovered_contacts: section
+            .number("discovered_contacts", 0..=1_000_000)
+            .map_or(1000, |n| usize::try_from(n).unwrap_or(0)),
         queue: section.number("queue", 0..=1_000_000).map_or(1000, |n| usize::try_from(n).unwrap_or(0)),
         queue_timeout: section.duration("queue_timeout", SECOND / 10..=SECOND * 300, SECOND * 10),
     };

@@ -262,6 +262,10 @@ pub struct Limits {
     pub partner_rate: u32,
     /// Messages a second for each sender; 0 is off.
     pub user_rate: u32,
+    /// Requests a second from each discovered domain; 0 is off.
+    pub discovered_rate: u32,
+    /// People whom each discovered domain may write to within an hour; 0 is off.
+    pub discovered_contacts: usize,
     /// Items that may wait for one domain that can't be reached.
     pub queue: usize,
     /// How long they wait.

@@ -9,6 +9,7 @@ use crate::net::dialer::PeerNet;
 use crate::net::shard::Limits;
 use crate::net::tls::MinVersion;
 use crate::net::tls::certs::{CertSettings, CertSource};
+use crate::policy::Allowance;
 use crate::sip::digest::Credentials;
 use crate::sip::link::PeerId;
 use crate::sip::locate::Transport;
@@ -29,6 +30,7 @@ pub fn gateway(config: &Config, deliveries: bool) -> Result<Settings, String> {
             name: peer.name.clone(),
             message_limit: peer.message_limit,
             credentials: credentials(peer)?,
+            discovered: false,
         });
     }
     let mut domains = Vec::new();
@@ -41,6 +43,7 @@ pub fn gateway(config: &Config, deliveries: bool) -> Result<Settings, String> {
                     name: served.name.to_string(),
                     message_limit: None,
                     credentials: None,
+                    discovered: true,
                 });
                 peers.len() - 1
             }
@@ -66,6 +69,10 @@ pub fn gateway(config: &Config, deliveries: bool) -> Result<Settings, String> {
         targets: 100_000,
         partner_rate: config.limits.partner_rate,
         user_rate: config.limits.user_rate,
+        discovered: Allowance {
+            rate: config.limits.discovered_rate,
+            contacts: config.limits.discovered_contacts,
+        },
         pairs: queue,
         xmpp: xmpp::Settings {
             stanza_size: config.limits.stanza_size,

@@ -185,10 +185,7 @@ impl Gateway {
 
     /// A MESSAGE from one of our users, its sender proven; `key` is to be answered.
     pub(super) fn on_request(&mut self, now: Now, key: ServerKey, request: Verified<Request<'_>>) {
-        let partner = self.table.partner(request.target.domain()).cloned();
-        if let Some(partner) = partner
-            && let Err(over) = self.budgets.charge(&request.crossing(), &partner, now)
-        {
+        if let Err(over) = self.charge_request(now, &request) {
             return self.reject(now, key, &busy(&over));
         }
         match self.table.admit(request, &self.presence.contacts) {
@@ -204,6 +201,17 @@ impl Gateway {
                 );
                 self.turn_down(now, key, 403, &[]);
             }
+        }
+    }
+
+    /// Charges a request to the discovered domain that it comes from, to its sender and to the partner.
+    pub(super) fn charge_request(&mut self, now: Now, request: &Request<'_>) -> Result<(), OverBudget> {
+        if self.settings.is_discovered(request.sender.domain()) {
+            self.discovered.charge(&request.sender, &request.target, now)?;
+        }
+        match self.table.partner(request.target.domain()) {
+            Some(partner) => self.budgets.charge(&request.crossing(), partner, now),
+            None => Ok(()),
         }
     }
 

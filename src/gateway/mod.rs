@@ -39,7 +39,7 @@ use crate::addr::Domain;
 use crate::crossing::Verified;
 use crate::ids::{Ids, Owner};
 use crate::now::{Mono, Now};
-use crate::policy::{Budgets, Need, Reason, Table};
+use crate::policy::{Budgets, Discovered, Need, Reason, Table};
 use crate::sip::Fault;
 use crate::sip::link::{LinkId, PeerId, Source};
 use crate::sip::locate::Target;
@@ -196,6 +196,7 @@ pub struct Gateway {
     /// Octets of all messages on their way to SIP users.
     held: usize,
     budgets: Budgets,
+    discovered: Discovered,
     notices: Notices,
     threads: Threads,
     presence: Presence,
@@ -250,6 +251,7 @@ impl Gateway {
             queued: 0,
             held: 0,
             budgets: Budgets::new(settings.partner_rate, settings.user_rate, secrets.hashes),
+            discovered: Discovered::new(settings.discovered, secrets.hashes),
             notices: Notices::new(secrets.hashes),
             threads: Threads::new(secrets.hashes),
             presence: Presence::new(
@@ -425,6 +427,7 @@ impl Gateway {
     /// The settings were loaded anew. The number of peers stays.
     pub fn set_settings(&mut self, settings: Arc<Settings>) {
         self.budgets.set_rates(settings.partner_rate, settings.user_rate);
+        self.discovered.set_allowance(settings.discovered);
         self.pairs.set_limits(settings.pairs.clone());
         self.peers.set_limit(settings.pairs.queue);
         self.set_presence(&settings.presence);

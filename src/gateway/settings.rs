@@ -5,6 +5,7 @@ use crate::addr::Domain;
 use crate::addr::map::MapOptions;
 use crate::body;
 use crate::bridge::watch;
+use crate::policy::Allowance;
 use crate::sip::digest::Credentials;
 use crate::sip::link::PeerId;
 use crate::sip::locate::Transport;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub partner_rate: u32,
     /// Messages a second for each sender; 0: any.
     pub user_rate: u32,
+    /// What a domain may do whose server was found by DNS.
+    pub discovered: Allowance,
     /// Queues towards partners; the same limits hold for the queues towards peers.
     pub pairs: PairSettings,
     /// Limits and timeouts of streams.
@@ -120,6 +123,8 @@ pub struct PeerSettings {
     pub message_limit: Option<usize>,
     /// What to log in with when it challenges us.
     pub credentials: Option<Credentials>,
+    /// Whether nobody wrote it down: it serves a domain that has discovery.
+    pub discovered: bool,
 }
 
 /// RFC 3428 §8: a MESSAGE out of a dialog, where congestion may not be safe.
@@ -131,6 +136,11 @@ impl Settings {
     /// The peer that serves a domain of ours.
     pub fn peer_of(&self, domain: &str) -> Option<PeerId> {
         self.domains.iter().find(|(name, _)| name.as_str() == domain).map(|(_, peer)| *peer)
+    }
+
+    /// Whether the server of a domain of ours was found by DNS.
+    pub fn is_discovered(&self, domain: &str) -> bool {
+        self.peer_of(domain).and_then(|peer| self.peer(peer)).is_some_and(|peer| peer.discovered)
     }
 
     /// The largest MESSAGE that `peer` takes over `transport`.

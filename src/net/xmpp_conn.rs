@@ -221,8 +221,11 @@ pub async fn dial(
             },
         };
         let open = |mode| {
-            let realm = shard.realm();
-            Stream::initiating(id, realm.xmpp(), pair.clone(), purpose, mode, &terms, shard.clock.now())
+            let (realm, now) = (shard.realm(), shard.clock.now());
+            let mut machine = Stream::initiating(id, realm.xmpp(), pair.clone(), purpose, mode, &terms, now);
+            // The tables may have been loaded anew since the dial was asked for.
+            machine.handle_reload(&*realm);
+            machine
         };
         let asking = |mut machine: Stream| {
             if let Some(verify) = ask.clone()

@@ -29,6 +29,10 @@ pub enum Budget {
     Partner,
     /// The sender's.
     Sender,
+    /// A discovered domain's, for its requests.
+    Discovered,
+    /// A discovered domain's, for the people whom it writes to.
+    Contacts,
 }
 
 impl Budget {
@@ -37,6 +41,8 @@ impl Budget {
         match self {
             Self::Partner => "partner",
             Self::Sender => "sender",
+            Self::Discovered => "discovered domain",
+            Self::Contacts => "discovered domain's contacts",
         }
     }
 }

@@ -10,12 +10,14 @@
 //! | [`explain`] | the same verdict in steps, for people |
 //! | [`written`] | addresses as people write them |
 //! | [`budget`] | how fast a partner and a sender may go |
+//! | [`discovered`] | what a SIP domain may do that was found by DNS |
 //!
 //! The table judges canonical addresses only, so no spelling of one gets another verdict. It never
 //! answers anybody: what a refused sender is told is one answer for all reasons, given elsewhere.
 
 pub mod budget;
 mod builder;
+pub mod discovered;
 pub mod explain;
 pub mod gate;
 mod hash;
@@ -30,6 +32,7 @@ pub mod written;
 
 pub use budget::{Budget, Budgets, OverBudget};
 pub use builder::{GrantError, TableBuilder};
+pub use discovered::{Allowance, Discovered};
 pub use explain::Explanation;
 pub use gate::{Admitted, Contacts, Denial, Grant, NoContacts, Reason, Refusal};
 pub use matcher::MAX_GLOBS;

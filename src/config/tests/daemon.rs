@@ -112,6 +112,8 @@ message_size = "32KiB"
 stanza_size = 100000
 partner_rate = 0
 user_rate = 5
+discovered_rate = 2
+discovered_contacts = 3
 queue = 10
 queue_timeout = "5s"
 [msrp]
@@ -513,4 +515,24 @@ fn any_text_is_answered_with_problems_and_not_with_a_panic() {
     }
     let deep = format!("x = {}", "[".repeat(100_000));
     assert!(config(&deep, "").is_err());
+}
+
+#[test]
+fn f51_f59_the_one_gateway_configuration_has_lyncs_defaults_and_gives_back_what_is_set() {
+    let xmpp = config(DAEMON, "").unwrap().xmpp;
+    let seconds = Duration::from_secs;
+    assert_eq!((xmpp.connection_limit, xmpp.partner_connection_limit), (1000, 20));
+    let times = (xmpp.keepalive_interval, xmpp.stream_establishment_timeout, xmpp.stream_inactivity_timeout);
+    assert_eq!(times, (seconds(300), seconds(60), seconds(600)));
+    assert_eq!(xmpp.dialback_secret, None);
+    let set = "[xmpp]\nconnection_limit = 1200\npartner_connection_limit = 30\nkeepalive_interval = \"100s\"\n\
+               stream_establishment_timeout = \"20s\"\nstream_inactivity_timeout = \"200s\"\n";
+    let xmpp = config(&format!("{DAEMON}{set}"), "").unwrap().xmpp;
+    assert_eq!((xmpp.connection_limit, xmpp.partner_connection_limit), (1200, 30));
+    let times = (xmpp.keepalive_interval, xmpp.stream_establishment_timeout, xmpp.stream_inactivity_timeout);
+    assert_eq!(times, (seconds(100), seconds(20), seconds(200)));
+    // There is one, and what is out of range is refused.
+    assert!(errors(&format!("{set}{set}")).starts_with("error: "));
+    assert!(errors("[xmpp]\nconnection_limit = 0\n").contains("connection_limit"));
+    assert!(errors("[xmpp]\nkeepalive_interval = \"1ms\"\n").contains("keepalive_interval"));
 }

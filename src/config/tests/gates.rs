@@ -267,7 +267,7 @@ fn f34_nothing_of_a_public_unverified_partner_comes_in_until_our_user_added_the_
 }
 
 #[test]
-fn blocks_win_where_they_are_more_specific() {
+fn f97_blocks_win_where_they_are_more_specific() {
     let person = "[[blocked]]\naddress = \"xmpp:Mallory@fabrikam.example/x\"\n";
     let wild = "[[blocked]]\ndomain = \"*.example\"\n[[blocked]]\ndomain = \"evil.test\"\n";
     let table = table(&format!("{ON}{GLOBAL}{PARTNER}{person}{wild}"));
@@ -280,6 +280,28 @@ fn blocks_win_where_they_are_more_specific() {
     assert_eq!(attempt(&table, "xmpp:a@x.evil.test", ALICE), Err(Reason::Unlisted));
     assert_eq!(table.blocked("x.y.example").map(|at| table.show(at)), Some("policy.toml:12".into()));
     assert_eq!(table.blocked("example"), None);
+}
+
+#[test]
+fn f97_a_partner_under_a_blocked_parent_stays_and_what_is_under_it_does_not() {
+    let good = PARTNER.replace("fabrikam.example", "good.evil.example");
+    let wild = "[[blocked]]\ndomain = \"*.evil.example\"\n[[blocked]]\ndomain = \"*.good.evil.example\"\n";
+    let table = table(&format!("{ON}{GLOBAL}{good}{wild}"));
+    for (domain, expected) in [
+        ("good.evil.example", None),
+        ("x.good.evil.example", Some(Reason::DomainBlocked)),
+        ("bad.evil.example", Some(Reason::DomainBlocked)),
+        ("a.bad.evil.example", Some(Reason::DomainBlocked)),
+        ("evil.example", Some(Reason::Unlisted)),
+        ("notevil.example", Some(Reason::Unlisted)),
+    ] {
+        let address = format!("xmpp:x@{domain}");
+        assert_eq!(attempt(&table, ALICE, &address).err(), expected, "{domain}");
+        assert_eq!(attempt(&table, &address, ALICE).err(), expected, "{domain}");
+        assert_eq!(table.welcome(domain).err(), expected, "{domain}");
+    }
+    // The nearest of two blocks is the one that is shown.
+    assert_eq!(table.blocked("x.good.evil.example").map(|at| table.show(at)), Some("policy.toml:12".into()));
 }
 
 #[test]

@@ -129,7 +129,7 @@ fn check_167_a_domain_of_ours_is_no_partner() {
 }
 
 #[test]
-fn a_domain_is_not_blocked_and_a_partner() {
+fn f97_a_domain_is_not_blocked_and_a_partner_or_ours() {
     assert_eq!(
         errors(&format!("{}[[blocked]]\ndomain = \"fabrikam.example\"\n", partner(""))),
         "error: \"fabrikam.example\" is blocked and a partner\n --> policy.toml:5:10\n5 | domain = \

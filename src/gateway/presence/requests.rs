@@ -10,7 +10,7 @@ use super::x2s::AtHand;
 use crate::body::{pidf, pidf::PidfError};
 use crate::bridge::watch::x2s::Notified;
 use crate::bridge::watch::{s2x, x2s};
-use crate::crossing::{Crosses, Direction, Verified};
+use crate::crossing::{Direction, Verified};
 use crate::gateway::crossings::{busy, part_of};
 use crate::now::Now;
 use crate::policy::Admitted;
@@ -33,10 +33,7 @@ impl Gateway {
             let busy = Reject::status(503, STOPPING).with(Name::RetryAfter, "5");
             return self.reject(now, key, &busy);
         }
-        let partner = self.table.partner(request.target.domain()).cloned();
-        if let Some(partner) = partner
-            && let Err(over) = self.budgets.charge(&request.crossing(), &partner, now)
-        {
+        if let Err(over) = self.charge_request(now, &request) {
             return self.reject(now, key, &busy(&over));
         }
         match self.admit_request(now, key, request) {

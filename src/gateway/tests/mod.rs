@@ -5,6 +5,7 @@ mod bounds;
 mod chaos;
 mod custody;
 mod dialback;
+mod discovered;
 mod failover;
 mod hostile;
 mod identity;

@@ -184,6 +184,8 @@ impl Core {
             (Some((local, remote)), Some(CertVerdict::Valid)) => {
                 sasl::judge(auth, &remote).map(|()| Pair { local, remote })
             }
+            // RFC 6120 §6.5.6: the terms of this domain know no mechanism at all.
+            _ if self.terms.is_some() && !offered => Err(SaslCondition::InvalidMechanism),
             // The certificate does not prove the domain, or there is none to prove.
             _ if auth.attr("mechanism") == Some(sasl::EXTERNAL) => Err(SaslCondition::NotAuthorized),
             _ => Err(SaslCondition::InvalidMechanism),

@@ -402,7 +402,7 @@ fn check_127_external_is_offered_only_to_a_certificate_that_matches_from() {
     let mut one = One::secured(terms(Need::Required, Need::NotSupported, true), Names::valid(PARTNER));
     assert!(!one.out().contains("EXTERNAL"));
     one.feed("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>");
-    assert!(one.out().contains("<not-authorized/>"));
+    assert!(one.out().contains("<invalid-mechanism/>"));
 }
 
 #[test]

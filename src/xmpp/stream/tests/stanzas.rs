@@ -198,7 +198,7 @@ fn f26_a_reload_reaches_a_stream_whose_proof_is_on_its_way() {
     one.stream.handle_reload(&one.realm);
     one.out();
     one.feed(auth);
-    assert!(one.out().contains("<not-authorized/>"));
+    assert!(one.out().contains("<invalid-mechanism/>"));
     // Before either, in both roles.
     for mut one in [
         One::secured(usual(), Names::valid(PARTNER)),
