@@ -9,6 +9,11 @@ use crate::addr::Domain;
 use crate::policy::table::PolicyId;
 use crate::policy::{At, GrantError, MAX_GLOBS, TableBuilder, UserPattern};
 
+/// Octets of a short line.
+const SHORT: usize = 16;
+/// Lines that room is made for before they are read.
+const MAX_RESERVED: usize = 4 << 20;
+
 /// Adds every grant in `text`, which is the file called `name`, to `builder`.
 pub(super) fn read(
     name: &str,
@@ -19,6 +24,8 @@ pub(super) fn read(
     report: &Report,
 ) {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    // A million of lines or so, whatever the file claims by its empty ones.
+    builder.reserve_grants((text.len() / SHORT).min(MAX_RESERVED).min(text.lines().count()));
     let mut foreign: Option<(Problem, u64)> = None;
     for (index, line) in text.lines().enumerate() {
         let number = u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1);

@@ -87,6 +87,11 @@ impl TableBuilder {
         if refused.is_empty() { Ok(()) } else { Err(refused) }
     }
 
+    /// Makes room for `more` grants.
+    pub fn reserve_grants(&mut self, more: usize) {
+        self.table.grants.reserve(more);
+    }
+
     /// Grants `policy` to whom `pattern` means.
     ///
     /// # Errors

@@ -25,6 +25,11 @@ impl<V: Copy> Matcher<V> {
         self.users.shrink();
     }
 
+    /// Makes room for `more` users.
+    pub(super) fn reserve(&mut self, more: usize) {
+        self.users.reserve(more);
+    }
+
     pub(super) fn new() -> Self {
         Self { users: Texts::new(), domains: Map::default(), globs: Vec::new(), next: 0 }
     }

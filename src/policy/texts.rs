@@ -41,6 +41,12 @@ impl<V: Copy> Texts<V> {
         Self { text: String::new(), rows: HashTable::new() }
     }
 
+    /// Makes room for `more` texts, so that none of them is moved.
+    pub(super) fn reserve(&mut self, more: usize) {
+        let Self { text, rows } = self;
+        rows.reserve(more, |row| hash(row.text(text)));
+    }
+
     /// Adds `key`, which is the address of a user; refused with the value that it has already.
     pub(super) fn add(&mut self, key: &str, value: V) -> Result<(), V> {
         let Self { text, rows } = self;

@@ -302,3 +302,34 @@ fn a_change_and_its_opposite_leave_the_sample_with_all_its_comments() {
         assert_eq!(house.read("policy.toml"), sample, "{change:?} {opposite:?}");
     }
 }
+
+#[test]
+fn f011_who_sits_at_a_terminal_is_asked_and_a_no_changes_nothing() {
+    if !super::rig::has("script", &["--version"]) {
+        return;
+    }
+    let house = house(&untested());
+    let line = format!(
+        "{} policy rm site:Redmond -c {}",
+        env!("CARGO_BIN_EXE_stoxd"),
+        house.path("stoxd.toml").display()
+    );
+    let answer = |answer: &str| {
+        let mut command = Command::new("script");
+        command.args(["-qec", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), answer.as_bytes()).unwrap();
+        let done = child.wait_with_output().unwrap();
+        (done.status.code(), String::from_utf8(done.stdout).unwrap())
+    };
+    let before = house.read("policy.toml");
+    let (code, said) = answer("n\n");
+    assert!(said.contains("Policy site:Redmond will be gone. Remove it? [y/N] "), "{said}");
+    assert_eq!((code, house.read("policy.toml")), (Some(2), before.clone()), "{said}");
+    let (code, said) = answer("y\n");
+    assert_eq!((code, house.read("policy.toml").contains("scope = \"site\"")), (Some(0), false), "{said}");
+    assert_eq!(
+        before.replace("[[policy]]\nscope = \"site\"\nsite = \"Redmond\"\nfederation = true\n", ""),
+        house.read("policy.toml")
+    );
+}

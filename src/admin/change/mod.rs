@@ -87,7 +87,8 @@ impl How {
         if read.is_ok() && answer.trim().eq_ignore_ascii_case("y") {
             return Ok(());
         }
-        Err(Refused { text: "nothing was changed".into(), code: exit::USAGE })
+        eprintln!("nothing was changed");
+        Err(Refused { text: String::new(), code: exit::USAGE })
     }
 }
 
@@ -123,7 +124,7 @@ pub enum Which {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct Refused {
-    /// What there is to say, without a full stop.
+    /// What there is to say, without a full stop; empty if it was said.
     pub text: String,
     /// The exit code.
     pub code: u8,
@@ -142,7 +143,9 @@ impl Refused {
 
     /// Prints it; the exit code.
     pub fn print(&self) -> u8 {
-        eprintln!("error: {}", self.text.trim_end());
+        if !self.text.is_empty() {
+            eprintln!("error: {}", self.text.trim_end());
+        }
         self.code
     }
 }
