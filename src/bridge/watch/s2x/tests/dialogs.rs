@@ -265,7 +265,7 @@ fn check_093_what_was_put_off_is_told_after_a_minute_or_with_the_next_change() {
     assert_eq!(world.on(Input::NotifyAnswered { leg: Leg(0), status: 503 }), "");
     assert_eq!(world.timeout(), "0:NOTIFY active 3475+state", "as long as the subscription lasts");
     assert_eq!(world.ok(0), "");
-    assert_eq!(world.wait(), Some(3475_000));
+    assert_eq!(world.wait(), Some(3_475_000));
 
     let mut world = put_off();
     world.sleep(1);
@@ -273,7 +273,7 @@ fn check_093_what_was_put_off_is_told_after_a_minute_or_with_the_next_change() {
     assert_eq!(world.wait(), Some(4000), "a change waits no longer than others do");
     assert_eq!(world.timeout(), "0:NOTIFY active 3590+state");
     assert_eq!(world.ok(0), "");
-    assert_eq!(world.wait(), Some(3590_000));
+    assert_eq!(world.wait(), Some(3_590_000));
 }
 
 #[test]
