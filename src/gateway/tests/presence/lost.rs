@@ -1,0 +1,62 @@
+//! What must not get lost: an answer, a right taken back, a resource that left.
+
+use super::*;
+use crate::gateway::Settings;
+
+/// Romeo has said as much as a second allows.
+fn romeo_has_used_up_his_budget(world: &mut World) {
+    let mut settings = Settings::clone(world.gateway.settings());
+    settings.user_rate = 1;
+    world.gateway.set_settings(settings.into());
+    world.romeo(&format!("<presence from='{ROMEO}' to='bob@contoso.example'/>"));
+    world.say("m", "bob@contoso.example", "x");
+    assert!(world.one_xmpp().contains("<resource-constraint"));
+}
+
+#[test]
+fn check_083_a_probe_of_a_watch_is_answered_however_much_its_sender_says() {
+    let mut world = world();
+    romeo_sees_alice(&mut world);
+    romeo_has_used_up_his_budget(&mut world);
+    romeo_says(&mut world, "probe");
+    assert!(world.one_xmpp().contains("<status>at work</status>"));
+}
+
+#[test]
+fn threat_147_a_probe_of_nobodys_watch_costs_its_budget() {
+    let mut world = world();
+    romeo_has_used_up_his_budget(&mut world);
+    romeo_says(&mut world, "probe");
+    world.assert_nothing_sent();
+    assert_eq!(world.gateway.watch_counts(), [0, 0]);
+}
+
+#[test]
+fn the_answer_to_a_subscribe_of_ours_is_heard_however_much_its_sender_says() {
+    let mut world = world();
+    world.sip(&subscribe(1, "", "Expires: 3600\r\n"));
+    world.take_xmpp();
+    world.take_sip();
+    romeo_has_used_up_his_budget(&mut world);
+    romeo_says(&mut world, "subscribed");
+    assert!(world.one_sip().text.contains("Subscription-State: active"));
+}
+
+#[test]
+fn a_right_is_taken_back_however_much_its_holder_says() {
+    let mut world = world();
+    alice_sees_romeo(&mut world);
+    romeo_has_used_up_his_budget(&mut world);
+    romeo_says(&mut world, "unsubscribed");
+    let last = world.one_sip();
+    assert!(last.text.contains("Subscription-State: terminated;reason=rejected"), "{}", last.text);
+}
+
+#[test]
+fn a_watch_is_ended_however_much_its_watcher_says() {
+    let mut world = world();
+    romeo_sees_alice(&mut world);
+    romeo_has_used_up_his_budget(&mut world);
+    romeo_says(&mut world, "unsubscribe");
+    assert_eq!(subscribe_of(&mut world).header("Expires"), Some("0"));
+}
