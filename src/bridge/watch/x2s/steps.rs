@@ -89,7 +89,8 @@ impl Machine {
     }
 
     fn ask(&mut self, turn: &mut Turn<'_>) {
-        // What was being ended may end by itself; J hears nothing of it any more.
+        // What was being ended may end by itself. J hears no more of it than that R is not seen now.
+        self.unsee(turn);
         let end = self.owed.end;
         let (saving, serial, tried) = (self.saving, self.serial, self.tried);
         *self = Self { saving, serial, tried, ..Self::new(turn.now) };

@@ -60,3 +60,19 @@ fn a_watch_is_ended_however_much_its_watcher_says() {
     romeo_says(&mut world, "unsubscribe");
     assert_eq!(subscribe_of(&mut world).header("Expires"), Some("0"));
 }
+
+#[test]
+fn check_100_who_asks_anew_before_the_end_is_confirmed_sees_no_ghost() {
+    let mut world = world();
+    romeo_sees_alice(&mut world);
+    world.pass_secs(40);
+    romeo_says(&mut world, "unsubscribe");
+    subscribe_of(&mut world);
+    romeo_says(&mut world, "subscribe");
+    let again = subscribe_of(&mut world);
+    world.answer_with(&again, 200, "Expires: 28800\r\nContact: <sip:pa.contoso.example;transport=tls>\r\n");
+    world.sip(&notify(&again, 1, "pending;expires=28800", ""));
+    let said = world.take_xmpp();
+    assert!(said.iter().any(|one| one.contains("type='unavailable'")), "{said:#?}");
+    assert!(said.iter().all(|one| !one.contains("type='unsubscribed'")), "{said:#?}");
+}

@@ -157,7 +157,7 @@ fn whoever_unsubscribes_and_subscribes_again_is_asked_for_anew() {
     let mut world = World::active();
     world.sleep(60);
     world.on(Input::Unsubscribe);
-    assert_eq!(world.on(Input::Subscribe), "save asked");
+    assert_eq!(world.on(Input::Subscribe), "unavailable, save asked");
     assert_eq!(world.on(Input::Durable), "");
     assert_eq!(world.on(Input::Durable), "re-SUBSCRIBE 0, SUBSCRIBE 3600");
     assert_eq!(
@@ -170,7 +170,7 @@ fn whoever_unsubscribes_and_subscribes_again_is_asked_for_anew() {
     world.sleep(60);
     world.on(Input::Unsubscribe);
     world.on(Input::Durable);
-    assert_eq!(world.on(Input::Subscribe), "save asked");
+    assert_eq!(world.on(Input::Subscribe), "unavailable, save asked");
     assert_eq!(world.answer(200), "", "the old end is of no interest");
     assert_eq!(world.on(Input::Durable), "SUBSCRIBE 3600");
     assert_eq!(world.state(), State::Pending);
