@@ -22,6 +22,11 @@ impl Machine {
                 }
             }
             Origin::Answer if self.asking == Asking::Nothing => return,
+            Origin::Answer if self.asking == Asking::Leave && !self.leaving => {
+                // J has subscribed again since. It is about the dialog of before.
+                self.asking = Asking::Nothing;
+                return self.timer_n.clear();
+            }
             Origin::Answer | Origin::Other => {}
         }
         match table::rule(self.state, event) {

@@ -1,7 +1,7 @@
 //! What must not get lost: an answer, a right taken back, a resource that left.
 
 use super::*;
-use crate::gateway::Settings;
+use crate::gateway::{Input, Settings};
 
 /// Romeo has said as much as a second allows.
 fn romeo_has_used_up_his_budget(world: &mut World) {
@@ -75,4 +75,33 @@ fn check_100_who_asks_anew_before_the_end_is_confirmed_sees_no_ghost() {
     let said = world.take_xmpp();
     assert!(said.iter().any(|one| one.contains("type='unavailable'")), "{said:#?}");
     assert!(said.iter().all(|one| !one.contains("type='unsubscribed'")), "{said:#?}");
+}
+
+#[test]
+fn the_end_of_what_was_left_refuses_nothing_that_was_asked_since() {
+    for status in [403, 404, 489] {
+        let mut world = world();
+        romeo_sees_alice(&mut world);
+        world.seen.clear();
+        world.net.durable = None;
+        romeo_says(&mut world, "unsubscribe");
+        romeo_says(&mut world, "subscribe");
+        let tickets: Vec<u64> = world
+            .seen
+            .iter()
+            .filter_map(|seen| match seen {
+                Seen::Persist { ticket, .. } => Some(*ticket),
+                _ => None,
+            })
+            .collect();
+        for ticket in tickets {
+            world.handle(Input::Persisted { ticket, durable: true });
+        }
+        let end = subscribe_of(&mut world);
+        assert_eq!(end.header("Expires"), Some("0"));
+        world.take_xmpp();
+        world.answer(&end, status);
+        assert!(world.take_xmpp().is_empty(), "{status}");
+        assert_eq!(world.gateway.watches(world.now, None, 9).0[0].state, "pending", "{status}");
+    }
 }
