@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::gateway::{Input, Settings};
+use crate::store::record::Change;
 
 /// Romeo has said as much as a second allows.
 fn romeo_has_used_up_his_budget(world: &mut World) {
@@ -104,4 +105,19 @@ fn the_end_of_what_was_left_refuses_nothing_that_was_asked_since() {
         assert!(world.take_xmpp().is_empty(), "{status}");
         assert_eq!(world.gateway.watches(world.now, None, 9).0[0].state, "pending", "{status}");
     }
+}
+
+#[test]
+fn f34_a_contact_whose_presence_is_refreshed_stays_added() {
+    let mut world = world();
+    let tag = alice_sees_romeo(&mut world);
+    world.net.status = Some(200);
+    world.sip(&subscribe(2, &tag, "Expires: 86400\r\n"));
+    kept(&mut world);
+    for number in 3..6 {
+        world.pass_secs(80_000);
+        world.sip(&subscribe(number, &tag, "Expires: 86400\r\n"));
+    }
+    let added = |change: &Change| matches!(change, Change::Put(Record::Contact(_)));
+    assert!(kept(&mut world).iter().any(added), "else the age purge takes a contact that is looked at");
 }
