@@ -4,6 +4,15 @@ use super::*;
 use crate::gateway::{Input, Settings};
 use crate::store::record::Change;
 
+const TWO: &str = "<?xml version='1.0' encoding='UTF-8'?>\
+    <presence xmlns='urn:ietf:params:xml:ns:pidf' entity='pres:alice@contoso.example'>\
+    <tuple id='desk'><status><basic>open</basic></status></tuple>\
+    <tuple id='mobile'><status><basic>open</basic></status></tuple></presence>";
+
+fn without_desk() -> String {
+    TWO.replace("<tuple id='desk'><status><basic>open</basic></status></tuple>", "")
+}
+
 /// Romeo has said as much as a second allows.
 fn romeo_has_used_up_his_budget(world: &mut World) {
     let mut settings = Settings::clone(world.gateway.settings());
@@ -60,6 +69,70 @@ fn a_watch_is_ended_however_much_its_watcher_says() {
     romeo_has_used_up_his_budget(&mut world);
     romeo_says(&mut world, "unsubscribe");
     assert_eq!(subscribe_of(&mut world).header("Expires"), Some("0"));
+}
+
+/// Romeo sees alice at her desk and with her mobile.
+fn romeo_sees_two(world: &mut World) -> Sent {
+    let subscribe = romeo_sees_alice(world);
+    world.sip(&notify(&subscribe, 2, "active;expires=28800", TWO));
+    world.take_sip();
+    assert_eq!(world.take_xmpp().len(), 2);
+    subscribe
+}
+
+/// What alice's server says in the next NOTIFY does not arrive.
+fn one_is_lost(world: &mut World, notify: &str) {
+    world.net.written = false;
+    world.sip(notify);
+    let newest = world.seen.iter().rev().find_map(|seen| match seen {
+        Seen::Xmpp { stream, .. } => Some(*stream),
+        _ => None,
+    });
+    let stream = newest.unwrap();
+    world.stream_down(stream);
+    world.take_xmpp();
+    world.net.written = true;
+}
+
+/// Does romeo hear that alice's desk is not there, or that none of her resources is; and of `last` then?
+#[track_caller]
+fn assert_desk_is_gone(said: &[String], last: &str) {
+    let desk = format!("from='{ALICE}/desk'");
+    let of_it = |one: &&String| one.contains(&desk) || one.contains(&format!("from='{ALICE}' "));
+    let newest = said.iter().filter(of_it).rfind(|one| !one.contains("type='subscribed'"));
+    assert!(newest.is_some_and(|one| one.contains("type='unavailable'")), "{said:#?}");
+    assert!(said.last().is_some_and(|one| one.contains(&format!("from='{ALICE}/{last}'"))), "{said:#?}");
+}
+
+#[test]
+fn check_100_that_a_resource_left_is_told_again_when_it_did_not_arrive() {
+    let mut world = world();
+    let subscribe = romeo_sees_two(&mut world);
+    one_is_lost(&mut world, &notify(&subscribe, 3, "active;expires=28800", &without_desk()));
+    world.pass_secs(200);
+    assert_desk_is_gone(&world.take_xmpp(), "mobile");
+}
+
+#[test]
+fn check_100_a_resource_that_left_while_something_was_lost_is_no_ghost() {
+    let mut world = world();
+    let subscribe = romeo_sees_two(&mut world);
+    let other = TWO.replacen("</status>", "</status><note>x</note>", 1);
+    one_is_lost(&mut world, &notify(&subscribe, 3, "active;expires=28800", &other));
+    world.sip(&notify(&subscribe, 4, "active;expires=28800", &without_desk()));
+    world.pass_secs(200);
+    assert_desk_is_gone(&world.take_xmpp(), "mobile");
+}
+
+#[test]
+fn check_100_a_resource_that_left_while_it_was_not_to_be_told_is_no_ghost() {
+    let mut world = world();
+    let subscribe = romeo_sees_two(&mut world);
+    world.sip(&notify(&subscribe, 3, "pending;expires=28800", &without_desk()));
+    world.take_sip();
+    assert!(world.take_xmpp().is_empty());
+    world.sip(&notify(&subscribe, 4, "active;expires=28800", &without_desk()));
+    assert_desk_is_gone(&world.take_xmpp(), "mobile");
 }
 
 #[test]
