@@ -113,6 +113,18 @@ impl Xmpp {
         }
     }
 
+    /// One of a record. Nobody knows any more what its watcher was told.
+    pub(super) fn restored(
+        number: u32,
+        peer: PeerId,
+        authorization: Authorization,
+        machine: Machine,
+    ) -> Self {
+        let was_told = authorization.state == Consent::Announced && machine.is_shown();
+        let entry = Self::new(number, peer, authorization, machine);
+        Self { is_hidden: was_told, is_unsure: was_told, ..entry }
+    }
+
     /// What an input says of how things stand.
     fn note(&mut self, input: &Input) {
         self.last = match input {

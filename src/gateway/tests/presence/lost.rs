@@ -136,6 +136,19 @@ fn check_100_a_resource_that_left_while_it_was_not_to_be_told_is_no_ghost() {
 }
 
 #[test]
+fn check_099_a_resource_that_left_while_we_were_down_is_no_ghost() {
+    let mut before = world();
+    romeo_sees_two(&mut before);
+    let records = records(&kept(&mut before));
+    let mut world = world();
+    world.set_now(before.now);
+    world.gateway.restore(world.now, records);
+    let again = subscribe_soon(&mut world);
+    world.sip(&notify(&again, 1, "active;expires=28800", &without_desk()));
+    assert_desk_is_gone(&world.take_xmpp(), "mobile");
+}
+
+#[test]
 fn check_100_who_asks_anew_before_the_end_is_confirmed_sees_no_ghost() {
     let mut world = world();
     romeo_sees_alice(&mut world);
