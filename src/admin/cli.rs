@@ -5,6 +5,7 @@
 
 use super::change::{self, How, Unstaged};
 use super::check;
+use super::complain;
 use super::control::{self, Answer, Question};
 use super::exit;
 use super::federation::{self, FederationVerb};
@@ -193,10 +194,13 @@ pub(super) struct Output {
 pub fn main(run: impl FnOnce(&Path) -> u8) -> u8 {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        // What was asked for (`--help`, `--version`), or what is wrong with the question.
-        Err(answer) => {
-            return written(answer.print(), if answer.use_stderr() { exit::USAGE } else { exit::DONE });
+        // What is wrong with the question.
+        Err(answer) if answer.use_stderr() => {
+            let _ = answer.print();
+            return exit::USAGE;
         }
+        // What was asked for: `--help`, `--version`.
+        Err(answer) => return written(answer.print(), exit::DONE),
     };
     match cli.verb {
         Verb::Run(file) => run(&file.config),
@@ -253,7 +257,7 @@ fn address(option: &str, text: &str) -> Result<String, u8> {
     match written::person(text) {
         Ok(jid) => Ok(jid.to_string()),
         Err(error) => {
-            eprintln!("error: {option} {}: {error}", text.escape_debug());
+            complain(&format!("error: {option} {}: {error}\n", text.escape_debug()));
             Err(exit::USAGE)
         }
     }
@@ -262,14 +266,14 @@ fn address(option: &str, text: &str) -> Result<String, u8> {
 /// Asks whoever sits there; nobody does where there is no terminal.
 fn agreed(watcher: &str, presentity: &str) -> bool {
     if !io::stdin().is_terminal() {
-        eprintln!("error: nobody is there to be asked: add --yes, or --what-if to see what would be done");
+        complain("error: nobody is there to be asked: add --yes, or --what-if to see what would be done\n");
         return false;
     }
-    eprint!("{watcher} will have to ask again to see {presentity}. Remove it? [y/N] ");
+    complain(&format!("{watcher} will have to ask again to see {presentity}. Remove it? [y/N] "));
     let mut answer = String::new();
     let agreed = io::stdin().read_line(&mut answer).is_ok() && answer.trim().eq_ignore_ascii_case("y");
     if !agreed {
-        eprintln!("nothing was changed");
+        complain("nothing was changed\n");
     }
     agreed
 }
@@ -285,7 +289,7 @@ fn written(outcome: io::Result<()>, code: u8) -> u8 {
     match outcome {
         // A reader that went away (`stoxd check | head`) is no failure of ours.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            eprintln!("error: can't write the output: {error}");
+            complain(&format!("error: can't write the output: {error}\n"));
             exit::FAILED
         }
         Ok(()) | Err(_) => code,
@@ -298,7 +302,7 @@ fn ask(daemon: &Daemon, question: &Question, json: bool) -> u8 {
         None => match config::admin_socket(&daemon.file.config) {
             Ok(socket) => socket,
             Err(problems) => {
-                eprint!("{}", check::problems(&problems));
+                complain(&check::problems(&problems));
                 return exit::CONFIG;
             }
         },
@@ -313,14 +317,14 @@ fn ask(daemon: &Daemon, question: &Question, json: bool) -> u8 {
         Ok(Answer::Config(files)) => say(&settings::render(&files), exit::DONE),
         Ok(Answer::Done(text)) => say(&(text + "\n"), exit::DONE),
         Ok(Answer::Failed(text)) => {
-            eprintln!("error: {text}");
+            complain(&format!("error: {text}\n"));
             exit::FAILED
         }
         Err(error) => {
-            eprintln!(
-                "error: no answer from the daemon at {}: {error}\n  is it running? systemctl status stoxd",
+            complain(&format!(
+                "error: no answer from the daemon at {}: {error}\n  is it running? systemctl status stoxd\n",
                 socket.display()
-            );
+            ));
             exit::UNREACHABLE
         }
     }

@@ -37,6 +37,11 @@ pub mod subscriptions;
 mod tests;
 pub mod words;
 
+/// Says `text` on the standard error, if anybody can hear it: the exit code says it too.
+pub fn complain(text: &str) {
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
+}
+
 /// Exit codes of all verbs.
 pub mod exit {
     /// Done.

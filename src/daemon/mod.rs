@@ -25,7 +25,7 @@ mod reload;
 pub mod secrets;
 pub mod setup;
 
-use crate::admin::{check, exit};
+use crate::admin::{check, complain, exit};
 use crate::config;
 use crate::config::settings::{Config, LogLevel, LogTarget, Transport};
 use crate::gateway::{Gateway, Secrets};
@@ -83,7 +83,7 @@ pub fn run(path: &Path) -> u8 {
     let config = match config::load(path) {
         Ok(config) => config,
         Err(problems) => {
-            eprint!("{}", check::problems(&problems));
+            complain(&check::problems(&problems));
             return exit::CONFIG;
         }
     };

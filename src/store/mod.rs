@@ -184,13 +184,13 @@ pub enum StoreError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// It is a symbolic link.
-    #[error("a symbolic link; the store follows none")]
+    #[error("a symbolic link; the store follows none: put the file itself there")]
     Link,
     /// It is no regular file.
-    #[error("not a regular file")]
+    #[error("not a regular file; move it away")]
     NoFile,
     /// It is no directory.
-    #[error("not a directory")]
+    #[error("not a directory; move it away, or set another state_dir")]
     NoDirectory,
     /// Others may write into the directory.
     #[error("others may write into it (mode {0:04o}); chmod 700 it")]

@@ -168,6 +168,26 @@ fn output_that_can_not_be_written_is_1_and_says_so() {
 }
 
 #[test]
+fn an_error_that_nobody_can_hear_leaves_the_exit_code() {
+    let house = house(POLICY);
+    let (none, file) = (house.path("none.toml"), house.path("stoxd.toml"));
+    let (none, file) = (none.to_str().unwrap(), file.to_str().unwrap());
+    for (words, code) in [
+        (vec!["frob"], 2),
+        (vec!["run", "-c", none], 78),
+        (vec!["status", "-c", none], 78),
+        (vec!["status", "-c", file], 4),
+        (vec!["subscriptions", "-c", file, "--user", "nobody"], 2),
+        (vec!["subscriptions", "remove", "-c", file, "--watcher", "a@b", "--presentity", "c@d"], 2),
+    ] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_stoxd"));
+        command.args(&words).stdin(std::process::Stdio::null()).stderr(full);
+        assert_eq!(command.status().unwrap().code(), Some(code), "{words:?}");
+    }
+}
+
+#[test]
 fn without_a_daemon_what_asks_it_is_4() {
     let house = house(POLICY);
     let socket = house.path("admin.sock");

@@ -68,7 +68,7 @@ pub struct Status {
 
 impl Resource {
     /// One that is not there.
-    fn offline(name: Option<Box<str>>, statuses: Box<[Status]>, since: Wall) -> Self {
+    pub fn offline(name: Option<Box<str>>, statuses: Box<[Status]>, since: Wall) -> Self {
         Self { name, state: State::Offline, priority: 0, idle: None, since, statuses }
     }
 

@@ -185,7 +185,7 @@ impl Gateway {
             Watching::XmppWatchesSip => {
                 let machine = x2s::Machine::restored(consent, used, now, spread, settings, ids);
                 let deadline = machine.deadline();
-                let entry = Xmpp::new(number, peer, record, machine);
+                let entry = Xmpp::restored(number, peer, record, machine);
                 if let (Some(watch), Some(at)) = (self.presence.xmpp.insert(entry), deadline) {
                     if let Some(entry) = self.presence.xmpp.get_mut(watch) {
                         entry.armed.set(at);

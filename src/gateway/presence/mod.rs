@@ -148,8 +148,8 @@ impl Presence {
     pub(super) fn still_counts(&self, event: &EventLoad) -> bool {
         match event.of {
             EventOf::Subscribe { watch, serial } => {
-                let awaits = |entry: &Xmpp| entry.watch.machine.awaits(serial);
-                event.request.expires() == Some(0) || self.xmpp.get(watch).is_some_and(awaits)
+                let waits = |entry: &Xmpp| entry.watch.machine.waits_for(serial);
+                event.request.expires() == Some(0) || self.xmpp.get(watch).is_some_and(waits)
             }
             EventOf::Notify { watch, leg } => {
                 let has = |entry: &Sip| entry.watch.machine.legs().any(|known| known == leg);

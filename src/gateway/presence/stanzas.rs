@@ -120,13 +120,23 @@ impl Gateway {
         }
     }
 
-    /// Was this presence asked for? What a watch brings is bounded by the watch, and not by a budget.
+    /// Does this presence belong to a watch? What a watch brings is bounded by the watch, and not by a
+    /// budget: nobody would say again what is passed over, an answer or a right that is taken back.
     pub(in crate::gateway) fn is_wanted(&self, stanza: &Stanza<'_>) -> bool {
-        let notifies =
-            matches!(stanza.presence_type(), Some(PresenceType::Available | PresenceType::Unavailable));
-        stanza.kind == StanzaKind::Presence
-            && notifies
-            && self.presence.sip.find(&stanza.to, &stanza.from).is_some()
+        let (contact, user) = (&stanza.from, &stanza.to);
+        match stanza.presence_type().filter(|_| stanza.kind == StanzaKind::Presence) {
+            Some(
+                PresenceType::Available
+                | PresenceType::Unavailable
+                | PresenceType::Subscribed
+                | PresenceType::Unsubscribed
+                | PresenceType::Error,
+            ) => self.presence.sip.find(user, contact).is_some(),
+            Some(PresenceType::Probe | PresenceType::Unsubscribe) => {
+                self.presence.xmpp.find(contact, user).is_some()
+            }
+            Some(PresenceType::Subscribe) | None => false,
+        }
     }
 
     /// A presence that may not cross. True if there is no more to say of it.

@@ -5,7 +5,7 @@ use super::wire::Wire;
 use super::{EventOf, Outcome};
 use crate::addr::Jid;
 use crate::body::pidf::Document;
-use crate::bridge::presence::{Caps, Envelope, Shown};
+use crate::bridge::presence::{Caps, Envelope, Resource, Shown, State};
 use crate::bridge::watch::timing::jitter;
 use crate::bridge::watch::x2s::{Action, Input, Machine, Stanza, Within};
 use crate::bridge::watch::{Save, Settings, Turn, XmppWatch, record};
@@ -33,6 +33,8 @@ pub(super) struct Xmpp {
     shown: Shown,
     /// The watcher has not been told what `shown` holds, or was told otherwise since.
     is_hidden: bool,
+    /// A resource left `shown`. Where `is_hidden` too, the watcher may still believe in it.
+    is_unsure: bool,
     number: u32,
     /// Whose servers SUBSCRIBEs go to.
     pub(super) peer: PeerId,
@@ -99,6 +101,7 @@ impl Xmpp {
             watch: XmppWatch { authorization, machine, subscriber: None },
             shown: Shown::default(),
             is_hidden: false,
+            is_unsure: false,
             number,
             peer,
             serial: 0,
@@ -108,6 +111,18 @@ impl Xmpp {
             asked_by: None,
             last: Last::Nothing,
         }
+    }
+
+    /// One of a record. Nobody knows any more what its watcher was told.
+    pub(super) fn restored(
+        number: u32,
+        peer: PeerId,
+        authorization: Authorization,
+        machine: Machine,
+    ) -> Self {
+        let was_told = authorization.state == Consent::Announced && machine.is_shown();
+        let entry = Self::new(number, peer, authorization, machine);
+        Self { is_hidden: was_told, is_unsure: was_told, ..entry }
     }
 
     /// What an input says of how things stand.
@@ -273,6 +288,7 @@ impl Gateway {
             Stanza::Unavailable => {
                 let was = std::mem::replace(&mut entry.is_hidden, true);
                 if was || !entry.shown.is_available() {
+                    entry.is_unsure = false;
                     wire.plain(presentity, watcher, "unavailable", None)
                 } else {
                     let envelope = Envelope { user: presentity, watcher, notes: false, caps: None };
@@ -315,13 +331,21 @@ impl Gateway {
         let mut wire = Wire { now, pairs, effects, due, table, watch };
         let mut sent = Ok(());
         let document = at_hand.and_then(|notify| Some((notify.document.take()?, notify.language)));
-        let all = std::mem::take(&mut entry.is_hidden) || document.is_none();
+        let was_hidden = std::mem::take(&mut entry.is_hidden);
+        let all = was_hidden || document.is_none();
         if let Some((document, language)) = document {
+            let saw_any = entry.shown.is_available();
             entry.shown.update(&document, &envelope, language, now.wall, |resource| {
+                entry.is_unsure |= saw_any && resource.state == State::Offline;
                 if !all {
                     sent = sent.and(wire.resource(&envelope, resource));
                 }
             });
+        }
+        if was_hidden && std::mem::take(&mut entry.is_unsure) && entry.shown.is_available() {
+            // From the bare JID it is said of every resource.
+            let nobody = Resource::offline(None, Box::default(), now.wall);
+            sent = sent.and(wire.resource(&envelope, &nobody));
         }
         if all {
             entry.shown.repeat(now.wall, |resource| sent = sent.and(wire.resource(&envelope, resource)));
@@ -348,7 +372,10 @@ impl Gateway {
         let Some(entry) = self.presence.xmpp.get_mut(watch) else { return };
         let Authorization { watcher, presentity, .. } = &entry.watch.authorization;
         let envelope = Envelope { user: presentity, watcher, notes, caps: None };
-        entry.shown.update(document, &envelope, language, now.wall, |_| {});
+        let saw_any = entry.shown.is_available();
+        entry.shown.update(document, &envelope, language, now.wall, |resource| {
+            entry.is_unsure |= saw_any && resource.state == State::Offline;
+        });
         entry.is_hidden = true;
     }
 

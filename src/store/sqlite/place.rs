@@ -38,11 +38,13 @@ impl Place {
     /// The directory itself may be named by a link, as systemd does with `DynamicUser=`. No file in it
     /// may be one.
     pub(super) fn claim(directory: &Path) -> Result<Self, StoreError> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .map_err(|source| io_error(directory, "make the directory", source))?;
+        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|source| {
+            match source.kind() {
+                // A file, or a link that leads nowhere.
+                ErrorKind::AlreadyExists | ErrorKind::NotADirectory => no_directory(directory),
+                _ => io_error(directory, "make the directory", source),
+            }
+        })?;
         let directory =
             directory.canonicalize().map_err(|source| io_error(directory, "find the directory", source))?;
         look_into(&directory)?;
@@ -85,7 +87,10 @@ impl Place {
     pub(super) fn look(directory: &Path) -> Result<Option<PathBuf>, StoreError> {
         let directory = match directory.canonicalize() {
             Ok(directory) => directory,
+            // A link that leads nowhere is none.
+            Err(_) if fs::symlink_metadata(directory).is_ok() => return Err(no_directory(directory)),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotADirectory => return Err(no_directory(directory)),
             Err(source) => return Err(io_error(directory, "find the directory", source)),
         };
         look_into(&directory)?;
@@ -158,6 +163,10 @@ fn wait_for(lock: &File) -> Result<(), TryLockError> {
         }
     }
     lock.try_lock()
+}
+
+fn no_directory(path: &Path) -> StoreError {
+    StoreError::Unsafe { path: path.to_owned(), fault: Fault::NoDirectory }
 }
 
 /// Refuses what is no directory of ours alone.

@@ -253,3 +253,19 @@ fn an_administrator_may_read_while_we_write() {
     drop(reader);
     assert_eq!(Model::of(&mut store).unwrap(), after(60));
 }
+
+#[test]
+fn what_is_no_directory_is_refused_alike_by_a_start_and_a_check() {
+    let parent = tempfile::tempdir().unwrap();
+    let (file, link) = (parent.path().join("file"), parent.path().join("link"));
+    fs::write(&file, "mine").unwrap();
+    symlink(parent.path().join("nowhere"), &link).unwrap();
+    for path in [&file, &link, &file.join("below")] {
+        for error in [Sqlite::look(path).unwrap_err(), Sqlite::open(path).unwrap_err()] {
+            assert!(matches!(error, StoreError::Unsafe { fault: Fault::NoDirectory, .. }), "{error:?}");
+            assert!(error.to_string().ends_with("move it away, or set another state_dir"), "{error}");
+        }
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
+    assert!(Sqlite::look(&parent.path().join("none")).is_ok());
+}

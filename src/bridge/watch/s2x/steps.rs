@@ -145,6 +145,10 @@ impl Machine {
         let Some(dialog) = self.dialog(leg) else { return };
         dialog.ends = turn.now.mono + Duration::from_secs(expires.into());
         turn.actions.push(Action::Accept { leg, expires });
+        if turn.now.wall.as_secs().saturating_sub(self.used.as_secs()) >= DAY {
+            // Whoever is looked at for long stays added.
+            turn.actions.push(Action::AddContact);
+        }
         self.notify(turn, leg);
         if self.consent == Some(Consent::Asked) {
             return self.ask_again(turn);

@@ -37,8 +37,6 @@ impl Machine {
                 }
             }
             Asking::Fetch => self.dialog = self.dialog.max_accepted(),
-            // J has subscribed again since.
-            Asking::Leave if !self.leaving => self.timer_n.clear(),
             Asking::Leave => {
                 self.owed.gone = true;
                 self.owed.forget |= self.dialog == Dialog::None;
@@ -74,7 +72,6 @@ impl Machine {
     pub(super) fn fail(&mut self, turn: &mut Turn<'_>, facts: Facts) {
         match std::mem::replace(&mut self.asking, Asking::Nothing) {
             Asking::Nothing => {}
-            Asking::Leave if !self.leaving => self.timer_n.clear(),
             Asking::Leave => self.left(turn),
             Asking::New if self.leaving => self.left(turn),
             Asking::Fetch => self.fetched(turn),

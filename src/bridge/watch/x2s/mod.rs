@@ -370,7 +370,7 @@ impl Machine {
     }
 
     /// Does the outcome of the SUBSCRIBE with that number still count?
-    pub fn awaits(&self, serial: u8) -> bool {
+    pub fn waits_for(&self, serial: u8) -> bool {
         self.serial == serial && self.asking != Asking::Nothing
     }
 

@@ -22,6 +22,11 @@ impl Machine {
                 }
             }
             Origin::Answer if self.asking == Asking::Nothing => return,
+            Origin::Answer if self.asking == Asking::Leave && !self.leaving => {
+                // J has subscribed again since. It is about the dialog of before.
+                self.asking = Asking::Nothing;
+                return self.timer_n.clear();
+            }
             Origin::Answer | Origin::Other => {}
         }
         match table::rule(self.state, event) {
@@ -89,7 +94,8 @@ impl Machine {
     }
 
     fn ask(&mut self, turn: &mut Turn<'_>) {
-        // What was being ended may end by itself; J hears nothing of it any more.
+        // What was being ended may end by itself. J hears no more of it than that R is not seen now.
+        self.unsee(turn);
         let end = self.owed.end;
         let (saving, serial, tried) = (self.saving, self.serial, self.tried);
         *self = Self { saving, serial, tried, ..Self::new(turn.now) };

@@ -285,17 +285,24 @@ fn an_answer_for_a_watch_that_is_gone_is_not_for_the_one_in_its_place() {
 }
 
 #[test]
-fn threat_147_a_users_watches_are_bounded_and_their_room_comes_back() {
-    let mut world = World::with(Net::works(), |settings| settings.presence.per_user = 3);
-    for n in 0..5 {
-        world.romeo(&format!("<presence from='r{n}@capulet.example' to='{ALICE}' type='subscribe'/>"));
+fn threat_147_watches_are_bounded_three_ways_and_their_room_comes_back() {
+    let bounds: [fn(&mut Settings); 3] = [
+        |settings| settings.presence.per_user = 3,
+        |settings| settings.presence.per_domain = 3,
+        |settings| settings.presence.watches = 3,
+    ];
+    for bound in bounds {
+        let mut world = World::with(Net::works(), bound);
+        for n in 0..5 {
+            world.romeo(&format!("<presence from='r{n}@capulet.example' to='{ALICE}' type='subscribe'/>"));
+        }
+        assert_eq!(world.gateway.watch_counts(), [3, 0]);
+        let sent = world.take_sip();
+        world.answer(&sent[0], 404);
+        assert_eq!(world.gateway.watch_counts(), [2, 0]);
+        romeo_says(&mut world, "subscribe");
+        assert_eq!(world.gateway.watch_counts(), [3, 0]);
     }
-    assert_eq!(world.gateway.watch_counts(), [3, 0]);
-    let sent = world.take_sip();
-    world.answer(&sent[0], 404);
-    assert_eq!(world.gateway.watch_counts(), [2, 0]);
-    romeo_says(&mut world, "subscribe");
-    assert_eq!(world.gateway.watch_counts(), [3, 0]);
 }
 
 #[test]
@@ -473,6 +480,15 @@ fn the_age_purge_takes_contacts_too() {
     world.sip(&subscribe(1, "", "Expires: 600\r\n"));
     world.pass_secs(32 * 86_400);
     assert!(records(&kept(&mut world)).is_empty());
+}
+
+#[test]
+fn where_nothing_is_ever_forgotten_the_age_purge_takes_nothing() {
+    let mut world = World::with(Net::works(), |settings| settings.presence.forget_after = 0);
+    world.gateway.restore(world.now, Vec::new());
+    world.sip(&subscribe(1, "", "Expires: 600\r\n"));
+    world.pass_secs(400 * 86_400);
+    assert_eq!(records(&kept(&mut world)).len(), 2, "who may see, and who was added");
 }
 
 #[test]

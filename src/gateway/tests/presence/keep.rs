@@ -74,7 +74,9 @@ fn check_099_watches_come_back_after_a_restart() {
     let subscribe = subscribe_soon(&mut world);
     world.sip(&notify(&subscribe, 1, "active;expires=3600", OPEN));
     let said = world.take_xmpp();
-    assert!(said.len() == 1 && said[0].contains("at work"), "nobody is asked again: {said:?}");
+    assert_eq!(said.len(), 2, "nobody is asked again: {said:?}");
+    assert!(said[0].contains("type='unavailable'"), "whatever else was there is not any more: {said:?}");
+    assert!(said[1].contains("at work"), "{said:?}");
     world.take_sip();
     world.sip(&super::subscribe(1, "", "Expires: 600\r\n"));
     let sent = world.take_sip();

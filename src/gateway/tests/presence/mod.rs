@@ -3,6 +3,7 @@
 mod attack;
 mod keep;
 mod late;
+mod lost;
 mod rights;
 mod s2x;
 mod x2s;

@@ -153,11 +153,27 @@ fn check_079_unsubscribe_ends_the_dialog_and_then_is_confirmed() {
 }
 
 #[test]
+fn check_078_a_2xx_shortens_and_never_lengthens() {
+    let longer = Answer { status: 200, expires: Some(7200), ..Answer::default() };
+    let mut world = World::active();
+    assert_eq!(world.timeout(), "re-SUBSCRIBE 3600");
+    assert_eq!(world.answer_with(longer), "");
+    assert_eq!(world.notify("active", true), "200, deliver");
+    assert!((2880..=3240).contains(&world.wait().unwrap()), "{:?}", world.wait());
+    let mut world = World::new();
+    world.on(Input::Subscribe);
+    world.on(Input::Durable);
+    assert_eq!(world.answer_with(longer), "");
+    assert_eq!(world.notify("pending", false), "200");
+    assert!((2880..=3240).contains(&world.wait().unwrap()), "{:?}", world.wait());
+}
+
+#[test]
 fn whoever_unsubscribes_and_subscribes_again_is_asked_for_anew() {
     let mut world = World::active();
     world.sleep(60);
     world.on(Input::Unsubscribe);
-    assert_eq!(world.on(Input::Subscribe), "save asked");
+    assert_eq!(world.on(Input::Subscribe), "unavailable, save asked");
     assert_eq!(world.on(Input::Durable), "");
     assert_eq!(world.on(Input::Durable), "re-SUBSCRIBE 0, SUBSCRIBE 3600");
     assert_eq!(
@@ -170,7 +186,7 @@ fn whoever_unsubscribes_and_subscribes_again_is_asked_for_anew() {
     world.sleep(60);
     world.on(Input::Unsubscribe);
     world.on(Input::Durable);
-    assert_eq!(world.on(Input::Subscribe), "save asked");
+    assert_eq!(world.on(Input::Subscribe), "unavailable, save asked");
     assert_eq!(world.answer(200), "", "the old end is of no interest");
     assert_eq!(world.on(Input::Durable), "SUBSCRIBE 3600");
     assert_eq!(world.state(), State::Pending);

@@ -220,7 +220,7 @@ fn the_subscribe_after_a_423_counts_for_the_pause_too() {
 fn who_leaves_twice_hears_of_it_when_the_store_knows() {
     let mut world = World::active();
     assert_eq!(world.on(Input::Unsubscribe), "save gone");
-    assert_eq!(world.on(Input::Subscribe), "save asked");
+    assert_eq!(world.on(Input::Subscribe), "unavailable, save asked");
     world.on(Input::RightLost);
     assert_eq!(world.on(Input::Durable), "");
     assert_eq!(world.on(Input::Durable), "re-SUBSCRIBE 0");
