@@ -3,12 +3,11 @@
 //! A reload swaps the whole set or changes nothing. A handshake takes the set that is there when it
 //! starts; streams that are up keep their TLS.
 
-use super::judge::{path_end, wall};
-use super::names::Names;
 use super::provider;
 use crate::addr::Domain;
-use crate::net::pem;
 use crate::now::Wall;
+use crate::x509::names::Names;
+use crate::x509::{path_end, pem, wall};
 use arc_swap::ArcSwap;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;

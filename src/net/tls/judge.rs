@@ -1,9 +1,10 @@
 //! Path validation after the handshake: is this chain good, and if not, why not.
 
-use super::names::{Leaf, Names, quoted};
+use super::leaf::Leaf;
 use super::provider;
-use crate::net::pem;
 use crate::now::Wall;
+use crate::x509::names::{Names, quoted};
+use crate::x509::{path_end, pem, wall};
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
@@ -287,23 +288,4 @@ fn issuer(cert: &X509Certificate<'_>) -> String {
         Some(name) => format!("\"{}\"", quoted(name.as_bytes())),
         None => "without a common name".to_owned(),
     }
-}
-
-/// Seconds of a certificate as wall time; what is before 1970 is 1970.
-pub(super) fn wall(seconds: i64) -> Wall {
-    Wall::from_millis(u64::try_from(seconds).unwrap_or(0).saturating_mul(1000))
-}
-
-/// The first expiry on the way from `cert` up through `issuers`, as far as they were presented. Of
-/// two certificates for one authority (a cross-signature) the longer one counts.
-pub(super) fn path_end(cert: &X509Certificate<'_>, issuers: &[X509Certificate<'_>]) -> Wall {
-    let mut end = cert.validity().not_after.timestamp();
-    let mut below = cert;
-    for _ in 0..issuers.len() {
-        let above = issuers.iter().filter(|c| c.subject().as_raw() == below.issuer().as_raw());
-        let Some(above) = above.max_by_key(|c| c.validity().not_after.timestamp()) else { break };
-        end = end.min(above.validity().not_after.timestamp());
-        below = above;
-    }
-    wall(end)
 }

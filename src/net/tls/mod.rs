@@ -9,7 +9,7 @@
 //!  certs   our chains and keys, by id and by domain; reload without a restart
 //!  server  configurations of the listeners      client  configurations for dialling
 //!  verify  the handshake's part of the check    judge   path validation after the handshake
-//!  names   identities in a certificate, XMPP and SIP rules
+//!  leaf    the holder of a certificate whose path is good
 //!  peer    what a connection keeps of its peer's certificate
 //! ```
 //!
@@ -19,7 +19,7 @@
 pub mod certs;
 pub mod client;
 pub mod judge;
-pub mod names;
+pub mod leaf;
 pub mod peer;
 pub mod server;
 mod verify;
@@ -30,7 +30,7 @@ mod tests;
 pub use certs::{CertError, CertSource, CertStore};
 pub use client::{ClientRole, ClientTls};
 pub use judge::{CertFault, Trust, judge};
-pub use names::Leaf;
+pub use leaf::Leaf;
 pub use peer::PeerCert;
 pub use server::ServerTls;
 
