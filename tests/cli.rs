@@ -1,15 +1,21 @@
-//! The binary as operators meet it: verbs, exit codes, start, reload, stop, store, limits, journal, unit file.
+//! The binary as operators meet it: verbs, changes, exit codes, start, reload, stop, store, limits, journal, unit file.
 //!
 //! Each test has a folder, and an address of 127.0.0.0/8 of its own. Certificates are made by
 //! `certs/make-test-ca`; a test that needs a program which is not there says SKIP.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "cli/changes.rs"]
+mod changes;
 #[path = "cli/daemon.rs"]
 mod daemon;
 #[path = "cli/journal.rs"]
 mod journal;
 #[path = "cli/limits.rs"]
 mod limits;
+#[path = "cli/partners.rs"]
+mod partners;
+#[path = "cli/policies.rs"]
+mod policies;
 #[path = "cli/reload.rs"]
 mod reload;
 #[path = "cli/rig.rs"]

@@ -1,12 +1,18 @@
-//! The command line: `stoxd run | check | policy test | status | subscriptions | reload`.
+//! The command line: which verb is whose. Each family has a file of its own.
 //!
 //! Exit codes: 0 done, 1 failed, 2 usage, 3 problems found or denied, 4 daemon unreachable, 78 the
 //! configuration is invalid or its state directory can't be used as it is.
 
+use super::change::{self, How, Unstaged};
 use super::check;
 use super::control::{self, Answer, Question};
 use super::exit;
-use super::policy_test::{self, policy_test};
+use super::federation::{self, FederationVerb};
+use super::manual;
+use super::partners::{self, PartnerVerb};
+use super::policies::{self, PolicyVerb};
+use super::settings::{self, ConfigVerb};
+use super::sites::{self, SiteVerb, UserVerb};
 use super::subscriptions;
 use crate::config;
 use crate::policy::written;
@@ -44,6 +50,48 @@ enum Verb {
         #[command(subcommand)]
         verb: PolicyVerb,
     },
+    /// Sets of users, which may have a policy
+    Site {
+        #[command(subcommand)]
+        verb: SiteVerb,
+    },
+    /// What a user may do
+    User {
+        #[command(subcommand)]
+        verb: UserVerb,
+    },
+    /// XMPP federated partners: a domain that is not listed gets nothing
+    Partner {
+        #[command(subcommand)]
+        verb: PartnerVerb,
+    },
+    /// The organisation's switch
+    Federation {
+        #[command(subcommand)]
+        verb: FederationVerb,
+    },
+    /// Let nothing of a domain or person through
+    Block {
+        /// evil.example, '*.evil.example' or mallory@fabrikam.example
+        whom: String,
+        /// A note for administrators
+        #[arg(long)]
+        description: Option<String>,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Take a block away
+    Unblock {
+        /// What is blocked, as it was written
+        whom: String,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Both files: show, set, export, import
+    Config {
+        #[command(subcommand)]
+        verb: ConfigVerb,
+    },
     /// What the running daemon is doing
     Status {
         #[command(flatten)]
@@ -69,6 +117,24 @@ enum Verb {
         #[command(flatten)]
         daemon: Daemon,
     },
+    /// Apply what was edited with --staged
+    Commit {
+        /// Throw it away instead
+        #[arg(long)]
+        discard: bool,
+        #[command(flatten)]
+        how: Unstaged,
+    },
+    /// Print completions for a shell
+    Completions {
+        /// Which one
+        shell: clap_complete::Shell,
+    },
+    /// Print stoxd(1), or write all man pages
+    Man {
+        /// Where to
+        folder: Option<PathBuf>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -77,26 +143,6 @@ enum What {
     Config,
     /// The policy table and its tests
     Policy,
-}
-
-#[derive(Debug, Subcommand)]
-enum PolicyVerb {
-    /// Say whether a message from one address to another may cross, and what decided
-    Test {
-        /// The sender: sip:alice@contoso.example or xmpp:romeo@capulet.example
-        #[arg(long)]
-        from: String,
-        /// The recipient, likewise
-        #[arg(long)]
-        to: String,
-        /// Take it that our user has added the contact
-        #[arg(long)]
-        added: bool,
-        #[command(flatten)]
-        file: ConfigFile,
-        #[command(flatten)]
-        output: Output,
-    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -120,11 +166,11 @@ enum SubscriptionsVerb {
     },
 }
 
-#[derive(Debug, Args)]
-struct ConfigFile {
+#[derive(Clone, Debug, Args)]
+pub(super) struct ConfigFile {
     /// The configuration file
     #[arg(short = 'c', long = "config", default_value = "/etc/stoxd/stoxd.toml", value_name = "FILE")]
-    config: PathBuf,
+    pub(super) config: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -136,11 +182,11 @@ struct Daemon {
     socket: Option<PathBuf>,
 }
 
-#[derive(Debug, Args)]
-struct Output {
+#[derive(Clone, Debug, Args)]
+pub(super) struct Output {
     /// Print JSON
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// Does what the process's command line says; the exit code. `run` is the daemon.
@@ -167,12 +213,16 @@ pub fn main(run: impl FnOnce(&Path) -> u8) -> u8 {
             let (text, code) = check::render(&findings, strict, output.json);
             say(&text, code)
         }
-        Verb::Policy { verb: PolicyVerb::Test { from, to, added, file, output } } => {
-            let loaded = config::check(&file.config);
-            let question = policy_test::Question { from: &from, to: &to, added, json: output.json };
-            let (text, code) = policy_test(&loaded, &question);
-            say(&text, code)
-        }
+        Verb::Policy { verb } => policies::run(verb),
+        Verb::Site { verb } => sites::run(verb),
+        Verb::User { verb } => sites::user(verb),
+        Verb::Partner { verb } => partners::run(verb),
+        Verb::Federation { verb } => federation::run(verb),
+        Verb::Block { whom, description, how } => federation::block(&whom, description.as_deref(), &how),
+        Verb::Unblock { whom, how } => federation::unblock(&whom, &how),
+        Verb::Config { verb } => settings::run(verb),
+        Verb::Completions { shell } => manual::completions(shell),
+        Verb::Man { folder } => manual::man(folder.as_deref()),
         Verb::Status { daemon, output } => ask(&daemon, &Question::Status, output.json),
         Verb::Subscriptions {
             verb: Some(SubscriptionsVerb::Remove { watcher, presentity, what_if, yes, daemon }),
@@ -194,6 +244,7 @@ pub fn main(run: impl FnOnce(&Path) -> u8) -> u8 {
             }
         }
         Verb::Reload { daemon } => ask(&daemon, &Question::Reload, false),
+        Verb::Commit { discard, how } => change::commit(&how.into(), discard),
     }
 }
 
@@ -223,7 +274,8 @@ fn agreed(watcher: &str, presentity: &str) -> bool {
     agreed
 }
 
-fn say(text: &str, code: u8) -> u8 {
+/// Prints `text`; `code`, or that it did not get where it was to go.
+pub(super) fn say(text: &str, code: u8) -> u8 {
     let mut out = std::io::stdout().lock();
     written(out.write_all(text.as_bytes()).and_then(|()| out.flush()), code)
 }
@@ -258,6 +310,7 @@ fn ask(daemon: &Daemon, question: &Question, json: bool) -> u8 {
         Ok(Answer::Subscriptions(all)) => {
             say(&if json { to_json(&all) } else { subscriptions::render(&all) }, exit::DONE)
         }
+        Ok(Answer::Config(files)) => say(&settings::render(&files), exit::DONE),
         Ok(Answer::Done(text)) => say(&(text + "\n"), exit::DONE),
         Ok(Answer::Failed(text)) => {
             eprintln!("error: {text}");

@@ -21,6 +21,8 @@ pub enum Question {
     Status,
     /// Read the files again, as SIGHUP does.
     Reload,
+    /// The files that it runs with.
+    Config,
     /// Who sees whose presence.
     Subscriptions {
         /// Of this user alone, on either side: a bare JID.
@@ -46,6 +48,8 @@ pub enum Answer {
     Status(Status),
     /// To [`Question::Subscriptions`].
     Subscriptions(Subscriptions),
+    /// To [`Question::Config`]: name and text of each file.
+    Config(Vec<(String, String)>),
     /// Done, with what there is to say.
     Done(String),
     /// Not done, and why.
@@ -115,9 +119,10 @@ pub struct LinkStatus {
 pub fn ask(socket: &Path, question: &Question) -> io::Result<Answer> {
     let mut stream = UnixStream::connect(socket)?;
     let patience = match question {
-        Question::Status | Question::Subscriptions { .. } | Question::Unsubscribe { .. } => {
-            Duration::from_secs(10)
-        }
+        Question::Status
+        | Question::Config
+        | Question::Subscriptions { .. }
+        | Question::Unsubscribe { .. } => Duration::from_secs(10),
         // A million grants take a while.
         Question::Reload => Duration::from_secs(120),
     };

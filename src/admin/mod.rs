@@ -2,8 +2,16 @@
 //!
 //! | file | owns |
 //! |---|---|
+//! | [`change`] | the engine behind every verb that changes a file |
 //! | [`check`] | `stoxd check config` and `check policy`, and how any check's findings print |
+//! | [`policies`], [`grants`], [`history`] | `stoxd policy` |
 //! | [`policy_test`] | `stoxd policy test` |
+//! | [`sites`] | `stoxd site` and `stoxd user` |
+//! | [`partners`] | `stoxd partner` |
+//! | [`federation`] | `stoxd federation`, `stoxd block`, `stoxd unblock` |
+//! | [`settings`] | `stoxd config` |
+//! | [`manual`] | `stoxd completions` and `stoxd man` |
+//! | [`words`] | identities of policies, filters, columns |
 //! | [`subscriptions`] | `stoxd subscriptions` |
 //! | [`control`] | questions to the daemon and their answers; `stoxd status` |
 //! | [`cli`] | the command line |
@@ -11,13 +19,23 @@
 //! Rendering is pure: a verb gives text and an exit code, and `main` prints the one and exits with the
 //! other.
 
+pub mod change;
 pub mod check;
 pub mod cli;
 pub mod control;
+pub mod federation;
+pub mod grants;
+pub mod history;
+pub mod manual;
+pub mod partners;
+pub mod policies;
 pub mod policy_test;
+pub mod settings;
+pub mod sites;
 pub mod subscriptions;
 #[cfg(test)]
 mod tests;
+pub mod words;
 
 /// Exit codes of all verbs.
 pub mod exit {

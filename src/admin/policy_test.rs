@@ -74,9 +74,7 @@ fn to_text(pair: &Pair, config: &Config, explanation: &Explanation) -> String {
     }
     for (index, action) in actions(config, explanation).iter().enumerate() {
         let lead = if index == 0 { "to allow:" } else { "     and:" };
-        for (line, text) in action.iter().enumerate() {
-            let _ = writeln!(out, " {:9} {text}", if line == 0 { lead } else { "" });
-        }
+        let _ = writeln!(out, " {lead} {action}");
     }
     out
 }
@@ -105,7 +103,7 @@ fn to_json(pair: &Pair, config: &Config, explanation: &Explanation) -> String {
         "policy": explanation.policy,
         "steps": steps,
         "sender_sees": explanation.denied.map(|reason| sender_sees(pair.direction, reason).1),
-        "to_allow": actions(config, explanation).iter().map(|lines| lines.join("\n")).collect::<Vec<_>>(),
+        "to_allow": actions(config, explanation),
     });
     format!("{answer:#}\n")
 }
@@ -125,62 +123,31 @@ fn sender_sees(direction: Direction, reason: Reason) -> (&'static str, Value) {
     }
 }
 
-/// What is to be written, and where: a line each.
-fn action(remedy: &Remedy, config: &Config, explanation: &Explanation) -> Vec<String> {
-    let file = &config.table.files().policy;
-    let mut lines = Vec::new();
-    let mut say = |line: String| lines.push(line);
+/// What is to be done: a line each.
+fn action(remedy: &Remedy, config: &Config) -> Vec<String> {
     match remedy {
-        Remedy::EnableFederation => match explanation.steps.first().filter(|step| !step.at.is_empty()) {
-            Some(switch) => say(format!("write enabled = true at {}", switch.at)),
-            None => {
-                say(format!("add to {file}"));
-                say("[federation]".into());
-                say("enabled = true".into());
-            }
-        },
-        Remedy::AddPartner(domain) => {
-            say(format!("add to {file}"));
-            say("[[partner]]".into());
-            say(format!("domain = {}", toml(domain.as_str())));
+        Remedy::EnableFederation => vec!["stoxd federation enable".into()],
+        Remedy::AddPartner(domain) => vec![format!("stoxd partner new {domain}")],
+        Remedy::Unblock(at) => {
+            vec![format!("remove the [[blocked]] entry at {at}"), "stoxd reload".into()]
         }
-        Remedy::Unblock(at) => say(format!("remove the [[blocked]] entry at {at}")),
-        Remedy::Grant { policy, user, instead } => {
-            let name = policy.clone().unwrap_or_else(|| new_name(config));
-            if policy.is_none() {
-                say(format!("add to {file}"));
-                say("[[policy]]".into());
-                say("scope = \"user\"".into());
-                say(format!("name = {}", toml(&name)));
-                say("federation = true".into());
-                say("xmpp = true".into());
-            } else if instead.is_empty() {
-                say(format!("add to {file}"));
-            }
-            if instead.is_empty() {
-                say("[[grant]]".into());
-                say(format!("user = {}", toml(&shown(user, true))));
-                say(format!("policy = {}", toml(&name)));
-            } else {
-                say(format!("grant {} in place of what stands at {instead}", toml(&name)));
+        Remedy::Grant { policy, user } => {
+            let name = quoted(&policy.clone().unwrap_or_else(|| new_name(config)));
+            let grant = format!("stoxd policy grant {name} --to {}", quoted(&shown(user, true)));
+            match policy {
+                Some(_) => vec![grant],
+                None => vec![format!("stoxd policy new {name} --federation on --xmpp on"), grant],
             }
         }
         Remedy::AddContact(user, contact) => {
-            say(format!("{} adds {} as a contact", shown(user, true), shown(contact, false)));
+            vec![format!("{} adds {} as a contact", shown(user, true), shown(contact, false))]
         }
     }
-    lines
 }
 
-/// Everything that would have to be done, the reload included; empty if the verdict is yes.
-fn actions(config: &Config, explanation: &Explanation) -> Vec<Vec<String>> {
-    let edits = |remedy: &&Remedy| !matches!(remedy, Remedy::AddContact(..));
-    let mut all: Vec<Vec<String>> =
-        explanation.remedies.iter().map(|remedy| action(remedy, config, explanation)).collect();
-    if explanation.remedies.iter().any(|remedy| edits(&remedy)) {
-        all.push(vec!["stoxd reload".into()]);
-    }
-    all
+/// Everything that would have to be done; empty if the verdict is yes.
+fn actions(config: &Config, explanation: &Explanation) -> Vec<String> {
+    explanation.remedies.iter().flat_map(|remedy| action(remedy, config)).collect()
 }
 
 /// A name that no policy has.
@@ -196,7 +163,11 @@ fn new_name(config: &Config) -> String {
     name
 }
 
-/// `text` as a string of TOML: the escapes of JSON are among those of TOML.
-fn toml(text: &str) -> String {
-    Value::from(text).to_string()
+/// `text` as one word of a shell.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./_-".contains(c);
+    match text.chars().all(plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
 }

@@ -42,7 +42,8 @@ pub(super) fn load(source: Source, files: &dyn Files, ours: &[Domain], report: &
     let mut federation = root.section("federation", "[federation]");
     let enabled = federation.flag("enabled", false);
     let at = if federation.is_present() { source.line_of(federation.span_of("enabled").start) } else { 0 };
-    builder.federation(enabled, policy::At::policy(at));
+    // Policy tests are about the rows: they run with the switch on, so that it can be off at any time.
+    builder.federation(true, policy::At::policy(at));
     federation.done();
 
     let policies = policies_and_sites(&mut root, &mut builder);
@@ -69,10 +70,11 @@ pub(super) fn load(source: Source, files: &dyn Files, ours: &[Domain], report: &
     if complete {
         tests.iter().for_each(|test| run(test, &table, &source, report));
     }
-    Loaded { table, grants: grants_name, tests: tests.len() }
+    Loaded { table: table.with_federation(enabled), grants: grants_name, tests: tests.len() }
 }
 
-fn grants_file(root: &mut Section<'_>) -> Option<At<std::path::PathBuf>> {
+/// The grants file that `[grants]` names.
+pub(super) fn grants_file(root: &mut Section<'_>) -> Option<At<std::path::PathBuf>> {
     let mut section = root.section("grants", "[grants]");
     let folder = section.source.folder.clone();
     let file = section.parsed("file", |text| match value::path(text, &folder, None)? {

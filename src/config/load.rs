@@ -1,6 +1,6 @@
 //! Reads the files of the configuration. The only code of this room that does.
 
-use super::{Config, FileFault, Files, Problem, Purpose, Surroundings, parse, socket_of};
+use super::{Config, FileFault, Files, Places, Problem, Purpose, Surroundings, parse, places, socket_of};
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
@@ -28,6 +28,39 @@ pub fn check(path: &Path) -> Result<Config, Vec<Problem>> {
 /// The file can't be read.
 pub fn admin_socket(path: &Path) -> Result<PathBuf, Vec<Problem>> {
     socket_of(path, &Disk, &Surroundings::of_process())
+}
+
+/// As [`check`], with texts in place of what the files of these names hold.
+///
+/// # Errors
+/// As [`load`].
+pub fn check_with(path: &Path, instead: &[(PathBuf, String)]) -> Result<Config, Vec<Problem>> {
+    parse(path, &Overlay(instead), &Surroundings::of_process(), Purpose::Check)
+}
+
+/// Where the files lie that the daemon file at `path` leads to, with texts in place of what some hold.
+pub fn files_of(path: &Path, instead: &[(PathBuf, String)]) -> Places {
+    places(path, &Overlay(instead))
+}
+
+/// The files of this machine, some with another content.
+struct Overlay<'o>(&'o [(PathBuf, String)]);
+
+impl Files for Overlay<'_> {
+    fn read(&self, path: &Path, limit: u64) -> Result<String, FileFault> {
+        let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        match self.0.iter().find(|(instead, _)| *instead == real) {
+            Some((_, text)) if u64::try_from(text.len()).unwrap_or(u64::MAX) > limit => {
+                Err(FileFault::TooLarge(limit))
+            }
+            Some((_, text)) => Ok(text.clone()),
+            None => Disk.read(path, limit),
+        }
+    }
+
+    fn mode(&self, path: &Path) -> Result<u32, FileFault> {
+        Disk.mode(path)
+    }
 }
 
 impl Surroundings {

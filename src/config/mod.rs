@@ -27,7 +27,7 @@ mod suggest;
 mod tests;
 mod value;
 
-pub use load::{admin_socket, check, load};
+pub use load::{admin_socket, check, check_with, files_of, load};
 pub use problem::{Problem, Severity};
 pub use settings::Config;
 
@@ -151,7 +151,12 @@ pub fn parse(
 
     let policy_path = daemon::policy_path(document.get_ref(), &source);
     let policy_name = problem::shown_name(&policy_path);
+    let mut texts = vec![(name.clone(), source.text.clone())];
     let loaded = match files.read(&policy_path, MAX_POLICY) {
+        Ok(text) if text.len() <= settings::MAX_TEXT => {
+            texts.push((policy_name.clone(), text.clone()));
+            Some(access::load(Source::new(&policy_path, text), files, &names, &report))
+        }
         Ok(text) => Some(access::load(Source::new(&policy_path, text), files, &names, &report)),
         Err(fault) => {
             let message = format!("can't read {}", policy_path.display());
@@ -175,6 +180,7 @@ pub fn parse(
             log,
             admin_socket,
             table: loaded.table,
+            texts,
             policy_tests: loaded.tests,
             warnings: problems,
         }),
@@ -206,6 +212,28 @@ pub fn socket_of(
             Err(report.into_problems(&[&name]))
         }
     }
+}
+
+/// Where the files lie that a daemon file leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// The policy file.
+    pub policy: PathBuf,
+    /// The grants file, if the policy file names one.
+    pub grants: Option<PathBuf>,
+}
+
+/// The files that the daemon file at `path` leads to, whatever is wrong with the rest of them.
+pub fn places(path: &Path, files: &dyn Files) -> Places {
+    let report = Report::default();
+    let source = |path: &Path, limit| Source::new(path, files.read(path, limit).unwrap_or_default());
+    let daemon = source(path, MAX_DAEMON);
+    let policy = daemon::policy_path(read::document(&daemon, &report).get_ref(), &daemon);
+    let policy_source = source(&policy, MAX_POLICY);
+    let document = read::document(&policy_source, &report);
+    let mut root = Section::root(&policy_source, &report, document.get_ref());
+    let grants = access::grants_file(&mut root).map(|(path, _)| path);
+    Places { policy, grants }
 }
 
 /// Looks at a file that `source` names: it must be there, and a secret must be one.

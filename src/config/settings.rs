@@ -9,6 +9,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Octets of a file that is kept as it was read.
+pub const MAX_TEXT: usize = 1 << 20;
+
 /// Everything that the two files say, checked.
 #[derive(Debug)]
 pub struct Config {
@@ -34,6 +37,8 @@ pub struct Config {
     pub admin_socket: PathBuf,
     /// The policy file as a table, generation 0.
     pub table: Table,
+    /// Both files as they were read: name and text. One of more than [`MAX_TEXT`] octets is left out.
+    pub texts: Vec<(String, String)>,
     /// Policy tests that were run; all of them passed.
     pub policy_tests: usize,
     /// What is weak and taken all the same.

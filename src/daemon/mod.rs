@@ -125,6 +125,8 @@ struct Daemon {
     generation: Cell<u64>,
     reloading: tokio::sync::Mutex<()>,
     last_reload: RefCell<Option<String>>,
+    /// The files that it runs with: name and text.
+    texts: RefCell<Vec<(String, String)>>,
 }
 
 fn start(path: &Path, config: Config) -> Result<(), StartError> {
@@ -192,6 +194,7 @@ fn start(path: &Path, config: Config) -> Result<(), StartError> {
             generation: Cell::new(0),
             reloading: tokio::sync::Mutex::default(),
             last_reload: RefCell::default(),
+            texts: RefCell::new(config.texts),
         });
         daemon.shard.limits.set(limits);
         serve(daemon, sockets, control).await

@@ -185,10 +185,14 @@ impl Daemon {
         let generation = self.generation.get().wrapping_add(1);
         self.generation.set(generation);
         let table = Arc::new(config.table.with_generation(generation));
+        let mut before = None;
         shard.reload(|gateway, now| {
             gateway.set_settings(Arc::new(settings));
-            gateway.reload(now, table);
+            before = Some(gateway.reload(now, table));
         });
+        // To free a million grants takes longer than messages may wait.
+        tokio::task::spawn_blocking(move || drop(before));
+        *self.texts.borrow_mut() = config.texts;
         for peer in strangers {
             shard.close_links_of(peer, "the peer's identity was changed");
         }

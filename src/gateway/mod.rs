@@ -432,8 +432,8 @@ impl Gateway {
     }
 
     /// The policy table was loaded anew. What may no longer be sent ends and is returned.
-    pub fn reload(&mut self, now: Now, table: Arc<Table>) {
-        self.table = table;
+    pub fn reload(&mut self, now: Now, table: Arc<Table>) -> Arc<Table> {
+        let before = std::mem::replace(&mut self.table, table);
         self.tables = self.tables.wrapping_add(1);
         // What watches that end now have to say goes over streams that end next.
         self.judge_watches(now);
@@ -451,6 +451,7 @@ impl Gateway {
         self.bounce_all(now, bounces, outgoing::NO_LONGER);
         self.settle_presence(now);
         self.collect_deadlines();
+        before
     }
 
     fn bounce_all(&mut self, now: Now, bounces: Vec<Bounce>, why: &str) {

@@ -52,8 +52,6 @@ pub enum Remedy {
         policy: Option<String>,
         /// Our user.
         user: Jid,
-        /// The row that grants the user, by name, a policy that does not; empty if there is none.
-        instead: String,
     },
     /// Our user adds the contact.
     AddContact(Jid, Jid),
@@ -78,12 +76,8 @@ impl Table {
         }
         if !policy.allows_xmpp() {
             let allowing = self.policies().iter().find(|p| p.scope == Scope::User && p.allows_xmpp());
-            let instead = match origin {
-                Origin::Grant(at) if self.granted_by(local).is_none() => self.show(at),
-                Origin::Grant(_) | Origin::Site(_) | Origin::Global(_) => String::new(),
-            };
             let policy = allowing.map(|other| other.name.clone());
-            remedies.push(Remedy::Grant { policy, user: local.to_bare(), instead });
+            remedies.push(Remedy::Grant { policy, user: local.to_bare() });
         }
         let kind = self.partner(remote.domain()).map(|partner| partner.kind);
         if kind.is_some_and(|kind| needs_contact(kind, crossing.direction)) {
@@ -102,6 +96,12 @@ impl Table {
             Reason::NotAdded => 4,
         });
         Explanation { denied, policy: policy.to_string(), steps, decided, remedies }
+    }
+
+    /// The policy that `user` has, what gave it, and in which row: "no grant; site Redmond (matched *@…)".
+    pub fn standing(&self, user: &Jid) -> (&Arc<Policy>, Step) {
+        let (policy, origin) = self.effective(user);
+        (policy, self.policy_step(user, policy, origin))
     }
 
     fn step(&self, name: &'static str, text: String, at: At, open: bool) -> Step {

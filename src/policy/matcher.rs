@@ -64,6 +64,12 @@ impl<V: Copy> Matcher<V> {
         self.find_how(user).map(|(value, _)| value)
     }
 
+    /// What the rows say.
+    pub(super) fn values(&self) -> impl Iterator<Item = V> {
+        let domains = self.domains.values().map(|(_, value)| *value);
+        self.users.values().copied().chain(domains).chain(self.globs.iter().map(|(_, _, value)| *value))
+    }
+
     /// How many rows there are.
     pub(super) fn len(&self) -> usize {
         self.users.len() + self.domains.len() + self.globs.len()

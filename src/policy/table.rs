@@ -176,6 +176,29 @@ impl Table {
         self.grants.len()
     }
 
+    /// How many grants of `policy` there are.
+    pub fn grants_of(&self, policy: &Policy) -> usize {
+        let id = self.policies.iter().position(|other| **other == *policy);
+        let id = id.and_then(|id| u32::try_from(id).ok());
+        id.map_or(0, |id| self.grants.values().filter(|(granted, _)| granted.0 == id).count())
+    }
+
+    /// All sites, in the order of the file.
+    pub fn sites(&self) -> &[Site] {
+        &self.sites
+    }
+
+    /// The policy of `site`, if it has one.
+    pub fn policy_of(&self, site: &Site) -> Option<&Arc<Policy>> {
+        site.policy.map(|id| self.policy(id))
+    }
+
+    /// The same table with the organisation's switch as it is in `enabled`.
+    #[must_use]
+    pub fn with_federation(self, enabled: bool) -> Self {
+        Self { enabled, ..self }
+    }
+
     /// The row that blocks `domain` where no partner entry decides.
     pub fn blocked(&self, domain: &str) -> Option<At> {
         self.blocked.domain(domain)

@@ -106,11 +106,7 @@ DENY  sip:bob@contoso.example → xmpp:romeo@fabrikam.example
  3 policy      no grant; site Redmond (matched *@contoso.example) policy.toml:14
  4 verdict     federation=yes  xmpp=no  ← this decided
  the sender would see: SIP 403 (an XMPP sender: forbidden)
- to allow: add to policy.toml
-           [[grant]]
-           user = \"sip:bob@contoso.example\"
-           policy = \"Sales\"
-      and: stoxd reload
+ to allow: stoxd policy grant Sales --to sip:bob@contoso.example
 "
     );
     assert_eq!((ran.code, ran.err.as_str()), (3, ""));
@@ -225,13 +221,13 @@ fn verbs(text: &str) -> Vec<&str> {
 
 #[test]
 fn no_output_and_no_sample_names_a_verb_that_is_not_there() {
-    let off = house(&POLICY.replace("enabled = true", "enabled = false").replace("\"allow\"", "\"deny\""));
+    let off = house(&POLICY.replace("enabled = true", "enabled = false"));
     let mut said: Vec<String> =
         [("sip:bob@contoso.example", "xmpp:a@x.example"), ("xmpp:a@x.example", "sip:b@contoso.example")]
             .iter()
             .map(|(from, to)| off.stoxd(&["policy", "test", "--from", from, "--to", to]).out)
             .collect();
-    assert!(said.iter().all(|text| text.contains("stoxd reload")), "{said:?}");
+    assert!(said.iter().all(|text| text.contains("stoxd federation enable")), "{said:?}");
     said.push(stoxd(&["--help"]).out);
     said.push(include_str!("../../config/stoxd.toml").to_owned());
     said.push(include_str!("../../config/policy.toml").to_owned());

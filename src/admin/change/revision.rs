@@ -1,0 +1,149 @@
+//! What was there before a change: `revisions/NUMBER/` beside the daemon's file, with a copy of each file that
+//! the change replaced and `change.json`, which says who changed what. Its date is that file's.
+
+use super::Refused;
+use super::disk::{Lock, fault};
+use serde::{Deserialize, Serialize};
+use std::fs::{DirBuilder, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// Revisions that are kept.
+const KEPT: usize = 50;
+/// Octets that all of them may have together; the last one is kept at any size.
+const OCTETS: u64 = 256 << 20;
+
+/// `change.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// The change, in the words of the command line.
+    pub what: String,
+    /// Who made it.
+    pub by: String,
+    /// Each file's path, and the name of its copy; no copy if there was no file.
+    pub files: Vec<(PathBuf, Option<String>)>,
+}
+
+/// What was there before one change.
+#[derive(Clone, Debug)]
+pub struct Revision {
+    /// Its number, from 1.
+    pub number: u32,
+    /// When the change was made.
+    pub date: SystemTime,
+    /// What it was.
+    pub note: Note,
+    folder: PathBuf,
+}
+
+impl Revision {
+    /// What the file at `path` held before the change; `None` if the change left it alone.
+    ///
+    /// # Errors
+    /// The copy can't be read.
+    pub fn text(&self, path: &Path) -> Result<Option<String>, Refused> {
+        let Some((_, copy)) = self.note.files.iter().find(|(known, _)| known == path) else {
+            return Ok(None);
+        };
+        let Some(copy) = copy else { return Ok(Some(String::new())) };
+        let copy = self.folder.join(copy);
+        std::fs::read_to_string(&copy).map(Some).map_err(|error| fault(&copy, &error))
+    }
+
+    /// Removes it: the change was not made.
+    pub fn forget(&self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Keeps `files` (where, and what is there) as they are before the change `what`.
+///
+/// # Errors
+/// They can't be written.
+pub fn keep<'f>(
+    lock: &Lock,
+    what: &str,
+    files: impl Iterator<Item = (&'f Path, Option<&'f str>)>,
+) -> Result<Revision, Refused> {
+    let all = lock.folder.join("revisions");
+    let number = list(&lock.folder)?.last().map_or(1, |last| last.number.saturating_add(1));
+    let folder = all.join(format!("{number:06}"));
+    let written = || -> io::Result<Note> {
+        DirBuilder::new().mode(0o700).recursive(true).create(&all)?;
+        // What a crash left half written has no note, so nobody counts it.
+        let _ = std::fs::remove_dir_all(&folder);
+        DirBuilder::new().mode(0o700).create(&folder)?;
+        let mut note = Note { what: what.to_owned(), by: whoever(), files: Vec::new() };
+        for (index, (path, text)) in files.enumerate() {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let copy = text.map(|text| -> io::Result<String> {
+                let copy = format!("{index}-{name}");
+                write(&folder.join(&copy), text.as_bytes())?;
+                Ok(copy)
+            });
+            note.files.push((path.to_owned(), copy.transpose()?));
+        }
+        write(&folder.join("change.json"), &serde_json::to_vec(&note)?)?;
+        File::open(&folder)?.sync_all()?;
+        File::open(&all)?.sync_all()?;
+        Ok(note)
+    };
+    match written() {
+        Ok(note) => Ok(Revision { number, date: SystemTime::UNIX_EPOCH, note, folder }),
+        Err(error) => {
+            let _ = std::fs::remove_dir_all(&folder);
+            Err(fault(&folder, &error))
+        }
+    }
+}
+
+fn write(path: &Path, octets: &[u8]) -> io::Result<()> {
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(octets)?;
+    file.sync_all()
+}
+
+/// All revisions beside the daemon's file, the oldest first.
+///
+/// # Errors
+/// The folder is there and can't be read.
+pub fn list(folder: &Path) -> Result<Vec<Revision>, Refused> {
+    let all = folder.join("revisions");
+    let entries = match std::fs::read_dir(&all) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(fault(&all, &error)),
+    };
+    let mut revisions: Vec<Revision> = entries.filter_map(|entry| read(entry.ok()?.path())).collect();
+    revisions.sort_by_key(|revision| revision.number);
+    Ok(revisions)
+}
+
+fn read(folder: PathBuf) -> Option<Revision> {
+    let number = folder.file_name()?.to_str()?.parse().ok()?;
+    let path = folder.join("change.json");
+    let note = serde_json::from_slice(&std::fs::read(&path).ok()?).ok()?;
+    let date = std::fs::metadata(&path).ok()?.modified().ok()?;
+    Some(Revision { number, date, note, folder })
+}
+
+/// Drops the oldest revisions above the bounds. That fails quietly: they are tried again at the next change.
+pub fn prune(lock: &Lock) {
+    let mut octets = 0;
+    for (index, revision) in list(&lock.folder).unwrap_or_default().iter().rev().enumerate() {
+        let copies = revision.note.files.iter().filter_map(|(_, copy)| copy.as_ref());
+        let sizes = copies.filter_map(|copy| std::fs::metadata(revision.folder.join(copy)).ok());
+        octets += sizes.map(|file| file.len()).sum::<u64>();
+        if index > 0 && (index >= KEPT || octets > OCTETS) {
+            revision.forget();
+        }
+    }
+}
+
+/// Who runs this, as far as the environment says.
+fn whoever() -> String {
+    let names = ["SUDO_USER", "LOGNAME", "USER"].iter().filter_map(|name| std::env::var(name).ok());
+    names.into_iter().find(|name| !name.is_empty()).unwrap_or_else(|| "?".into())
+}

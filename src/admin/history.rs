@@ -1,0 +1,93 @@
+//! `stoxd policy history` and `rollback`.
+
+use super::change::revision::{self, Revision};
+use super::change::{Change, How, Refused, Which, disk};
+use super::cli::{ConfigFile, say};
+use super::exit;
+use super::words::{columns, harmless};
+use serde_json::{Value, json};
+
+/// The changes that verbs made, the last one first; the exit code.
+pub fn list(file: &ConfigFile, as_json: bool) -> u8 {
+    let revisions = match revision::list(&disk::folder_of(&file.config)) {
+        Ok(revisions) => revisions,
+        Err(refused) => return refused.print(),
+    };
+    if as_json {
+        let all: Vec<Value> = revisions
+            .iter()
+            .rev()
+            .map(|revision| {
+                let files: Vec<_> = revision.note.files.iter().map(|(path, _)| path).collect();
+                json!({
+                    "number": revision.number,
+                    "date": date(revision),
+                    "by": revision.note.by,
+                    "what": revision.note.what,
+                    "files": files,
+                })
+            })
+            .collect();
+        return say(&format!("{:#}\n", json!({ "changes": all })), exit::DONE);
+    }
+    if revisions.is_empty() {
+        return say("no change was made by a verb yet\n", exit::DONE);
+    }
+    let rows: Vec<[String; 4]> = revisions
+        .iter()
+        .rev()
+        .map(|revision| {
+            let note = &revision.note;
+            [revision.number.to_string(), date(revision), harmless(&note.by), harmless(&note.what)]
+        })
+        .collect();
+    say(&columns(["CHANGE", "DATE", "BY", "WHAT"], &rows), exit::DONE)
+}
+
+fn date(revision: &Revision) -> String {
+    let date = jiff::Timestamp::try_from(revision.date).unwrap_or_default();
+    date.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// Brings the policy file and the grants file back to what they were before the change `number`, or before the
+/// last one that touched them; the exit code.
+///
+/// # Errors
+/// See [`Refused`].
+pub fn rollback(number: Option<u32>, how: &How) -> Result<u8, Refused> {
+    let revisions = revision::list(&disk::folder_of(&how.file.config))?;
+    let mut change = Change::open("policy rollback", how)?;
+    let mut places = vec![change.path(Which::Policy)];
+    places.extend(change.grants());
+    let touches = |revision: &&Revision| revision.note.files.iter().any(|(path, _)| places.contains(path));
+    let found = match number {
+        Some(number) => revisions.iter().find(|revision| revision.number == number),
+        None => revisions.iter().rev().find(touches),
+    };
+    let Some(first) = found else {
+        return Err(Refused::failed(match number {
+            Some(number) => format!("there is no change {number}: stoxd policy history"),
+            None => "no change was made by a verb yet".to_owned(),
+        }));
+    };
+    let undone: Vec<&Revision> =
+        revisions.iter().filter(|r| r.number >= first.number).filter(touches).collect();
+    if undone.is_empty() {
+        let text = format!("change {} is none of the policy: {}", first.number, first.note.what);
+        return Err(Refused::failed(text));
+    }
+    for place in &places {
+        // Of all that is undone, the first change has what was there before.
+        for revision in undone.iter().rev() {
+            if let Some(text) = revision.text(place)? {
+                change.put_known(place, text)?;
+            }
+        }
+    }
+    if undone.len() > 1 {
+        how.agreed(&format!("{} changes will be taken back. Roll back?", undone.len()))?;
+    }
+    change.rename(format!("policy rollback {}", first.number));
+    let what: Vec<&str> = undone.iter().map(|revision| revision.note.what.as_str()).collect();
+    Ok(change.finish(&format!("taken back: {}", what.join("; "))))
+}

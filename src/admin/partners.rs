@@ -1,0 +1,356 @@
+//! `stoxd partner`: the XMPP federated partners.
+
+use super::change::{self, How, Refused, Which, rows};
+use super::cli::{ConfigFile, Output};
+use super::exit;
+use super::policies::answer;
+use super::words::{Switch, columns, finds, harmless, yes};
+use crate::config::Config;
+use crate::policy::{Need, Partner, PartnerKind};
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+use toml_edit::{DocumentMut, Table};
+
+/// `stoxd partner …`.
+#[derive(Debug, Subcommand)]
+pub enum PartnerVerb {
+    /// The partners that there are
+    List {
+        /// Only those with a domain that this finds: '*.org', or a domain and all below it
+        filter: Option<String>,
+        /// Only those of this type
+        #[arg(long = "type", value_enum)]
+        kind: Option<Kind>,
+        #[command(flatten)]
+        file: ConfigFile,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// One partner, with all its settings
+    Show {
+        /// Any of its domains
+        domain: String,
+        #[command(flatten)]
+        file: ConfigFile,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// List a domain as a partner; what is not listed gets nothing
+    New {
+        /// The primary domain
+        domain: String,
+        #[command(flatten)]
+        settings: Settings,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Change a partner, or all that a pattern finds; what is not named stays
+    Set {
+        /// The primary domain, or a pattern with stars
+        domain: String,
+        /// Only those of this type
+        #[arg(long, value_enum, value_name = "TYPE")]
+        where_type: Option<Kind>,
+        #[command(flatten)]
+        settings: Settings,
+        /// Domains that go
+        #[arg(long, num_args = 1.., value_name = "DOMAIN")]
+        remove_domain: Vec<String>,
+        /// All additional domains go
+        #[arg(long)]
+        clear_domains: bool,
+        /// Settings that get their default again: connection_limit, proxy_fqdn
+        #[arg(long, num_args = 1.., value_name = "KEY")]
+        unset: Vec<String>,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Remove a partner, or all that a pattern finds: its streams end
+    Rm {
+        /// The primary domain, or a pattern with stars
+        domain: String,
+        /// Only those of this type
+        #[arg(long = "type", value_enum)]
+        kind: Option<Kind>,
+        #[command(flatten)]
+        how: How,
+    },
+}
+
+/// How far a partner is trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// Its users may reach ours unasked, and see status notes
+    Federated,
+    /// The same without notes
+    PublicVerified,
+    /// Nothing comes in until our user has added the contact
+    PublicUnverified,
+}
+
+impl Kind {
+    fn of_file(self) -> PartnerKind {
+        match self {
+            Self::Federated => PartnerKind::Federated,
+            Self::PublicVerified => PartnerKind::PublicVerified,
+            Self::PublicUnverified => PartnerKind::PublicUnverified,
+        }
+    }
+}
+
+/// How much a security feature is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Wanted {
+    /// No stream without it
+    Required,
+    /// Used where the partner has it
+    Optional,
+    /// Neither offered nor used
+    NotSupported,
+}
+
+impl Wanted {
+    fn of_file(self) -> Need {
+        match self {
+            Self::Required => Need::Required,
+            Self::Optional => Need::Optional,
+            Self::NotSupported => Need::NotSupported,
+        }
+    }
+}
+
+/// What a partner's entry says.
+#[derive(Debug, Args)]
+pub struct Settings {
+    /// A note for administrators
+    #[arg(long)]
+    description: Option<String>,
+    /// Further domains of the same partner; nothing follows from a suffix
+    #[arg(long, num_args = 1.., value_name = "DOMAIN")]
+    add_domain: Vec<String>,
+    /// How far its users are trusted
+    #[arg(long = "type", value_enum)]
+    kind: Option<Kind>,
+    /// TLS
+    #[arg(long, value_enum)]
+    tls: Option<Wanted>,
+    /// SASL EXTERNAL
+    #[arg(long, value_enum)]
+    sasl: Option<Wanted>,
+    /// Server Dialback
+    #[arg(long, value_enum)]
+    dialback: Option<Switch>,
+    /// Streams with this partner
+    #[arg(long, value_name = "NUMBER")]
+    connection_limit: Option<i64>,
+    /// Whether it is expected to send keep-alives
+    #[arg(long, value_enum)]
+    keepalive: Option<Switch>,
+    /// Connect here instead of asking DNS
+    #[arg(long, value_name = "HOST")]
+    proxy_fqdn: Option<String>,
+    /// The proxy's port
+    #[arg(long, value_name = "PORT")]
+    proxy_port: Option<i64>,
+}
+
+impl Settings {
+    fn write(&self, row: &mut Table) -> Result<(), Refused> {
+        let words = [
+            ("description", self.description.as_deref()),
+            ("type", self.kind.map(|kind| kind.of_file().as_str())),
+            ("tls", self.tls.map(|need| need.of_file().as_str())),
+            ("sasl", self.sasl.map(|need| need.of_file().as_str())),
+            ("proxy_fqdn", self.proxy_fqdn.as_deref()),
+        ];
+        for (key, word) in words {
+            if let Some(word) = word {
+                rows::set(row, key, word);
+            }
+        }
+        for (key, switch) in [("dialback", self.dialback), ("keepalive", self.keepalive)] {
+            if let Some(switch) = switch {
+                rows::set(row, key, switch.is_on());
+            }
+        }
+        for (key, number) in [("connection_limit", self.connection_limit), ("proxy_port", self.proxy_port)] {
+            if let Some(number) = number {
+                rows::set(row, key, number);
+            }
+        }
+        self.add_domain.iter().try_for_each(|domain| rows::push(row, "additional_domains", domain))
+    }
+}
+
+/// Does `verb`; the exit code.
+pub fn run(verb: PartnerVerb) -> u8 {
+    match verb {
+        PartnerVerb::List { filter, kind, file, output } => {
+            answer(&file, |config| (list(config, filter.as_deref(), kind, output.json), exit::DONE))
+        }
+        PartnerVerb::Show { domain, file, output } => {
+            answer(&file, |config| show(config, &domain, output.json))
+        }
+        PartnerVerb::New { domain, settings, how } => {
+            change::edit(&format!("partner new {domain}"), &how, Which::Policy, |document| {
+                new(document, &domain, &settings)
+            })
+        }
+        PartnerVerb::Set { domain, where_type, settings, remove_domain, clear_domains, unset, how } => {
+            change::edit(&format!("partner set {domain}"), &how, Which::Policy, |document| {
+                let found = chosen(document, &domain, where_type)?;
+                if domain.contains('*') {
+                    how.agreed(&format!("{} will be set: {}. Set them?", many(&found), found.join(", ")))?;
+                }
+                let all = rows::rows(document, "partner")?.iter_mut();
+                for row in all.filter(|row| is_one(row, &found)) {
+                    if clear_domains {
+                        row.remove("additional_domains");
+                    }
+                    for gone in &remove_domain {
+                        if rows::pull(row, "additional_domains", |other| other.eq_ignore_ascii_case(gone))
+                            == 0
+                        {
+                            return Err(Refused::failed(format!(
+                                "{gone} is no additional domain of {domain}"
+                            )));
+                        }
+                    }
+                    for key in &unset {
+                        if key == "domain" || row.remove(key).is_none() {
+                            return Err(Refused::failed(format!(
+                                "{domain} has no setting {key} to take back"
+                            )));
+                        }
+                    }
+                    settings.write(row)?;
+                }
+                Ok(format!("{} set: {}", many(&found), found.join(", ")))
+            })
+        }
+        PartnerVerb::Rm { domain, kind, how } => {
+            change::edit(&format!("partner rm {domain}"), &how, Which::Policy, |document| {
+                let found = chosen(document, &domain, kind)?;
+                let question = "Their streams end and nothing of them crosses. Remove";
+                how.agreed(&format!("{}: {}. {question} them?", many(&found), found.join(", ")))?;
+                rows::remove(document, "partner", |row| is_one(row, &found))?;
+                Ok(format!("{} removed: {}", many(&found), found.join(", ")))
+            })
+        }
+    }
+}
+
+fn many(found: &[String]) -> String {
+    if found.len() == 1 { "1 partner".into() } else { format!("{} partners", found.len()) }
+}
+
+fn is_one(row: &Table, domains: &[String]) -> bool {
+    rows::text(row, "domain").is_some_and(|domain| domains.iter().any(|one| one == domain))
+}
+
+/// The primary domains of the partners that `domain` means, of type `kind`.
+fn chosen(document: &mut DocumentMut, domain: &str, kind: Option<Kind>) -> Result<Vec<String>, Refused> {
+    let wanted = |row: &&Table| {
+        let kind_of = rows::text(row, "type").unwrap_or(PartnerKind::default().as_str());
+        kind.is_none_or(|kind| kind.of_file().as_str() == kind_of)
+    };
+    let all =
+        rows::rows(document, "partner")?.iter().filter(wanted).filter_map(|row| rows::text(row, "domain"));
+    let found: Vec<String> = match domain.contains('*') {
+        true => all.filter(|other| finds(domain, other)).map(str::to_owned).collect(),
+        false => all.filter(|other| other.eq_ignore_ascii_case(domain)).map(str::to_owned).collect(),
+    };
+    if found.is_empty() {
+        return Err(Refused::failed(format!("there is no partner {domain}: stoxd partner list names them")));
+    }
+    Ok(found)
+}
+
+fn new(document: &mut DocumentMut, domain: &str, settings: &Settings) -> Result<String, Refused> {
+    let all = rows::rows(document, "partner")?;
+    let same =
+        |row: &Table| rows::text(row, "domain").is_some_and(|other| other.eq_ignore_ascii_case(domain));
+    if all.iter().any(same) {
+        return Err(Refused::failed(format!("{domain} is a partner already: stoxd partner set {domain}")));
+    }
+    let mut row = rows::row();
+    rows::set(&mut row, "domain", domain);
+    settings.write(&mut row)?;
+    all.push(row);
+    Ok(format!("{domain} is a partner"))
+}
+
+fn list(config: &Config, filter: Option<&str>, kind: Option<Kind>, as_json: bool) -> String {
+    let wanted = |partner: &&Partner| {
+        filter.is_none_or(|filter| partner.domains().any(|domain| finds(filter, domain.as_str())))
+            && kind.is_none_or(|kind| kind.of_file() == partner.kind)
+    };
+    let found = config.table.partners().iter().map(AsRef::as_ref).filter(wanted);
+    if as_json {
+        let all: Vec<Value> = found.map(|partner| partner_json(config, partner)).collect();
+        return format!("{:#}\n", json!({ "partners": all }));
+    }
+    let rows: Vec<[String; 6]> = found
+        .map(|partner| {
+            [
+                partner.domain.as_str().to_owned(),
+                partner.kind.as_str().to_owned(),
+                partner.terms.tls.as_str().to_owned(),
+                partner.terms.sasl.as_str().to_owned(),
+                if partner.terms.dialback { "on" } else { "off" }.to_owned(),
+                partner.additional.iter().map(|domain| domain.as_str()).collect::<Vec<_>>().join(" "),
+            ]
+        })
+        .collect();
+    columns(["PARTNER", "TYPE", "TLS", "SASL", "DIALBACK", "ADDITIONAL DOMAINS"], &rows)
+}
+
+fn show(config: &Config, domain: &str, as_json: bool) -> (String, u8) {
+    let Some(partner) = config.table.partner(&domain.to_lowercase()) else {
+        return (format!("there is no partner {domain}: stoxd partner list names them"), exit::FAILED);
+    };
+    if as_json {
+        return (format!("{:#}\n", partner_json(config, partner)), exit::DONE);
+    }
+    let limit = match partner.connection_limit {
+        Some(limit) => limit.to_string(),
+        None => format!("{} (of the gateway)", config.xmpp.partner_connection_limit),
+    };
+    let proxy = match &partner.proxy {
+        Some(proxy) => format!("{}:{}", proxy.host, proxy.port),
+        None => "none: DNS is asked".to_owned(),
+    };
+    let additional = partner.additional.iter().map(|domain| domain.as_str()).collect::<Vec<_>>().join(" ");
+    let lines = [
+        ("domain", partner.domain.as_str().to_owned()),
+        ("additional_domains", additional),
+        ("description", harmless(&partner.description)),
+        ("type", partner.kind.as_str().to_owned()),
+        ("tls", partner.terms.tls.as_str().to_owned()),
+        ("sasl", partner.terms.sasl.as_str().to_owned()),
+        ("dialback", yes(partner.terms.dialback).to_owned()),
+        ("connection_limit", limit),
+        ("keepalive", yes(partner.keepalive).to_owned()),
+        ("proxy", proxy),
+        ("at", config.table.show(partner.at)),
+    ];
+    let text = lines.iter().map(|(key, value)| format!("{key:18} {value}").trim_end().to_owned() + "\n");
+    (text.collect(), exit::DONE)
+}
+
+fn partner_json(config: &Config, partner: &Partner) -> Value {
+    json!({
+        "domain": partner.domain.as_str(),
+        "additional_domains": partner.additional.iter().map(|d| d.as_str()).collect::<Vec<_>>(),
+        "description": partner.description,
+        "type": partner.kind.as_str(),
+        "tls": partner.terms.tls.as_str(),
+        "sasl": partner.terms.sasl.as_str(),
+        "dialback": partner.terms.dialback,
+        "connection_limit": partner.connection_limit,
+        "keepalive": partner.keepalive,
+        "proxy_fqdn": partner.proxy.as_ref().map(|proxy| proxy.host.as_str()),
+        "proxy_port": partner.proxy.as_ref().map(|proxy| proxy.port),
+        "at": config.table.show(partner.at),
+    })
+}

@@ -1,0 +1,209 @@
+//! `stoxd config`: what is stored and what runs, single settings, export and import.
+
+use super::change::{self, Change, How, Refused, Which, rows};
+use super::cli::{ConfigFile, Output, say};
+use super::control::{self, Answer, Question};
+use super::exit;
+use super::policies::answer;
+use crate::config;
+use clap::Subcommand;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use toml_edit::{DocumentMut, Item, Table, value};
+
+/// `stoxd config …`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigVerb {
+    /// Print both files
+    Show {
+        /// As the running daemon has read them
+        #[arg(long)]
+        running: bool,
+        /// As they are on disk, if they are valid; the default
+        #[arg(long, conflicts_with = "running")]
+        stored: bool,
+        #[command(flatten)]
+        file: ConfigFile,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Change one setting of stoxd.toml
+    Set {
+        /// The table and the key: xmpp.connection_limit
+        key: String,
+        /// The value as TOML has it; what is none is taken as text
+        value: String,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Write both files and the grants into one file that `import` reads
+    Export {
+        /// Where to; nothing that is there is overwritten
+        to: PathBuf,
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+    /// Put what `export` wrote in place of what is there
+    Import {
+        /// The file
+        from: PathBuf,
+        #[command(flatten)]
+        how: How,
+    },
+}
+
+/// Does `verb`; the exit code.
+pub fn run(verb: ConfigVerb) -> u8 {
+    match verb {
+        ConfigVerb::Show { running: true, file, output, .. } => match running(&file) {
+            Ok(files) => say(&shown(&files, output.json), exit::DONE),
+            Err(refused) => refused.print(),
+        },
+        ConfigVerb::Show { file, output, .. } => {
+            answer(&file, |config| (shown(&config.texts, output.json), exit::DONE))
+        }
+        ConfigVerb::Set { key, value, how } => {
+            change::edit(&format!("config set {key} {value}"), &how, Which::Daemon, |document| {
+                set(document, &key, &value)
+            })
+        }
+        ConfigVerb::Export { to, file } => export(&to, &file).unwrap_or_else(|refused| refused.print()),
+        ConfigVerb::Import { from, how } => import(&from, &how).unwrap_or_else(|refused| refused.print()),
+    }
+}
+
+/// The files that the daemon runs with: name and text.
+fn running(file: &ConfigFile) -> Result<Vec<(String, String)>, Refused> {
+    let unreachable = |why: String| Refused { text: why, code: exit::UNREACHABLE };
+    let socket = config::admin_socket(&file.config)
+        .map_err(|problems| Refused { text: super::check::problems(&problems), code: exit::CONFIG })?;
+    match control::ask(&socket, &Question::Config) {
+        Ok(Answer::Config(files)) => Ok(files),
+        Ok(_) => Err(Refused::failed("the daemon gave another answer: is it of this version?")),
+        Err(error) => Err(unreachable(format!("no answer from the daemon at {}: {error}", socket.display()))),
+    }
+}
+
+fn shown(files: &[(String, String)], as_json: bool) -> String {
+    if !as_json {
+        return render(files);
+    }
+    let all: serde_json::Map<String, Value> = files
+        .iter()
+        .map(|(name, text)| (name.clone(), toml::from_str::<Value>(text).unwrap_or(Value::Null)))
+        .collect();
+    format!("{:#}\n", Value::from(all))
+}
+
+/// `files` one after the other, each below its name.
+pub fn render(files: &[(String, String)]) -> String {
+    let mut out = String::new();
+    for (name, text) in files {
+        out.push_str(&format!("### {name}\n"));
+        out.extend(
+            text.chars().map(|c| if c.is_control() && !matches!(c, '\n' | '\t') { '\u{fffd}' } else { c }),
+        );
+        if !text.ends_with('\n') {
+            out.push('\n');
+        }
+    }
+    out
+}
+
+fn set(document: &mut DocumentMut, key: &str, text: &str) -> Result<String, Refused> {
+    let new = text.parse::<toml_edit::Value>().unwrap_or_else(|_| text.into());
+    let mut parts: Vec<&str> = key.split('.').collect();
+    let (Some(last), false) = (parts.pop(), parts.is_empty()) else {
+        return Err(Refused::usage(format!(
+            "{key}: a setting is written TABLE.KEY, as xmpp.connection_limit"
+        )));
+    };
+    let mut table: &mut Table = document.as_table_mut();
+    for part in parts {
+        let item = table.entry(part).or_insert_with(|| Item::Table(Table::new()));
+        table = item.as_table_mut().ok_or_else(|| {
+            Refused::failed(format!("{key}: {part} is a list of tables, or no table: edit it by hand"))
+        })?;
+    }
+    match table.get(last) {
+        Some(Item::Value(_)) | None => {}
+        Some(_) => return Err(Refused::failed(format!("{key} is a table: edit it by hand"))),
+    }
+    rows::set(table, last, new);
+    Ok(format!("{key} is {text}"))
+}
+
+const KIND: &str = "stoxd configuration";
+
+fn export(to: &Path, file: &ConfigFile) -> Result<u8, Refused> {
+    let how = How::of(file.clone());
+    let mut change = Change::open("export", &how)?;
+    change.checked()?;
+    let places = [
+        ("stoxd", Some(change.path(Which::Daemon))),
+        ("policy", Some(change.path(Which::Policy))),
+        ("grants", change.grants()),
+    ];
+    let mut bundle = DocumentMut::new();
+    bundle.insert("kind", value(KIND));
+    for (key, place) in places {
+        if let Some(place) = place {
+            let text = change.text(&place)?.to_owned();
+            bundle.insert(key, value(text));
+        }
+    }
+    let mut options = std::fs::OpenOptions::new();
+    let written = options.write(true).create_new(true).open(to).and_then(|mut file| {
+        use std::io::Write;
+        file.write_all(bundle.to_string().as_bytes())?;
+        file.sync_all()
+    });
+    written.map_err(|error| Refused::failed(format!("{}: {error}", to.display())))?;
+    Ok(say(
+        &format!("{} holds the configuration; keys and certificates are not in it\n", to.display()),
+        exit::DONE,
+    ))
+}
+
+fn import(from: &Path, how: &How) -> Result<u8, Refused> {
+    let text = std::fs::read_to_string(from);
+    let text = text.map_err(|error| Refused::failed(format!("{}: {error}", from.display())))?;
+    let bundle: DocumentMut =
+        text.parse().map_err(|error| Refused::failed(format!("{}: {error}", from.display())))?;
+    let of = |key: &str| bundle.get(key).and_then(Item::as_str).map(str::to_owned);
+    let (Some(daemon), Some(policy), true) = (of("stoxd"), of("policy"), of("kind").as_deref() == Some(KIND))
+    else {
+        return Err(Refused::failed(format!("{}: this is nothing that config export wrote", from.display())));
+    };
+    how.agreed("Both files and the grants will be as in the export. Replace them?")?;
+    let mut change = Change::open(&format!("config import {}", from.display()), how)?;
+    // Each file says where the next one is.
+    let place = change.path(Which::Daemon);
+    change.put_known(&place, daemon)?;
+    let place = change.path(Which::Policy);
+    change.put_known(&place, policy)?;
+    if let (Some(place), Some(grants)) = (change.grants(), of("grants")) {
+        change.put_known(&place, grants)?;
+    }
+    Ok(change.finish(&format!("the configuration is that of {}", from.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_setting_keeps_its_comment_and_a_list_of_tables_is_left_alone() {
+        let mut document: DocumentMut = "[xmpp]\nconnection_limit = 10 # few\n[[domain]]\n".parse().unwrap();
+        set(&mut document, "xmpp.connection_limit", "1200").unwrap();
+        set(&mut document, "xmpp.keepalive_interval", "30s").unwrap();
+        set(&mut document, "limits.queue", "5").unwrap();
+        assert_eq!(
+            document.to_string(),
+            "[xmpp]\nconnection_limit = 1200 # few\nkeepalive_interval = \"30s\"\n[[domain]]\n\n[limits]\nqueue = 5\n"
+        );
+        assert_eq!(set(&mut document, "domain.name", "x").unwrap_err().code, exit::FAILED);
+        assert_eq!(set(&mut document, "name", "x").unwrap_err().code, exit::USAGE);
+    }
+}

@@ -1,0 +1,144 @@
+//! What verbs of the policy file share: switches, identities of policies, filters, tables of columns.
+
+use crate::policy::{Policy, Scope};
+use clap::ValueEnum;
+use std::fmt;
+
+/// A switch on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// True.
+    On,
+    /// False.
+    Off,
+}
+
+impl Switch {
+    /// As the file has it.
+    pub fn is_on(self) -> bool {
+        self == Self::On
+    }
+}
+
+/// `yes` or `no`.
+pub fn yes(flag: bool) -> &'static str {
+    if flag { "yes" } else { "no" }
+}
+
+/// What a policy is called on the command line: `global`, `site:Redmond`, `tag:Sales` or `Sales`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// The global policy.
+    Global,
+    /// The policy of a site.
+    Site(String),
+    /// A user policy.
+    User(String),
+}
+
+impl Identity {
+    /// Reads it.
+    pub fn parse(text: &str) -> Self {
+        match text.split_once(':') {
+            Some((scope, name)) if scope.eq_ignore_ascii_case("site") => Self::Site(name.to_owned()),
+            Some((scope, name)) if scope.eq_ignore_ascii_case("tag") => Self::User(name.to_owned()),
+            Some(_) | None if text.eq_ignore_ascii_case("global") => Self::Global,
+            Some(_) | None => Self::User(text.to_owned()),
+        }
+    }
+
+    /// Whether `policy` is meant.
+    pub fn is(&self, policy: &Policy) -> bool {
+        match (self, &policy.scope) {
+            (Self::Global, Scope::Global) => true,
+            (Self::Site(site), Scope::Site(other)) => site == other,
+            (Self::User(name), Scope::User) => *name == policy.name,
+            (_, Scope::Global | Scope::Site(_) | Scope::User) => false,
+        }
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Global => f.write_str("Global"),
+            Self::Site(site) => write!(f, "site:{site}"),
+            Self::User(name) => f.write_str(name),
+        }
+    }
+}
+
+/// Whether `text` is `pattern`, each `*` of which stands for any characters; case counts for nothing.
+pub fn matches(pattern: &str, text: &str) -> bool {
+    let (pattern, text) = (pattern.to_lowercase(), text.to_lowercase());
+    let Some((first, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut text) = text.strip_prefix(first) else { return false };
+    let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
+    for piece in middle.split('*') {
+        match text.find(piece).and_then(|found| text.get(found + piece.len()..)) {
+            Some(rest) => text = rest,
+            None => return false,
+        }
+    }
+    text.ends_with(last)
+}
+
+/// Whether a search for `filter` finds `domain`: a pattern with stars, or a domain and all below it.
+pub fn finds(filter: &str, domain: &str) -> bool {
+    let below = || domain.to_lowercase().ends_with(&format!(".{}", filter.to_lowercase()));
+    matches(filter, domain) || (!filter.contains('*') && below())
+}
+
+/// `rows` below `heads`, in columns; nothing follows the last one.
+pub fn columns<const N: usize>(heads: [&str; N], rows: &[[String; N]]) -> String {
+    let heads = heads.map(str::to_owned);
+    let widths: [usize; N] = std::array::from_fn(|column| {
+        let cells = std::iter::once(&heads).chain(rows).filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    });
+    let mut out = String::new();
+    for row in std::iter::once(&heads).chain(rows) {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            line.push_str(&format!("{cell:width$}  "));
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+/// What a terminal may be shown of `text`: no control characters.
+pub fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f018_identities_and_filters_are_read_as_the_shell_has_them() {
+        assert_eq!(Identity::parse("GLOBAL"), Identity::Global);
+        assert_eq!(Identity::parse("site:Redmond"), Identity::Site("Redmond".into()));
+        assert_eq!(Identity::parse("tag:Sales"), Identity::parse("Sales"));
+        for (pattern, text, is) in [
+            ("S*", "sales", true),
+            ("site:*", "site:Redmond", true),
+            ("*a*c", "xaybc", true),
+            ("*a*c", "xaybd", false),
+            ("Sales", "Sale", false),
+        ] {
+            assert_eq!(matches(pattern, text), is, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn f099_a_search_for_a_domain_finds_what_is_below_it() {
+        assert!(
+            finds("contoso.example", "it.contoso.example") && finds("contoso.example", "Contoso.example")
+        );
+        assert!(!finds("contoso.example", "evilcontoso.example"));
+        assert!(finds("*.org", "fabrikam.org") && !finds("*.org", "fabrikam.org.example"));
+    }
+}
