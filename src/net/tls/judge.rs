@@ -2,6 +2,7 @@
 
 use super::leaf::Leaf;
 use super::provider;
+use super::revocation::Revocation;
 use crate::now::Wall;
 use crate::x509::names::{Names, quoted};
 use crate::x509::{path_end, pem, wall};
@@ -68,6 +69,12 @@ pub enum CertFault {
         /// The names in the certificate.
         presented: Vec<String>,
     },
+    /// Its issuer has taken it, or one above it, back.
+    #[error("certificate revoked")]
+    Revoked,
+    /// No list says whether it was taken back, and one has to (`crl = "hard"`).
+    #[error("certificate refused: it is not known whether it was revoked: {0}")]
+    RevocationUnknown(String),
     /// Some other rule of path validation, for instance a name constraint.
     #[error("certificate refused: {0}")]
     Refused(String),
@@ -118,6 +125,7 @@ pub struct Trust {
     listed: HashSet<Vec<u8>>,
     /// For certificates with the extended key usage clientAuth alone. None without anchors.
     clients: Option<Arc<dyn ClientCertVerifier>>,
+    revocation: Revocation,
 }
 
 impl Trust {
@@ -168,7 +176,12 @@ impl Trust {
     fn new(roots: RootCertStore, listed: HashSet<Vec<u8>>) -> Self {
         let roots = Arc::new(roots);
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(provider()));
-        Self { roots, listed, clients: builder.build().ok() }
+        Self { roots, listed, clients: builder.build().ok(), revocation: Revocation::default() }
+    }
+
+    /// The same anchors, and certificates that they vouch for are looked up in `revocation`.
+    pub fn with(self, revocation: Revocation) -> Self {
+        Self { revocation, ..self }
     }
 
     /// How many anchors there are.
@@ -206,6 +219,7 @@ pub fn judge(chain: &[CertificateDer<'_>], trust: &Trust, wall: Wall) -> Result<
         return Ok(Leaf { names: Names::of(&cert, false), not_after: path_end(&cert, &[]) });
     }
     validate(own, issuers, trust, wall).map_err(|error| explain(error, &cert))?;
+    trust.revocation.check(own, issuers, &trust.roots, wall)?;
 
     let parsed: Vec<_> =
         issuers.iter().filter_map(|der| X509Certificate::from_der(der).ok().map(|(_, c)| c)).collect();

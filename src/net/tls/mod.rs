@@ -9,6 +9,7 @@
 //!  certs   our chains and keys, by id and by domain; reload without a restart
 //!  server  configurations of the listeners      client  configurations for dialling
 //!  verify  the handshake's part of the check    judge   path validation after the handshake
+//!  revocation  lists of what issuers took back
 //!  leaf    the holder of a certificate whose path is good
 //!  peer    what a connection keeps of its peer's certificate
 //! ```
@@ -21,6 +22,7 @@ pub mod client;
 pub mod judge;
 pub mod leaf;
 pub mod peer;
+pub mod revocation;
 pub mod server;
 mod verify;
 
@@ -32,6 +34,7 @@ pub use client::{ClientRole, ClientTls};
 pub use judge::{CertFault, Trust, judge};
 pub use leaf::Leaf;
 pub use peer::PeerCert;
+pub use revocation::{Lookup, Revocation};
 pub use server::ServerTls;
 
 use rustls::crypto::CryptoProvider;
