@@ -107,25 +107,47 @@ impl Names {
         self.dns.iter().any(|dns| dns_matches(dns, &name)) || self.srv.iter().any(|srv| **srv == *name)
     }
 
+    /// Whether the host name `host` is among the DNS names.
+    pub fn dns_matches(&self, host: &Domain) -> bool {
+        let name = host.to_ascii().to_ascii_lowercase();
+        self.dns.iter().any(|dns| dns_matches(dns, &name))
+    }
+
     fn quote(&mut self, name: &GeneralName<'_>) {
-        let (kind, octets) = match name {
-            GeneralName::DNSName(text) => ("DNS", text.as_bytes()),
-            GeneralName::URI(text) => ("URI", text.as_bytes()),
-            GeneralName::OtherName(oid, value) if oid.as_bytes() == XMPP_ADDR => {
-                ("xmppAddr", explicit_string(value).unwrap_or_default().as_bytes())
-            }
-            GeneralName::OtherName(oid, value) if oid.as_bytes() == DNS_SRV => {
-                ("SRVName", explicit_string(value).unwrap_or_default().as_bytes())
-            }
-            GeneralName::Invalid(_, octets) => ("invalid", *octets),
-            _ => return,
-        };
+        let Some(label) = label(name) else { return };
         if self.presented.len() < QUOTED_NAMES {
-            self.presented.push(format!("{kind}:{}", quoted(octets)));
+            self.presented.push(label);
         } else if self.presented.len() == QUOTED_NAMES {
             self.presented.push("…".to_owned());
         }
     }
+}
+
+/// Every name of `cert`, escaped and shortened: for people.
+pub fn listed(cert: &X509Certificate<'_>) -> Vec<String> {
+    let Ok(Some(san)) = cert.subject_alternative_name() else { return Vec::new() };
+    let label = |name: &GeneralName<'_>| match name {
+        GeneralName::IPAddress(octets) => ip(octets).map(|ip| format!("IP:{ip}")),
+        other => label(other),
+    };
+    san.value.general_names.iter().filter_map(label).collect()
+}
+
+/// A name as people write it.
+fn label(name: &GeneralName<'_>) -> Option<String> {
+    let (kind, octets) = match name {
+        GeneralName::DNSName(text) => ("DNS", text.as_bytes()),
+        GeneralName::URI(text) => ("URI", text.as_bytes()),
+        GeneralName::OtherName(oid, value) if oid.as_bytes() == XMPP_ADDR => {
+            ("xmppAddr", explicit_string(value).unwrap_or_default().as_bytes())
+        }
+        GeneralName::OtherName(oid, value) if oid.as_bytes() == DNS_SRV => {
+            ("SRVName", explicit_string(value).unwrap_or_default().as_bytes())
+        }
+        GeneralName::Invalid(_, octets) => ("invalid", *octets),
+        _ => return None,
+    };
+    Some(format!("{kind}:{}", quoted(octets)))
 }
 
 /// Text from a certificate, made fit for a log line.
