@@ -29,6 +29,7 @@
 //! |---|---|
 //! | [`addr`] | domains, JIDs, SIP URIs, and the mapping between them (RFC 7247 §6) |
 //! | [`xml`] | framing of streams, reading of stanzas, writing |
+//! | [`x509`] | certificates as documents: PEM, names |
 //! | [`now`], [`ids`] | time as a value; seeded identifiers that name their owner |
 //! | [`crossing`] | what policy may know of an item, and the proof of its sender |
 //! | [`body`] | SIP bodies: text with its charsets, HTML, multipart and CPIM; presence documents |
@@ -99,5 +100,6 @@ pub mod now;
 pub mod policy;
 pub mod sip;
 pub mod store;
+pub mod x509;
 pub mod xml;
 pub mod xmpp;

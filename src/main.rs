@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::from(stoxd::admin::cli::main(stoxd::daemon::run))
+    let now = stoxd::net::clock::Clock::start().now();
+    ExitCode::from(stoxd::admin::cli::main(stoxd::daemon::run, now.wall))
 }

@@ -16,6 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("now", &[]),
     ("ids", &[]),
     ("crossing", &["addr"]),
+    ("x509", &["addr", "now"]),
     ("body", &["addr", "xml"]),
     ("policy", &["addr", "now", "crossing"]),
     ("xmpp", &["addr", "xml", "now", "ids", "crossing"]),
@@ -27,13 +28,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("store", &["addr", "policy", "now"]),
     ("config", &["addr", "policy", "crossing", "now"]),
-    ("net", &["xmpp", "sip", "gateway", "store", "addr", "xml", "now", "ids", "crossing"]),
-    ("admin", &["gateway", "store", "policy", "config", "addr", "crossing", "now"]),
+    ("net", &["xmpp", "sip", "gateway", "store", "x509", "addr", "xml", "now", "ids", "crossing"]),
+    ("admin", &["gateway", "store", "policy", "config", "x509", "addr", "crossing", "now"]),
     (
         "daemon",
         &[
-            "admin", "net", "config", "gateway", "store", "bridge", "xmpp", "sip", "body", "policy", "addr",
-            "xml", "now", "ids", "crossing",
+            "admin", "net", "config", "gateway", "store", "bridge", "xmpp", "sip", "body", "policy", "x509",
+            "addr", "xml", "now", "ids", "crossing",
         ],
     ),
 ];

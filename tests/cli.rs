@@ -4,6 +4,10 @@
 //! `certs/make-test-ca`; a test that needs a program which is not there says SKIP.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "cli/cert.rs"]
+mod cert;
+#[path = "cli/cert_live.rs"]
+mod cert_live;
 #[path = "cli/changes.rs"]
 mod changes;
 #[path = "cli/daemon.rs"]

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed, 2 usage, 3 problems found or denied, 4 daemon unreachable, 78 the
 //! configuration is invalid or its state directory can't be used as it is.
 
+use super::cert::{self, CertVerb};
 use super::change::{self, How, Unstaged};
 use super::check;
 use super::complain;
@@ -16,6 +17,7 @@ use super::settings::{self, ConfigVerb};
 use super::sites::{self, SiteVerb, UserVerb};
 use super::subscriptions;
 use crate::config;
+use crate::now::Wall;
 use crate::policy::written;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::io::{self, IsTerminal, Write};
@@ -88,6 +90,11 @@ enum Verb {
         #[command(flatten)]
         how: How,
     },
+    /// Our certificates
+    Cert {
+        #[command(subcommand)]
+        verb: CertVerb,
+    },
     /// Both files: show, set, export, import
     Config {
         #[command(subcommand)]
@@ -144,6 +151,8 @@ enum What {
     Config,
     /// The policy table and its tests
     Policy,
+    /// Our certificates: names, chain, usage, expiry, the key's permissions
+    Certs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -191,7 +200,7 @@ pub(super) struct Output {
 }
 
 /// Does what the process's command line says; the exit code. `run` is the daemon.
-pub fn main(run: impl FnOnce(&Path) -> u8) -> u8 {
+pub fn main(run: impl FnOnce(&Path) -> u8, now: Wall) -> u8 {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // What is wrong with the question.
@@ -213,6 +222,11 @@ pub fn main(run: impl FnOnce(&Path) -> u8) -> u8 {
                     findings.extend(state.and_then(|state| check::store(state)));
                 }
                 What::Policy => findings = vec![check::policy(&file.config, &loaded)],
+                What::Certs => {
+                    if let Ok(ours) = cert::Ours::read(&file.config) {
+                        findings = cert::examine::findings(&ours, now);
+                    }
+                }
             }
             let (text, code) = check::render(&findings, strict, output.json);
             say(&text, code)
@@ -224,6 +238,7 @@ pub fn main(run: impl FnOnce(&Path) -> u8) -> u8 {
         Verb::Federation { verb } => federation::run(verb),
         Verb::Block { whom, description, how } => federation::block(&whom, description.as_deref(), &how),
         Verb::Unblock { whom, how } => federation::unblock(&whom, &how),
+        Verb::Cert { verb } => cert::run(verb, now),
         Verb::Config { verb } => settings::run(verb),
         Verb::Completions { shell } => manual::completions(shell),
         Verb::Man { folder } => manual::man(folder.as_deref()),

@@ -2,6 +2,7 @@
 //!
 //! | file | owns |
 //! |---|---|
+//! | `cert` | `stoxd cert` |
 //! | [`change`] | the engine behind every verb that changes a file |
 //! | [`check`] | `stoxd check config` and `check policy`, and how any check's findings print |
 //! | [`policies`], [`grants`], [`history`] | `stoxd policy` |
@@ -19,6 +20,7 @@
 //! Rendering is pure: a verb gives text and an exit code, and `main` prints the one and exits with the
 //! other.
 
+mod cert;
 pub mod change;
 pub mod check;
 pub mod cli;

@@ -2,9 +2,7 @@
 
 use super::problem::Source;
 use super::read::{At, Section};
-use super::settings::{
-    Certificate, Dns, Gateway, Limits, Log, LogLevel, LogTarget, Tls, TlsVersion, Trust, Xmpp,
-};
+use super::settings::{Dns, Gateway, Limits, Log, LogLevel, LogTarget, Xmpp};
 use super::value::{self, Located};
 use super::{NOT_BUILT, Surroundings, host_name};
 use std::cell::RefCell;
@@ -57,12 +55,23 @@ impl Context<'_> {
             text = given.to_owned();
             value::path(given, &folder, credentials)
         })?;
+        Some(self.note(located, content, span, text))
+    }
+
+    /// Notes a file; its path, empty if that is not known.
+    pub(super) fn note(
+        &self,
+        located: Located,
+        content: Content,
+        span: Range<usize>,
+        text: String,
+    ) -> PathBuf {
         let path = match &located {
             Located::At(path) => path.clone(),
             Located::NoCredentials => PathBuf::new(),
         };
         self.named.borrow_mut().push(Named { located, content, span, text });
-        Some(path)
+        path
     }
 }
 
@@ -98,49 +107,6 @@ fn plain_path(text: &str, folder: &Path) -> Result<PathBuf, String> {
         Located::At(path) => Ok(path),
         Located::NoCredentials => Err("not a secret: give a path".into()),
     }
-}
-
-/// `[tls]`.
-pub(super) fn tls(root: &mut Section<'_>, context: &Context<'_>) -> (Tls, Vec<At<String>>) {
-    let mut section = root.section("tls", "[tls]");
-    let trust = match section.text("trust") {
-        None | Some(("system", _)) => Trust::System,
-        Some(_) => Trust::Bundle(context.file(&mut section, "trust", Content::Open).unwrap_or_default()),
-    };
-    let versions = [("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
-    let min_version = section.choice("min_version", &versions).map_or(TlsVersion::Tls12, |(v, _)| v);
-    if let Some((true, span)) = section.choice("crl", &[("off", false), ("soft", true), ("hard", true)]) {
-        section.error(&span, format!("asking revocation lists is {NOT_BUILT}"), "use \"off\"");
-    }
-    let mut ids: Vec<At<String>> = Vec::new();
-    let mut certificates = Vec::new();
-    let tables = section.sections("certificate", "[[tls.certificate]]");
-    for mut section in tables {
-        let id = section.required("id", name);
-        for key in ["chain", "key"] {
-            if !section.has(key) {
-                section.missing(key);
-            }
-        }
-        let chain = context.file(&mut section, "chain", Content::Open);
-        let key = context.file(&mut section, "key", Content::Secret);
-        if let Some((id, span)) = id {
-            match ids.iter().find(|(earlier, _)| *earlier == id) {
-                Some((_, first)) => section.error(
-                    &span,
-                    format!("certificate \"{id}\" is defined twice"),
-                    format!("first in line {}", section.source.line_of(first.start)),
-                ),
-                None => ids.push((id.clone(), span)),
-            }
-            if let (Some(chain), Some(key)) = (chain, key) {
-                certificates.push(Certificate { id, chain, key });
-            }
-        }
-        section.done();
-    }
-    section.done();
-    (Tls { trust, min_version, certificates }, ids)
 }
 
 /// `[dns]`.

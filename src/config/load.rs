@@ -1,5 +1,6 @@
 //! Reads the files of the configuration. The only code of this room that does.
 
+use super::{Certificates, certificates_of};
 use super::{Config, FileFault, Files, Places, Problem, Purpose, Surroundings, parse, places, socket_of};
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -61,6 +62,14 @@ impl Files for Overlay<'_> {
     fn mode(&self, path: &Path) -> Result<u32, FileFault> {
         Disk.mode(path)
     }
+}
+
+/// What the daemon file at `path` says of certificates, whatever is wrong with the rest of it.
+///
+/// # Errors
+/// The file can't be read, or is no TOML.
+pub fn certificates(path: &Path) -> Result<Certificates, Vec<Problem>> {
+    certificates_of(path, &Disk, &Surroundings::of_process())
 }
 
 impl Surroundings {

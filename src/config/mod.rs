@@ -3,7 +3,7 @@
 //! | file | owns |
 //! |---|---|
 //! | [`settings`] | what comes out: [`Config`] and its parts, typed |
-//! | `daemon`, `sip`, `presence` | the sections of `stoxd.toml` |
+//! | `daemon`, `tls`, `sip`, `presence` | the sections of `stoxd.toml` |
 //! | `access`, `partners`, `grants` | `policy.toml` and the grants file, made into a [`Table`](crate::policy::Table) |
 //! | `read`, `value`, `suggest` | reading a table key by key, units, "did you mean" |
 //! | [`problem`] | what is wrong, where, as people read it |
@@ -25,11 +25,13 @@ mod sip;
 mod suggest;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod value;
 
-pub use load::{admin_socket, check, check_with, files_of, load};
+pub use load::{admin_socket, certificates, check, check_with, files_of, load};
 pub use problem::{Problem, Severity};
 pub use settings::Config;
+pub use tls::moment;
 
 use crate::addr::Domain;
 use daemon::{Content, Context, Named};
@@ -132,11 +134,11 @@ pub fn parse(
     let context = Context { surroundings, named: RefCell::default() };
 
     let gateway = daemon::gateway(&mut root, surroundings);
-    let (tls, certificates) = daemon::tls(&mut root, &context);
-    let mut served = sip::domains(&mut root, &certificates);
+    let tls::Read { tls, ids, .. } = tls::tls(&mut root, &context);
+    let mut served = sip::domains(&mut root, &ids);
     let dns = daemon::dns(&mut root);
     let xmpp = daemon::xmpp(&mut root, &context);
-    let sip = sip::sip(&mut root, &context, &mut served, certificates.len());
+    let sip = sip::sip(&mut root, &context, &mut served, ids.len());
     let presence = presence::presence(&mut root);
     let limits = daemon::limits(&mut root);
     let log = daemon::log(&mut root);
@@ -237,6 +239,56 @@ pub fn places(path: &Path, files: &dyn Files) -> Places {
     let mut root = Section::root(&policy_source, &report, document.get_ref());
     let grants = access::grants_file(&mut root).map(|(path, _)| path);
     Places { policy, grants }
+}
+
+/// What a daemon file says of certificates, whether or not their files are there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificates {
+    /// `[gateway] name`.
+    pub gateway: Option<Domain>,
+    /// The domains that are served, and the id of the certificate that each names.
+    pub domains: Vec<(Domain, Option<String>)>,
+    /// `[tls]`. The path of a credential is empty where nobody says where credentials are.
+    pub tls: settings::Tls,
+    /// The certificates' chains and keys as the file names them.
+    pub written: Vec<[String; 2]>,
+}
+
+/// What the daemon file at `path` says of certificates: they can be asked for before they are there, so
+/// what is wrong with the rest of the file does not matter.
+///
+/// # Errors
+/// The file can't be read, or is no TOML.
+pub fn certificates_of(
+    path: &Path,
+    files: &dyn Files,
+    surroundings: &Surroundings,
+) -> Result<Certificates, Vec<Problem>> {
+    let report = Report::default();
+    let name = problem::shown_name(path);
+    let text = match files.read(path, MAX_DAEMON) {
+        Ok(text) => text,
+        Err(fault) => {
+            report.file_error(&name, format!("can't read {}", path.display()), fault.to_string());
+            return Err(report.into_problems(&[&name]));
+        }
+    };
+    let source = Source::new(path, text);
+    let document = read::document(&source, &report);
+    if report.has_syntax_errors(&source) {
+        return Err(report.into_problems(&[&name]));
+    }
+    let mut root = Section::root(&source, &report, document.get_ref());
+    let context = Context { surroundings, named: RefCell::default() };
+    let gateway = daemon::gateway(&mut root, surroundings).map(|gateway| gateway.name);
+    let read = tls::tls(&mut root, &context);
+    let served = sip::domains(&mut root, &read.ids);
+    Ok(Certificates {
+        gateway,
+        domains: served.into_iter().map(|(served, _)| (served.name, served.certificate)).collect(),
+        tls: read.tls,
+        written: read.written.into_iter().map(|written| [written.chain, written.key]).collect(),
+    })
 }
 
 /// Looks at a file that `source` names: it must be there, and a secret must be one.

@@ -3,6 +3,7 @@
 
 use super::problem::Problem;
 use crate::addr::Domain;
+use crate::now::Wall;
 use crate::policy::Table;
 use ipnet::IpNet;
 use std::net::SocketAddr;
@@ -96,6 +97,12 @@ pub struct Tls {
     pub trust: Trust,
     /// `min_version`.
     pub min_version: TlsVersion,
+    /// `crl`.
+    pub crl: Crl,
+    /// `crl_files`.
+    pub crl_files: Vec<PathBuf>,
+    /// `default_certificate`: the id of the one for who asks for none; else the first.
+    pub default_certificate: Option<String>,
     /// `[[tls.certificate]]`.
     pub certificates: Vec<Certificate>,
 }
@@ -109,6 +116,28 @@ pub struct Certificate {
     pub chain: PathBuf,
     /// The key, PEM.
     pub key: PathBuf,
+    /// Whose place it takes, and when.
+    pub replaces: Option<Replaces>,
+}
+
+/// A dated roll-over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replaces {
+    /// The id of the certificate that goes.
+    pub id: String,
+    /// From when on.
+    pub from: Wall,
+}
+
+/// Whether peers' certificates are looked up in revocation lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crl {
+    /// No.
+    Off,
+    /// Yes; what no list says is taken as good.
+    Soft,
+    /// Yes; what no list says is refused.
+    Hard,
 }
 
 /// `[dns]`.

@@ -40,9 +40,7 @@ pub(super) fn domains(root: &mut Section<'_>, certificates: &[At<String>]) -> Ve
         if let Some((id, span)) = &certificate
             && !certificates.iter().any(|(known, _)| known == id)
         {
-            let known = certificates.iter().map(|(known, _)| known.as_str());
-            let label = suggest::or(id, known, || "no [[tls.certificate]] has this id".into());
-            section.error(span, format!("unknown certificate {}", quoted(id)), label);
+            super::tls::unknown(&section, id, span, certificates);
         }
         if tel_domain && served.iter().any(|(earlier, _)| earlier.tel_domain) {
             let label = "tel: URIs map into one domain";

@@ -9,6 +9,7 @@
 //! | [`secrets`] | the dialback secret, and seeds |
 //! | `reload` | what is made ready before it is used, at the start and at a reload |
 //! | `control` | the control socket's answers |
+//! | `certificates` | roll-overs at their date, warnings before an expiry |
 //!
 //! ```text
 //!  configuration → journal → certificates → store → secrets → sockets bound → records restored → ready
@@ -17,6 +18,7 @@
 //!              at once when told again
 //! ```
 
+mod certificates;
 mod control;
 pub mod journal;
 mod manager;
@@ -124,6 +126,8 @@ struct Daemon {
     fixed: Fixed,
     generation: Cell<u64>,
     reloading: tokio::sync::Mutex<()>,
+    /// Told when there are other certificates.
+    renewed: Notify,
     last_reload: RefCell<Option<String>>,
     /// The files that it runs with: name and text.
     texts: RefCell<Vec<(String, String)>>,
@@ -193,6 +197,7 @@ fn start(path: &Path, config: Config) -> Result<(), StartError> {
             fixed,
             generation: Cell::new(0),
             reloading: tokio::sync::Mutex::default(),
+            renewed: Notify::new(),
             last_reload: RefCell::default(),
             texts: RefCell::new(config.texts),
         });
@@ -217,6 +222,8 @@ async fn serve(daemon: Rc<Daemon>, sockets: Sockets, control: control::Control) 
     let listener =
         control.listener().map_err(|error| StartError::System { what: "no control socket", error })?;
     tokio::task::spawn_local(control::serve(listener, daemon.clone()));
+    daemon.certificates.advance(shard.clock.now().wall);
+    tokio::task::spawn_local(certificates::watch(daemon.clone()));
     watchdog();
     let signals = |kind| signal(kind).map_err(|error| StartError::System { what: "no signals", error });
     let mut hangup = signals(SignalKind::hangup())?;

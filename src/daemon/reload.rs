@@ -3,7 +3,7 @@
 //!
 //! | taken at a reload | taken at the next start |
 //! |---|---|
-//! | `policy.toml`, certificates, trust, `[limits]`, `[presence]`, `subscription_refresh_interval`, connection limits, timeouts, `tel_domain`, a peer's identity, addresses, passwords and message limit | what [`Fixed`] holds: names, domains, listeners, peers and their routes, DNS, the log |
+//! | `policy.toml`, certificates, trust, revocation lists, `[limits]`, `[presence]`, `subscription_refresh_interval`, connection limits, timeouts, `tel_domain`, a peer's identity, addresses, passwords and message limit | what [`Fixed`] holds: names, domains, listeners, peers and their routes, DNS, the log |
 //!
 //! Streams that are up keep their TLS. A stream whose partner lost its right ends; a link whose peer
 //! has another identity now ends, so that it proves itself anew.
@@ -40,13 +40,17 @@ impl Ready {
             Trust::System => tls::Trust::system(),
             Trust::Bundle(path) => tls::Trust::bundle(path),
         };
+        let revocation = tls::Revocation::load(setup::lookup(&config), &config.tls.crl_files);
         let settings = setup::gateway(&config, journal::wants_deliveries());
-        match (certificates, trust, settings) {
-            (Ok(certificates), Ok(trust), Ok(settings)) => Ok(Self { config, certificates, trust, settings }),
-            (certificates, trust, settings) => {
+        match (certificates, trust, settings, revocation) {
+            (Ok(certificates), Ok(trust), Ok(settings), Ok(revocation)) => {
+                Ok(Self { config, certificates, trust: trust.with(revocation), settings })
+            }
+            (certificates, trust, settings, revocation) => {
                 let mut faults: Vec<String> =
                     certificates.err().unwrap_or_default().iter().map(ToString::to_string).collect();
                 faults.extend(trust.err().map(|error| format!("[tls] trust: {error}")));
+                faults.extend(revocation.err().map(|error| format!("[tls] crl_files: {error}")));
                 faults.extend(settings.err());
                 Err(faults.join("\n"))
             }
@@ -179,6 +183,8 @@ impl Daemon {
 
         let shard = &self.shard;
         self.certificates.adopt(certificates);
+        self.certificates.advance(shard.clock.now().wall);
+        self.renewed.notify_one();
         shard.dialer.set_trust(Arc::new(trust));
         shard.limits.set(setup::limits(&config));
         let strangers = peers.map(|peers| shard.dialer.set_peers(peers)).unwrap_or_default();

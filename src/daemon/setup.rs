@@ -2,13 +2,13 @@
 
 use crate::addr::Domain;
 use crate::bridge::watch;
-use crate::config::settings::{Config, Peer, Srv, TlsVersion, Transport as Wanted};
+use crate::config::settings::{Config, Crl, Peer, Srv, TlsVersion, Transport as Wanted};
 use crate::gateway::pairs::PairSettings;
 use crate::gateway::{PeerSettings, PresenceSettings, SentBy, Settings};
 use crate::net::dialer::PeerNet;
 use crate::net::shard::Limits;
-use crate::net::tls::MinVersion;
 use crate::net::tls::certs::{CertSettings, CertSource};
+use crate::net::tls::{Lookup, MinVersion};
 use crate::policy::Allowance;
 use crate::sip::digest::Credentials;
 use crate::sip::link::PeerId;
@@ -201,14 +201,28 @@ pub fn certificates(config: &Config) -> CertSettings {
         .tls
         .certificates
         .iter()
-        .map(|c| CertSource { id: c.id.clone(), chain: c.chain.clone(), key: c.key.clone() })
+        .map(|c| CertSource {
+            id: c.id.clone(),
+            chain: c.chain.clone(),
+            key: c.key.clone(),
+            replaces: c.replaces.as_ref().map(|replaces| (replaces.id.clone(), replaces.from)),
+        })
         .collect();
     let assigned = config
         .domains
         .iter()
         .filter_map(|served| Some((served.name.clone(), served.certificate.clone()?)))
         .collect();
-    CertSettings { sources, assigned }
+    CertSettings { sources, assigned, default: config.tls.default_certificate.clone() }
+}
+
+/// Whether peers' certificates are looked up in revocation lists.
+pub fn lookup(config: &Config) -> Lookup {
+    match config.tls.crl {
+        Crl::Off => Lookup::Off,
+        Crl::Soft => Lookup::Soft,
+        Crl::Hard => Lookup::Hard,
+    }
 }
 
 /// How many connections there may be.

@@ -367,6 +367,8 @@ fn plain(fault: &tls::CertFault) -> CertFault {
         tls::CertFault::Expired { .. } => CertFault::Expired,
         tls::CertFault::NotYetValid { .. } => CertFault::NotYetValid,
         tls::CertFault::WrongName { .. } => CertFault::WrongName,
+        tls::CertFault::Revoked => CertFault::Revoked,
+        tls::CertFault::RevocationUnknown(_) => CertFault::RevocationUnknown,
         tls::CertFault::WrongPurpose | tls::CertFault::Authority => CertFault::WrongUsage,
         tls::CertFault::Malformed | tls::CertFault::BadSignature | tls::CertFault::Refused(_) => {
             CertFault::Malformed

@@ -11,7 +11,7 @@
 //! | [`listener`] | listening sockets and limits by address |
 //! | [`edge`] | the thread for handshakes, DNS and dialling |
 //! | [`dialer`] | finds servers, has TLS configurations at hand, judges certificates |
-//! | [`tls`], [`pem`] | certificates, handshakes, judgement |
+//! | [`tls`] | certificates, handshakes, judgement |
 //! | [`dns`], [`srv`], [`xmpp_locate`] | questions to the DNS, and where a partner's servers are |
 
 pub mod clock;
@@ -21,7 +21,6 @@ pub mod dns;
 pub mod edge;
 pub mod keeper;
 pub mod listener;
-pub mod pem;
 pub mod shard;
 pub mod sip_conn;
 pub mod srv;

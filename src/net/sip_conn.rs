@@ -12,6 +12,7 @@ use super::wire::Wire;
 use super::xmpp_conn::sleep_until;
 use crate::addr::Clean;
 use crate::gateway::{Input, Way};
+use crate::now::{Mono, Wall};
 use crate::sip::frame::Limits;
 use crate::sip::link::{Link, LinkEvent, LinkId, LinkIdentity, PeerId, Source};
 use crate::sip::locate::{Target, Transport};
@@ -73,7 +74,7 @@ pub async fn accept(shard: Rc<Shard>, socket: TcpStream, address: SocketAddr, tr
         Transport::Tcp | Transport::Udp => {
             let identity = shard.dialer.address_identity(address.ip());
             let (read, write) = socket.into_split();
-            run(shard, id, address, transport, identity, false, read, Wire::new(write, None)).await;
+            run(shard, id, address, transport, identity, false, read, Wire::new(write, None), None).await;
         }
         Transport::Tls => {
             let Ok(socket) = socket.into_std() else { return };
@@ -93,8 +94,9 @@ pub async fn accept(shard: Rc<Shard>, socket: TcpStream, address: SocketAddr, tr
                     });
                     let Ok(stream) = TcpStream::from_std(socket) else { return };
                     let (read, write) = stream.into_split();
-                    run(shard, id, address, transport, identity, false, read, Wire::new(write, Some(tls)))
-                        .await;
+                    let wire = Wire::new(write, Some(tls));
+                    let end = cert.not_after();
+                    run(shard, id, address, transport, identity, false, read, wire, end).await;
                 }
                 Err(error) => tracing::info!(
                     stoxd_event = "link.refused",
@@ -125,7 +127,7 @@ pub async fn dial(shard: Rc<Shard>, link: LinkId, peer: PeerId, target: Target) 
         let why = format!("{} {}: {why}", target.host, target.address);
         shard.handle(shard.clock.now(), Input::LinkDown { link, why: &why });
     };
-    let (identity, socket, tls) = match target.transport {
+    let (identity, socket, tls, end) = match target.transport {
         Transport::Udp => {
             let Some(socket) = shard.udp_for(address) else {
                 return failed("[sip] listen has no udp socket of this address family to send from");
@@ -135,7 +137,7 @@ pub async fn dial(shard: Rc<Shard>, link: LinkId, peer: PeerId, target: Target) 
             return;
         }
         Transport::Tcp => match shard.dialer.edge.dial(address, CONNECT_TIMEOUT).await {
-            Ok(socket) => (shard.dialer.peer_identity(peer), socket, None),
+            Ok(socket) => (shard.dialer.peer_identity(peer), socket, None, None),
             Err(error) => return failed(&error.to_string()),
         },
         Transport::Tls => {
@@ -148,7 +150,7 @@ pub async fn dial(shard: Rc<Shard>, link: LinkId, peer: PeerId, target: Target) 
                     let wall = shard.clock.now().wall;
                     let cert = shard.dialer.identity(chain, version, wall).await;
                     match shard.dialer.check_sip_peer(peer, &cert, wall) {
-                        Ok(identity) => (identity, socket, Some(tls)),
+                        Ok(identity) => (identity, socket, Some(tls), cert.not_after()),
                         // RFC 5922 §7.3: nothing is sent to a server that is not the one we want.
                         Err(why) => return failed(&format!("certificate refused: {why}")),
                     }
@@ -160,7 +162,7 @@ pub async fn dial(shard: Rc<Shard>, link: LinkId, peer: PeerId, target: Target) 
     let Ok(stream) = TcpStream::from_std(socket) else { return failed("the socket is gone") };
     let (read, write) = stream.into_split();
     let wire = Wire::new(write, tls);
-    run(shard.clone(), link, address, target.transport, identity, true, read, wire).await;
+    run(shard.clone(), link, address, target.transport, identity, true, read, wire, end).await;
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -173,8 +175,14 @@ async fn run(
     initiating: bool,
     mut read: OwnedReadHalf,
     wire: Wire,
+    end: Option<Wall>,
 ) {
     let peer = identity.peer;
+    // Who has proven nothing loses nothing. The monotonic clock counts it down, so that a leap of the wall
+    // clock ends no link.
+    let now = shard.clock.now();
+    let left = |end: Wall| Duration::from_millis(end.as_millis().saturating_sub(now.wall.as_millis()));
+    let expiry = end.filter(|_| peer.is_some()).map(|end| now.mono + left(end));
     let limits =
         Limits { body: shard.gateway().settings().message_size.saturating_mul(2), ..Limits::default() };
     let source = Source { link: id, transport, address, identity };
@@ -196,7 +204,7 @@ async fn run(
     }
     // The peer's first octets may have come with its last handshake message.
     let _ = conn.io.wire.decrypt(&[], &mut |octets| conn.machine.borrow_mut().push(octets));
-    let why = drive(&shard, &conn, &mut read).await;
+    let why = drive(&shard, &conn, &mut read, expiry).await;
     // What is not read can't be answered: nothing new is sent here.
     shard.handle(shard.clock.now(), Input::LinkDown { link: id, why: &why });
     settle(&shard, &conn).await;
@@ -227,7 +235,12 @@ async fn settle(shard: &Rc<Shard>, conn: &Rc<LinkConn>) {
     let _ = tokio::time::timeout(SETTLE, answered).await;
 }
 
-async fn drive(shard: &Rc<Shard>, link: &Rc<LinkConn>, read: &mut OwnedReadHalf) -> String {
+async fn drive(
+    shard: &Rc<Shard>,
+    link: &Rc<LinkConn>,
+    read: &mut OwnedReadHalf,
+    expiry: Option<Mono>,
+) -> String {
     let conn = &link.io;
     let unproven = link.peer.get().is_none().then(|| shard.clock.now().mono + UNPROVEN_TIMEOUT);
     // When the message that is not complete began.
@@ -267,6 +280,9 @@ async fn drive(shard: &Rc<Shard>, link: &Rc<LinkConn>, read: &mut OwnedReadHalf)
                 heard = shard.clock.now().mono;
                 conn.queue(b"\r\n\r\n", 0);
                 shard.touch_link(link);
+            }
+            () = sleep_until(expiry.map(|at| shard.clock.instant(at))) => {
+                return "the peer's certificate has expired".to_owned();
             }
             () = sleep_until(deadline.map(|at| shard.clock.instant(at))) => {
                 return if incomplete { "a message stayed incomplete" } else { "not authenticated" }.to_owned();

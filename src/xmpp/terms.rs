@@ -202,6 +202,9 @@ pub enum CertFault {
     /// Its issuer has revoked it.
     #[error("certificate revoked")]
     Revoked,
+    /// Nobody says whether its issuer has revoked it, and somebody has to.
+    #[error("revocation status of the certificate unknown")]
+    RevocationUnknown,
     /// It can't be read, or its signature is wrong.
     #[error("malformed certificate")]
     Malformed,

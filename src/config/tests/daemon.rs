@@ -202,6 +202,47 @@ fn the_sample_files_are_valid() {
 }
 
 #[test]
+fn f065_a_roll_over_names_what_it_replaces_and_when() {
+    let row = |more: &str| {
+        let next = format!(
+            "[[tls.certificate]]\nid = \"next\"\nchain = \"contoso.crt\"\nkey = \"cred:contoso.key\"\n{more}"
+        );
+        errors(&next)
+    };
+    let full = "replaces = \"contoso\"\nuse_from = \"2027-01-01T00:00:00Z\"\n";
+    assert_eq!(row(full), "");
+    assert_eq!(row("replaces = \"contoso\"\nuse_from = \"2027-01-01\"\n"), "");
+    for (more, message) in [
+        ("replaces = \"contoso\"\n", "\"replaces\" needs \"use_from\""),
+        ("use_from = \"2027-01-01\"\n", "\"use_from\" needs \"replaces\""),
+        ("replaces = \"contso\"\nuse_from = \"2027-01-01\"\n", "did you mean \"contoso\""),
+        ("replaces = \"next\"\nuse_from = \"2027-01-01\"\n", "unknown certificate \"next\""),
+        (
+            "replaces = \"contoso\"\nuse_from = \"tomorrow\"\n",
+            "a point in time such as \"2027-01-01T00:00:00Z\"",
+        ),
+    ] {
+        assert!(row(more).contains(message), "{more}: {}", row(more));
+    }
+    let daemon =
+        DAEMON.replace("name = \"contoso.example\"", "name = \"contoso.example\"\ncertificate = \"next\"");
+    let next = "[[tls.certificate]]\nid = \"next\"\nchain = \"contoso.crt\"\nkey = \"cred:contoso.key\"\n";
+    let text = printed(&format!("{daemon}{next}{full}"), "");
+    assert!(text.contains("no [[tls.certificate]] without \"replaces\" has this id"), "{text}");
+}
+
+#[test]
+fn revocation_lists_are_soft_by_default_and_their_files_are_looked_at() {
+    let text = errors("[tls]\ncrl_files = [\"none.crl\"]");
+    assert!(text.contains("none.crl"), "{text}");
+    let text = errors("[tls]\ncrl = \"soft\"\ncrl_files = [\"contoso.crt\"]");
+    assert_eq!(text, "");
+    let text = printed(&format!("{DAEMON}[tls]\ncrl = \"off\"\ncrl_files = [\"contoso.crt\"]\n"), "");
+    assert!(text.contains("the revocation lists are not looked at"), "{text}");
+    assert_eq!(read(&files(DAEMON, "")).unwrap().tls.crl, settings::Crl::Soft);
+}
+
+#[test]
 fn an_unknown_key_is_an_error_with_a_suggestion() {
     assert_eq!(
         errors("[xmpp]\nlsiten = [\"[::]:5269\"]\n"),
@@ -339,8 +380,6 @@ fn what_is_not_built_yet_is_an_error_that_says_so() {
         ("verification = \"use-source-verification\"", "its header is not public"),
         ("verification = \"always-unverifiable\"", "\"always-unverifiable\" is not built yet"),
         ("monitor = true", "counting a peer's traffic apart is not built yet"),
-        ("[tls]\ncrl = \"soft\"", "asking revocation lists is not built yet"),
-        ("[tls]\ncrl = \"hard\"", "asking revocation lists is not built yet"),
         ("[log]\nmessage_bodies = true", "texts of messages in the log are not built yet"),
         ("[metrics]\nlisten = \"127.0.0.1:9464\"", "metrics are not built yet"),
     ] {

@@ -1,14 +1,15 @@
 //! Our own certificates: loaded from PEM files, found by id and by domain, replaced while we run.
 //!
 //! A reload swaps the whole set or changes nothing. A handshake takes the set that is there when it
-//! starts; streams that are up keep their TLS.
+//! starts; streams that are up keep their TLS. A certificate that takes another's place at a date is loaded
+//! with the rest, so that a mistake is found at once and not at midnight; [`CertStore::advance`] puts it in
+//! place.
 
-use super::judge::{path_end, wall};
-use super::names::Names;
 use super::provider;
 use crate::addr::Domain;
-use crate::net::pem;
 use crate::now::Wall;
+use crate::x509::names::Names;
+use crate::x509::{path_end, pem, wall};
 use arc_swap::ArcSwap;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
@@ -32,16 +33,20 @@ pub struct CertSource {
     pub chain: PathBuf,
     /// PEM: the private key, without a password, not readable by everybody.
     pub key: PathBuf,
+    /// The id of the certificate whose place it takes, and from when on.
+    pub replaces: Option<(String, Wall)>,
 }
 
 /// Which certificates there are and whom they are for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CertSettings {
-    /// The certificates; the first is the default.
+    /// The certificates; the first is the default, if no other is named.
     pub sources: Vec<CertSource>,
     /// Domains with a certificate of their own by id. Any other domain gets the first certificate
     /// that names it.
     pub assigned: Vec<(Domain, String)>,
+    /// The id of the default, if it is not the first.
+    pub default: Option<String>,
 }
 
 /// Why a certificate of ours cannot be used. The text says what to do.
@@ -145,6 +150,8 @@ pub struct CertSummary {
     pub client_auth: bool,
     /// Fit for a TLS server, by its extended key usage.
     pub server_auth: bool,
+    /// When another takes its place.
+    pub replaced: Option<Wall>,
 }
 
 /// The certificates in use.
@@ -155,11 +162,14 @@ pub struct CertStore(ArcSwap<Set>);
 struct Set {
     settings: CertSettings,
     entries: Vec<Entry>,
+    /// What they were arranged for.
+    at: Wall,
+    default: Option<usize>,
     /// Host name in A-labels and lower case, or `*.` and such a name, to the entry.
     by_name: HashMap<Box<str>, usize>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     key: Arc<CertifiedKey>,
     summary: CertSummary,
@@ -197,6 +207,31 @@ impl CertStore {
         self.0.store(other.0.into_inner());
     }
 
+    /// Puts certificates in place whose time has come by `wall`; the ids of those that went and of those
+    /// that came.
+    pub fn advance(&self, wall: Wall) -> Vec<(String, String)> {
+        let old = self.0.load();
+        let new = Set::arrange(old.settings.clone(), old.entries.clone(), wall);
+        let mut changed = Vec::new();
+        for at in 0..old.entries.len() {
+            let (before, after) = (old.in_place_of(at, old.at), new.in_place_of(at, wall));
+            let id =
+                |at: usize| old.entries.get(at).map(|entry| entry.summary.id.clone()).unwrap_or_default();
+            if before != after && old.source(at).is_some_and(|source| source.replaces.is_none()) {
+                changed.push((id(before), id(after)));
+            }
+        }
+        self.0.store(Arc::new(new));
+        changed
+    }
+
+    /// When the next certificate takes another's place.
+    pub fn next_change(&self) -> Option<Wall> {
+        let set = self.0.load();
+        let dates = set.settings.sources.iter().filter_map(|source| source.replaces.as_ref());
+        dates.map(|(_, from)| *from).filter(|from| *from > set.at).min()
+    }
+
     /// The certificate with the id `id`.
     pub fn by_id(&self, id: &str) -> Option<Arc<CertifiedKey>> {
         let set = self.0.load();
@@ -215,12 +250,20 @@ impl CertStore {
 
     /// The first certificate: for who asks for none, or for one that we have not.
     pub fn default(&self) -> Option<Arc<CertifiedKey>> {
-        self.0.load().entries.first().map(|entry| Arc::clone(&entry.key))
+        let set = self.0.load();
+        set.entries.get(set.default?).map(|entry| Arc::clone(&entry.key))
     }
 
     /// Every certificate, in the order of the settings.
     pub fn summaries(&self) -> Vec<CertSummary> {
-        self.0.load().entries.iter().map(|entry| entry.summary.clone()).collect()
+        let set = self.0.load();
+        let replaced = |id: &str| {
+            let all = set.settings.sources.iter().filter_map(|source| source.replaces.as_ref());
+            all.filter(|(replaced, _)| replaced == id).map(|(_, from)| *from).min()
+        };
+        let summary =
+            |entry: &Entry| CertSummary { replaced: replaced(&entry.summary.id), ..entry.summary.clone() };
+        set.entries.iter().map(summary).collect()
     }
 }
 
@@ -228,18 +271,12 @@ impl Set {
     fn load(settings: CertSettings) -> Result<Self, Vec<CertError>> {
         let mut errors = Vec::new();
         let mut entries: Vec<Entry> = Vec::with_capacity(settings.sources.len());
-        let mut by_name = HashMap::new();
         for (at, source) in settings.sources.iter().enumerate() {
             if settings.sources.iter().take(at).any(|other| other.id == source.id) {
                 errors.push(CertError::SameId(source.id.clone()));
             }
             match Entry::load(source) {
-                Ok(entry) => {
-                    for name in &entry.summary.names {
-                        by_name.entry(name.as_str().into()).or_insert(entries.len());
-                    }
-                    entries.push(entry);
-                }
+                Ok(entry) => entries.push(entry),
                 Err(error) => errors.push(error),
             }
         }
@@ -248,11 +285,56 @@ impl Set {
                 let ids: Vec<&str> = settings.sources.iter().map(|source| source.id.as_str()).collect();
                 let defined = if ids.is_empty() { "none".to_owned() } else { ids.join(", ") };
                 errors.push(CertError::UnknownId { domain: domain.clone(), id: id.clone(), defined });
-            } else if let Some(at) = entries.iter().position(|entry| entry.summary.id == *id) {
-                by_name.insert(domain.to_ascii().to_ascii_lowercase().into(), at);
             }
         }
-        if errors.is_empty() { Ok(Self { settings, entries, by_name }) } else { Err(errors) }
+        if errors.is_empty() { Ok(Self::arrange(settings, entries, Wall::default())) } else { Err(errors) }
+    }
+
+    /// Says whom each of `entries`, one for each source, is for at `at`.
+    fn arrange(settings: CertSettings, entries: Vec<Entry>, at: Wall) -> Self {
+        let mut set = Self { settings, entries, at, default: None, by_name: HashMap::new() };
+        let mut by_name = HashMap::new();
+        for (index, source) in set.settings.sources.iter().enumerate() {
+            let live = set.in_place_of(index, at);
+            if let (None, Some(entry)) = (&source.replaces, set.entries.get(live)) {
+                for name in &entry.summary.names {
+                    by_name.entry(name.as_str().into()).or_insert(live);
+                }
+            }
+        }
+        for (domain, id) in &set.settings.assigned {
+            if let Some(index) = set.index(id) {
+                by_name.insert(domain.to_ascii().to_ascii_lowercase().into(), set.in_place_of(index, at));
+            }
+        }
+        let default = set.settings.default.as_ref().and_then(|id| set.index(id));
+        set.default = (!set.entries.is_empty()).then(|| set.in_place_of(default.unwrap_or(0), at));
+        set.by_name = by_name;
+        set
+    }
+
+    fn source(&self, index: usize) -> Option<&CertSource> {
+        self.settings.sources.get(index)
+    }
+
+    fn index(&self, id: &str) -> Option<usize> {
+        self.settings.sources.iter().position(|source| source.id == id)
+    }
+
+    /// Which one stands in the place of the one at `index`, at `at`.
+    fn in_place_of(&self, index: usize, at: Wall) -> usize {
+        let mut live = index;
+        // Whoever replaces stands below whom it replaces, so this ends.
+        while let Some(source) = self.source(live) {
+            let later = self.settings.sources.iter().enumerate().skip(live + 1);
+            let due = later.filter_map(|(index, other)| {
+                let (id, from) = other.replaces.as_ref()?;
+                (*id == source.id && *from <= at).then_some((*from, index))
+            });
+            let Some((_, next)) = due.max() else { break };
+            live = next;
+        }
+        live
     }
 }
 
@@ -321,6 +403,7 @@ fn summary(id: &str, chain: &[CertificateDer<'static>], path: &Path) -> Result<C
         not_after: path_end(own, issuers),
         client_auth: allows(|usage| usage.client_auth),
         server_auth: allows(|usage| usage.server_auth),
+        replaced: None,
     })
 }
 

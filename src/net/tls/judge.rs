@@ -1,9 +1,11 @@
 //! Path validation after the handshake: is this chain good, and if not, why not.
 
-use super::names::{Leaf, Names, quoted};
+use super::leaf::Leaf;
 use super::provider;
-use crate::net::pem;
+use super::revocation::Revocation;
 use crate::now::Wall;
+use crate::x509::names::{Names, quoted};
+use crate::x509::{path_end, pem, wall};
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
@@ -67,6 +69,12 @@ pub enum CertFault {
         /// The names in the certificate.
         presented: Vec<String>,
     },
+    /// Its issuer has taken it, or one above it, back.
+    #[error("certificate revoked")]
+    Revoked,
+    /// No list says whether it was taken back, and one has to (`crl = "hard"`).
+    #[error("certificate refused: it is not known whether it was revoked: {0}")]
+    RevocationUnknown(String),
     /// Some other rule of path validation, for instance a name constraint.
     #[error("certificate refused: {0}")]
     Refused(String),
@@ -117,6 +125,7 @@ pub struct Trust {
     listed: HashSet<Vec<u8>>,
     /// For certificates with the extended key usage clientAuth alone. None without anchors.
     clients: Option<Arc<dyn ClientCertVerifier>>,
+    revocation: Revocation,
 }
 
 impl Trust {
@@ -167,7 +176,12 @@ impl Trust {
     fn new(roots: RootCertStore, listed: HashSet<Vec<u8>>) -> Self {
         let roots = Arc::new(roots);
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(provider()));
-        Self { roots, listed, clients: builder.build().ok() }
+        Self { roots, listed, clients: builder.build().ok(), revocation: Revocation::default() }
+    }
+
+    /// The same anchors, and certificates that they vouch for are looked up in `revocation`.
+    pub fn with(self, revocation: Revocation) -> Self {
+        Self { revocation, ..self }
     }
 
     /// How many anchors there are.
@@ -205,6 +219,7 @@ pub fn judge(chain: &[CertificateDer<'_>], trust: &Trust, wall: Wall) -> Result<
         return Ok(Leaf { names: Names::of(&cert, false), not_after: path_end(&cert, &[]) });
     }
     validate(own, issuers, trust, wall).map_err(|error| explain(error, &cert))?;
+    trust.revocation.check(own, issuers, &trust.roots, wall)?;
 
     let parsed: Vec<_> =
         issuers.iter().filter_map(|der| X509Certificate::from_der(der).ok().map(|(_, c)| c)).collect();
@@ -287,23 +302,4 @@ fn issuer(cert: &X509Certificate<'_>) -> String {
         Some(name) => format!("\"{}\"", quoted(name.as_bytes())),
         None => "without a common name".to_owned(),
     }
-}
-
-/// Seconds of a certificate as wall time; what is before 1970 is 1970.
-pub(super) fn wall(seconds: i64) -> Wall {
-    Wall::from_millis(u64::try_from(seconds).unwrap_or(0).saturating_mul(1000))
-}
-
-/// The first expiry on the way from `cert` up through `issuers`, as far as they were presented. Of
-/// two certificates for one authority (a cross-signature) the longer one counts.
-pub(super) fn path_end(cert: &X509Certificate<'_>, issuers: &[X509Certificate<'_>]) -> Wall {
-    let mut end = cert.validity().not_after.timestamp();
-    let mut below = cert;
-    for _ in 0..issuers.len() {
-        let above = issuers.iter().filter(|c| c.subject().as_raw() == below.issuer().as_raw());
-        let Some(above) = above.max_by_key(|c| c.validity().not_after.timestamp()) else { break };
-        end = end.min(above.validity().not_after.timestamp());
-        below = above;
-    }
-    wall(end)
 }

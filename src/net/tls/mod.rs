@@ -9,7 +9,8 @@
 //!  certs   our chains and keys, by id and by domain; reload without a restart
 //!  server  configurations of the listeners      client  configurations for dialling
 //!  verify  the handshake's part of the check    judge   path validation after the handshake
-//!  names   identities in a certificate, XMPP and SIP rules
+//!  revocation  lists of what issuers took back
+//!  leaf    the holder of a certificate whose path is good
 //!  peer    what a connection keeps of its peer's certificate
 //! ```
 //!
@@ -19,8 +20,9 @@
 pub mod certs;
 pub mod client;
 pub mod judge;
-pub mod names;
+pub mod leaf;
 pub mod peer;
+pub mod revocation;
 pub mod server;
 mod verify;
 
@@ -30,8 +32,9 @@ mod tests;
 pub use certs::{CertError, CertSource, CertStore};
 pub use client::{ClientRole, ClientTls};
 pub use judge::{CertFault, Trust, judge};
-pub use names::Leaf;
+pub use leaf::Leaf;
 pub use peer::PeerCert;
+pub use revocation::{Lookup, Revocation};
 pub use server::ServerTls;
 
 use rustls::crypto::CryptoProvider;

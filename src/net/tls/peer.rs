@@ -1,7 +1,7 @@
 //! What a connection keeps of its peer's certificate, and the verdicts on it.
 
 use super::judge::{self, CertFault, Trust, judge};
-use super::names::Leaf;
+use super::leaf::Leaf;
 use crate::addr::Domain;
 use crate::now::Wall;
 use rustls::pki_types::CertificateDer;
@@ -133,7 +133,7 @@ fn wrong_name(wanted: String, leaf: &Leaf) -> CertFault {
 fn end_of(chain: &[CertificateDer<'_>]) -> Option<Wall> {
     let mut parsed = chain.iter().map_while(|der| X509Certificate::from_der(der).ok().map(|(_, cert)| cert));
     let own = parsed.next()?;
-    Some(judge::path_end(&own, &parsed.take(judge::MAX_CHAIN).collect::<Vec<_>>()))
+    Some(crate::x509::path_end(&own, &parsed.take(judge::MAX_CHAIN).collect::<Vec<_>>()))
 }
 
 fn version_name(version: Option<ProtocolVersion>) -> &'static str {

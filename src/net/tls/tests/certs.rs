@@ -4,7 +4,7 @@ use super::*;
 use crate::net::tls::CertError;
 
 fn load_one(source: &CertSource) -> Result<CertStore, CertError> {
-    let settings = CertSettings { sources: vec![source.clone()], assigned: Vec::new() };
+    let settings = CertSettings { sources: vec![source.clone()], ..CertSettings::default() };
     CertStore::load(settings).map_err(|mut errors| {
         assert_eq!(errors.len(), 1);
         errors.remove(0)
@@ -124,10 +124,16 @@ fn what_is_wrong_with_a_file_is_said() {
 fn all_errors_come_at_once() {
     let (ca, dir) = (Ca::new("test"), tempfile::tempdir().unwrap());
     let good = ca.issue(&Ask::dns("a.example")).save(dir.path(), "good");
-    let gone = CertSource { id: "gone".to_owned(), chain: "/nowhere/a".into(), key: "/nowhere/b".into() };
+    let gone = CertSource {
+        id: "gone".to_owned(),
+        chain: "/nowhere/a".into(),
+        key: "/nowhere/b".into(),
+        replaces: None,
+    };
     let settings = CertSettings {
         sources: vec![good.clone(), gone, good],
         assigned: vec![(domain("a.example"), "good".to_owned()), (domain("b.example"), "goood".to_owned())],
+        default: None,
     };
     let errors = CertStore::load(settings).unwrap_err();
     assert!(
@@ -152,7 +158,7 @@ fn f68_an_assigned_certificate_goes_before_one_that_has_the_name() {
     ]));
     let sources = vec![named.save(dir.path(), "named"), multi.save(dir.path(), "multi")];
     let assigned = vec![(domain("c.example"), "named".to_owned()), (domain("a.example"), "multi".to_owned())];
-    let store = CertStore::load(CertSettings { sources, assigned }).unwrap();
+    let store = CertStore::load(CertSettings { sources, assigned, default: None }).unwrap();
     let id = |name: &str| {
         let found = store.for_name(name)?;
         Some(if found.cert == named.chain { "named" } else { "multi" })
@@ -166,6 +172,50 @@ fn f68_an_assigned_certificate_goes_before_one_that_has_the_name() {
     assert_eq!(id("x.y.multi.example"), None);
     assert_eq!(id("d.example"), None);
     assert!(store.by_id("named").is_some() && store.by_id("other").is_none());
+}
+
+#[test]
+fn f065_a_certificate_takes_anothers_place_at_its_date() {
+    let (ca, dir) = (Ca::new("test"), tempfile::tempdir().unwrap());
+    let issue = |name: &'static str| ca.issue(&Ask::dns(name));
+    let (old, next, last, other) =
+        (issue("a.example"), issue("a.example"), issue("a.example"), issue("b.example"));
+    let at = |second: u64| Wall::from_millis(second * 1000);
+    let in_place = |source: CertSource, id: &str, from| CertSource {
+        replaces: Some((id.to_owned(), at(from))),
+        ..source
+    };
+    let sources = vec![
+        old.save(dir.path(), "old"),
+        other.save(dir.path(), "other"),
+        in_place(next.save(dir.path(), "next"), "old", 100),
+        in_place(last.save(dir.path(), "last"), "next", 200),
+    ];
+    let assigned = vec![(domain("c.example"), "old".to_owned())];
+    let store = CertStore::load(CertSettings { sources, assigned, default: None }).unwrap();
+    let shown = |name: &str| store.for_name(name).map(|key| key.cert.clone());
+    let everywhere = |issued: &Issued| {
+        assert_eq!(shown("a.example").as_ref(), Some(&issued.chain));
+        assert_eq!(shown("c.example").as_ref(), Some(&issued.chain), "where it was assigned");
+        assert_eq!(store.default().unwrap().cert, issued.chain);
+        assert_eq!(shown("b.example").as_ref(), Some(&other.chain));
+    };
+    let ids = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+        pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
+    };
+    everywhere(&old);
+    assert_eq!((store.advance(at(99)), store.next_change()), (vec![], Some(at(100))));
+    everywhere(&old);
+    assert_eq!((store.advance(at(100)), store.next_change()), (ids(&[("old", "next")]), Some(at(200))));
+    everywhere(&next);
+    assert_eq!(store.advance(at(150)), []);
+    assert_eq!((store.advance(at(500)), store.next_change()), (ids(&[("next", "last")]), None));
+    everywhere(&last);
+    let replaced: Vec<Option<Wall>> = store.summaries().iter().map(|summary| summary.replaced).collect();
+    assert_eq!(replaced, [Some(at(100)), None, Some(at(200)), None]);
+    // A clock that is set back brings the old one back.
+    store.advance(at(0));
+    everywhere(&old);
 }
 
 #[test]

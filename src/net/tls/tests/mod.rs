@@ -6,6 +6,7 @@ mod handshake;
 mod identity;
 mod links;
 mod openssl;
+mod revocation;
 
 use super::certs::CertSettings;
 use super::{CertSource, CertStore, ClientRole, ClientTls, MinVersion, PeerCert, ServerTls, Trust};
@@ -173,7 +174,7 @@ impl Issued {
         std::fs::write(&chain, pem(&self.chain)).unwrap();
         std::fs::write(&key, self.key.serialize_pem()).unwrap();
         std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
-        CertSource { id: id.to_owned(), chain, key }
+        CertSource { id: id.to_owned(), chain, key, replaces: None }
     }
 
     fn store(&self) -> Arc<CertStore> {
@@ -199,7 +200,7 @@ fn pem(chain: &[CertificateDer<'_>]) -> String {
 fn store(certificates: &[(&str, &Issued)]) -> Arc<CertStore> {
     let dir = tempfile::tempdir().unwrap();
     let sources = certificates.iter().map(|(id, issued)| issued.save(dir.path(), id)).collect();
-    Arc::new(CertStore::load(CertSettings { sources, assigned: Vec::new() }).unwrap())
+    Arc::new(CertStore::load(CertSettings { sources, ..CertSettings::default() }).unwrap())
 }
 
 fn no_certificate() -> Arc<CertStore> {

@@ -156,8 +156,10 @@ fn certificates_of_the_test_authority_are_what_they_claim() {
             id: id.to_owned(),
             chain: dir.path().join(format!("{id}.pem")),
             key: dir.path().join(format!("{id}.key")),
+            replaces: None,
         };
-        let store = CertStore::load(CertSettings { sources: vec![source], assigned: Vec::new() }).unwrap();
+        let store =
+            CertStore::load(CertSettings { sources: vec![source], ..CertSettings::default() }).unwrap();
         PeerCert::new(store.default().unwrap().cert.clone(), Arc::clone(&trust), "TLSv1.3")
     };
     for name in ["gw.example", "a.example", "b.example"] {

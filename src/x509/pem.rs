@@ -1,6 +1,6 @@
-//! PEM files: certificates and private keys as DER. The one place that reads the format.
+//! PEM files: certificates, revocation lists and private keys as DER. The one place that reads the format.
 
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
 /// The sections of one PEM text, in its order. Sections of other kinds are left out.
 #[derive(Debug, Default)]
@@ -9,6 +9,8 @@ pub struct Pem {
     pub certificates: Vec<CertificateDer<'static>>,
     /// Every private key: PKCS #8, PKCS #1 (RSA) or SEC 1 (EC).
     pub keys: Vec<PrivateKeyDer<'static>>,
+    /// Every `X509 CRL`.
+    pub lists: Vec<CertificateRevocationListDer<'static>>,
     /// There is a key that only a password opens; such keys are not read.
     pub has_encrypted_key: bool,
 }
@@ -34,6 +36,7 @@ pub fn parse(text: &[u8]) -> Result<Pem, PemError> {
             rustls_pemfile::Item::Pkcs8Key(der) => pem.keys.push(der.into()),
             rustls_pemfile::Item::Pkcs1Key(der) => pem.keys.push(der.into()),
             rustls_pemfile::Item::Sec1Key(der) => pem.keys.push(der.into()),
+            rustls_pemfile::Item::Crl(der) => pem.lists.push(der),
             _ => {}
         }
     }
@@ -51,7 +54,7 @@ mod tests {
         let cert =
             rcgen::CertificateParams::new(vec!["a.example".to_owned()]).unwrap().self_signed(&key).unwrap();
         let text = format!(
-            "subject=a\n{}-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n{}",
+            "subject=a\n{}-----BEGIN PKCS7-----\nAAAA\n-----END PKCS7-----\n{}",
             cert.pem(),
             key.serialize_pem()
         );

@@ -6,7 +6,6 @@
 //! octet that is not of a host name (NUL, space, control, 8-bit) is as if it were not there.
 
 use crate::addr::Domain;
-use crate::now::Wall;
 use std::net::IpAddr;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
@@ -20,39 +19,9 @@ const SRV_PREFIX: &str = "_xmpp-server.";
 const QUOTED_NAMES: usize = 8;
 const QUOTED_OCTETS: usize = 80;
 
-/// What an end-entity certificate says of its holder. Made by `judge`, so its chain is good.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Leaf {
-    pub(super) names: Names,
-    pub(super) not_after: Wall,
-}
-
-impl Leaf {
-    /// When the certificate, or the first of those that it depends on in the chain as presented,
-    /// expires (RFC 6120 §13.7.2.3).
-    pub fn not_after(&self) -> Wall {
-        self.not_after
-    }
-
-    /// The names as presented, escaped and shortened: for people.
-    pub fn presented(&self) -> &[String] {
-        &self.names.presented
-    }
-
-    /// Whether the certificate is for the XMPP domain `domain` (RFC 6120 §13.7.2.1, RFC 9525).
-    pub fn xmpp_matches(&self, domain: &Domain) -> bool {
-        self.names.xmpp_matches(domain)
-    }
-
-    /// The SIP domain identities in the certificate, no two equal (RFC 5922 §7.1).
-    pub fn sip_identities(&self) -> &[Domain] {
-        &self.names.sip
-    }
-}
-
 /// The usable names of a certificate. Host names are A-labels in lower case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Names {
+pub struct Names {
     /// May start with `*.`.
     dns: Vec<Box<str>>,
     /// Domains of `_xmpp-server` SRV-IDs.
@@ -67,7 +36,7 @@ impl Names {
     /// Reads the subjectAltName of `cert`. With `constrained`, an authority of the chain may issue
     /// for some names only: what its constraints cannot reach (otherName and URI, RFC 5280
     /// §4.2.1.10) then counts only for a domain that is also there as a DNS name.
-    pub(super) fn of(cert: &X509Certificate<'_>, constrained: bool) -> Self {
+    pub fn of(cert: &X509Certificate<'_>, constrained: bool) -> Self {
         let mut names = Self::default();
         let Ok(Some(san)) = cert.subject_alternative_name() else { return names };
         let mut has_sip_uri = false;
@@ -109,13 +78,24 @@ impl Names {
     }
 
     /// Every host name in it, as `CertStore` looks them up: A-labels, some starting with `*.`.
-    pub(super) fn hosts(&self) -> impl Iterator<Item = String> {
+    pub fn hosts(&self) -> impl Iterator<Item = String> {
         let domains =
             self.xmpp_addr.iter().chain(&self.sip).map(|domain| domain.to_ascii().to_ascii_lowercase());
         self.dns.iter().chain(&self.srv).map(|name| name.to_string()).chain(domains)
     }
 
-    fn xmpp_matches(&self, domain: &Domain) -> bool {
+    /// The names as presented, escaped and shortened: for people.
+    pub fn presented(&self) -> &[String] {
+        &self.presented
+    }
+
+    /// The SIP domain identities, no two equal (RFC 5922 §7.1).
+    pub fn sip(&self) -> &[Domain] {
+        &self.sip
+    }
+
+    /// Whether they are for the XMPP domain `domain` (RFC 6120 §13.7.2.1, RFC 9525).
+    pub fn xmpp_matches(&self, domain: &Domain) -> bool {
         if self.xmpp_addr.contains(domain) {
             return true;
         }
@@ -127,29 +107,51 @@ impl Names {
         self.dns.iter().any(|dns| dns_matches(dns, &name)) || self.srv.iter().any(|srv| **srv == *name)
     }
 
+    /// Whether the host name `host` is among the DNS names.
+    pub fn dns_matches(&self, host: &Domain) -> bool {
+        let name = host.to_ascii().to_ascii_lowercase();
+        self.dns.iter().any(|dns| dns_matches(dns, &name))
+    }
+
     fn quote(&mut self, name: &GeneralName<'_>) {
-        let (kind, octets) = match name {
-            GeneralName::DNSName(text) => ("DNS", text.as_bytes()),
-            GeneralName::URI(text) => ("URI", text.as_bytes()),
-            GeneralName::OtherName(oid, value) if oid.as_bytes() == XMPP_ADDR => {
-                ("xmppAddr", explicit_string(value).unwrap_or_default().as_bytes())
-            }
-            GeneralName::OtherName(oid, value) if oid.as_bytes() == DNS_SRV => {
-                ("SRVName", explicit_string(value).unwrap_or_default().as_bytes())
-            }
-            GeneralName::Invalid(_, octets) => ("invalid", *octets),
-            _ => return,
-        };
+        let Some(label) = label(name) else { return };
         if self.presented.len() < QUOTED_NAMES {
-            self.presented.push(format!("{kind}:{}", quoted(octets)));
+            self.presented.push(label);
         } else if self.presented.len() == QUOTED_NAMES {
             self.presented.push("…".to_owned());
         }
     }
 }
 
+/// Every name of `cert`, escaped and shortened: for people.
+pub fn listed(cert: &X509Certificate<'_>) -> Vec<String> {
+    let Ok(Some(san)) = cert.subject_alternative_name() else { return Vec::new() };
+    let label = |name: &GeneralName<'_>| match name {
+        GeneralName::IPAddress(octets) => ip(octets).map(|ip| format!("IP:{ip}")),
+        other => label(other),
+    };
+    san.value.general_names.iter().filter_map(label).collect()
+}
+
+/// A name as people write it.
+fn label(name: &GeneralName<'_>) -> Option<String> {
+    let (kind, octets) = match name {
+        GeneralName::DNSName(text) => ("DNS", text.as_bytes()),
+        GeneralName::URI(text) => ("URI", text.as_bytes()),
+        GeneralName::OtherName(oid, value) if oid.as_bytes() == XMPP_ADDR => {
+            ("xmppAddr", explicit_string(value).unwrap_or_default().as_bytes())
+        }
+        GeneralName::OtherName(oid, value) if oid.as_bytes() == DNS_SRV => {
+            ("SRVName", explicit_string(value).unwrap_or_default().as_bytes())
+        }
+        GeneralName::Invalid(_, octets) => ("invalid", *octets),
+        _ => return None,
+    };
+    Some(format!("{kind}:{}", quoted(octets)))
+}
+
 /// Text from a certificate, made fit for a log line.
-pub(super) fn quoted(octets: &[u8]) -> String {
+pub fn quoted(octets: &[u8]) -> String {
     let cut = octets.get(..QUOTED_OCTETS).unwrap_or(octets);
     let mut text = cut.escape_ascii().to_string();
     if cut.len() < octets.len() {
