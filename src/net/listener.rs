@@ -99,6 +99,9 @@ pub async fn accept(
                 address = shown(address),
                 "connection refused: {name}, {limit}, is reached"
             );
+            if service == Service::Xmpp {
+                super::xmpp_conn::turn_away(&shard, socket);
+            }
             continue;
         }
         let (shard, counted) = (shard.clone(), open.clone());

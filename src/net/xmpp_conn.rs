@@ -15,11 +15,11 @@ use crate::addr::{Clean, Domain};
 use crate::gateway::Input;
 use crate::now::Now;
 use crate::xmpp::{
-    Auth, Condition, DownReason, Outcome, Pair, Purpose, Stream, StreamCondition, StreamError, StreamEvent,
-    StreamId, Terms, TlsMode, Verify, VerifyAnswer,
+    Auth, Condition, DownReason, Need, Outcome, Pair, Purpose, Stream, StreamCondition, StreamError,
+    StreamEvent, StreamId, Terms, TlsMode, Verify, VerifyAnswer,
 };
 use std::cell::{Cell, RefCell};
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -158,6 +158,15 @@ pub async fn accept(shard: Rc<Shard>, socket: TcpStream, address: SocketAddr) {
     }
 }
 
+/// Tells whoever opened a connection that there is no room for it, as far as that can be written at once.
+pub fn turn_away(shard: &Shard, socket: TcpStream) {
+    let mut machine = receiving(shard, shard.mint_stream());
+    machine.close(shard.clock.now(), Some(StreamCondition::ResourceConstraint.into()));
+    if let Ok(mut socket) = socket.into_std() {
+        let _ = socket.write(machine.output());
+    }
+}
+
 /// The first octet of a TLS record that carries a handshake.
 const TLS_HANDSHAKE: u8 = 0x16;
 
@@ -208,6 +217,10 @@ pub async fn dial(
     };
     let mut last = None;
     for target in targets {
+        if target.mode == Mode::DirectTls && terms.tls == Need::NotSupported {
+            last = Some(format!("{}: only over TLS, which the terms exclude", target.host));
+            continue;
+        }
         let outcome = match target.mode {
             Mode::StartTls => match shard.dialer.edge.dial(target.addr, CONNECT_TIMEOUT).await {
                 Ok(socket) => Ok(Ok(socket)),

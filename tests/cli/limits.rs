@@ -118,7 +118,10 @@ fn f50_one_connection_more_than_there_may_be_is_refused() {
     let (first, features) = house.greet("fabrikam.example", "contoso.example");
     assert!(features.contains("<stream:features>"));
     let mut second = TcpStream::connect((house.ip.as_str(), 15269)).unwrap();
-    assert_eq!(read_until(&mut second, ">"), "", "closed without a word");
+    let said = read_until(&mut second, "</stream:stream>");
+    assert!(said.contains("<stream:stream ") && said.contains("<resource-constraint "), "{said}");
+    assert!(said.ends_with("</stream:stream>"), "{said}");
+    assert_eq!(read_until(&mut second, ">"), "", "closed");
     assert!(house.read("log").contains("[xmpp] connection_limit, 1, is reached"));
     drop(first);
     wait_for("room", || {

@@ -2,7 +2,7 @@
 import time
 from types import SimpleNamespace
 
-from rig import ALICE, EDGE, GATEWAY, GATEWAY_NAME, ROMEO, SIPS, run_verb
+from rig import ALICE, BOB, EDGE, GATEWAY, GATEWAY_NAME, ROMEO, SIPS, run_verb
 from sip_peer import Server, connect, request
 
 NEEDS_GATEWAY = True
@@ -14,7 +14,7 @@ def scene(rig):
     rig.certificate("found", "DNS:contoso.example", "URI:sip:contoso.example")
     rig.dns()
     s = SimpleNamespace(rig=rig, capulet=rig.prosody())
-    rig.policy()
+    rig.policy(("alice", "bob"))
     s.peer = ('domains = ["contoso.example", "tailspin.example"]', 'domains = ["tailspin.example"]')
     s.gateway = rig.gateway([(DOMAIN, f"{DOMAIN}discovery = true\n"), s.peer])
     s.romeo = rig.xmpp_client()
@@ -37,13 +37,14 @@ def test_a_domain_without_a_peer_is_served_only_where_discovery_is_on(s):
 
 
 def test_of_21_messages_in_a_second_the_last_is_told_to_wait(s):
-    """F98. The domain has one budget, over all its links and users."""
-    links = [s.connect("found") for _ in range(3)]
-    time.sleep(1)  # what the test before this one sent is paid for
-    for n in range(24):
-        links[n % 3].send(request(ALICE, ROMEO, f"one of many {n}"))
-    answers = [links[n % 3].read() for n in range(24)]
+    """F98. The domain has one budget, over all its links and users. A slow machine needs more than one second's worth."""
+    links, statuses, begun = [s.connect("found") for _ in range(3)], [], time.monotonic()
+    while 503 not in statuses and len(statuses) < 300:
+        for n in range(21):
+            links[n % 3].send(request((ALICE, BOB)[n % 2], ROMEO, f"one of many {len(statuses) + n}"))
+        answers = [links[n % 3].read() for n in range(21)]
+        statuses += [answer.status for answer in answers]
     refused = [answer for answer in answers if answer.status == 503]
-    assert [a.status for a in answers].count(202) + len(refused) == 24
-    assert 1 <= len(refused) <= 4, [a.status for a in answers]
-    assert all(answer.get("retry-after") == "1" for answer in refused), refused[0].headers
+    assert refused and all(answer.get("retry-after") == "1" for answer in refused), statuses
+    allowed = 20 + 20 * (time.monotonic() - begun)
+    assert len(statuses) - len(refused) <= allowed and set(statuses) == {202, 503}, (statuses, allowed)

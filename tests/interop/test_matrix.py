@@ -331,6 +331,11 @@ def test_n17_tls_not_supported_sasl_not_supported_dialback_on(s):
     stream = peer.connect()
     stream.greet(peer.domain, SIP_DOMAIN)
     assert stream.starttls(peer.context(False)) == "failure", stream.heard()
+    # Nor is TLS from the first octet a way (XEP-0368), with a certificate or a key.
+    stream = peer.connect()
+    stream.secure(peer.context(False), server_hostname=SIP_DOMAIN)
+    assert stream.greet(peer.domain, SIP_DOMAIN) == "policy-violation", stream.heard()
+    assert b"<stream:features>" not in stream.heard(), stream.heard()
 
 
 def test_n18_tls_not_supported_sasl_not_supported_dialback_off(s):

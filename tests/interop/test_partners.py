@@ -3,7 +3,8 @@ import socket
 import threading
 import time
 
-from rig import ALICE, DNS, DNS_PORT, GATEWAY, S2S, SIP_DOMAIN, VERONA, can_connect, gateway_binary, run_verb, wait_for
+from rig import (ALICE, DIRECT, DNS, DNS_PORT, GATEWAY, S2S, SIP_DOMAIN, VERONA, can_connect, gateway_binary, run_verb,
+                 wait_for)
 from wire_usual import Scene, at, udp
 from xmpp_peer import Peer
 
@@ -236,6 +237,14 @@ def test_a_proxy_with_a_port_in_place_of_srv(s):
     assert f"to='{right.domain}'".encode() in stream.clear, stream.clear
     assert s.status(s.say("romeo@verona.example", "to the proxy itself")) == 504
     assert wrong.streams and b"<message" not in wrong.heard() and b"<auth" not in wrong.heard(), wrong.heard()
+
+
+def test_a_partner_without_tls_is_not_dialled_where_there_is_nothing_else(s):
+    """N17 and XEP-0368: the SRV record of verona.example is for TLS from the first octet."""
+    peer = peer_of(s, "verona.example", octet=VERONA, port=s.rig.port(DIRECT))
+    begin(s, at(peer, proxy_fqdn=None, proxy_port=None, **PLAIN))
+    assert s.status(s.say("romeo@verona.example", "not over TLS")) == 504
+    assert not peer.streams, peer.heard()
 
 
 def test_a_partner_without_a_limit_has_20_streams(s):

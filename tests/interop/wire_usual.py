@@ -82,8 +82,9 @@ def udp(rig):
 
 
 def at(peer, **settings):
-    """A [[partner]] entry for a peer, at the port where it listens."""
+    """A [[partner]] entry for a peer, at the port where it listens; None leaves a setting out."""
     settings = {"domain": peer.domain, "type": "federated", "proxy_fqdn": "xmpp.montague.example",
                 "proxy_port": peer.port, **settings}
     # What JSON writes of a text, a number, a flag or a list is TOML too.
-    return "\n[[partner]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
+    lines = (f"{key} = {json.dumps(value)}\n" for key, value in settings.items() if value is not None)
+    return "\n[[partner]]\n" + "".join(lines)

@@ -191,13 +191,13 @@ class Peer:
     """The server of `domain`. `tls` is "offered", "required" or "no"; `hold` stalls at "header", "features" or "tls"."""
 
     def __init__(self, rig, domain, tls="offered", external=True, dialback=True, certificate="peers", pki=None,
-                 octet=MONTAGUE, hold=None):
+                 octet=MONTAGUE, port=0, hold=None):
         self.rig, self.domain, self.offers = rig, domain, (tls, external, dialback)
         self.tls, self.external, self.dialback, self.hold = tls, external, dialback, hold
         self.certificate, self.pki = certificate, pki or rig.pki
         self.streams, self.stanzas, self.questions, self.faults = [], [], [], []
         self._secret = secrets.token_bytes(16)
-        self._listener = socket.create_server((rig.ip(octet), 0))
+        self._listener = socket.create_server((rig.ip(octet), port))
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
