@@ -4,7 +4,7 @@ use super::change::{self, Change, How, Refused, Which, rows};
 use super::cli::{ConfigFile, Output, say};
 use super::policy_test::{self, policy_test};
 use super::words::{Identity, Switch, columns, harmless, matches, yes};
-use super::{check, exit, grants, history};
+use super::{check, complain, exit, grants, history};
 use crate::config::{self, Config, Problem};
 use crate::policy::{Policy, Scope};
 use clap::Subcommand;
@@ -182,7 +182,7 @@ pub(super) fn answer(file: &ConfigFile, ask: impl FnOnce(&Config) -> (String, u8
             if code == exit::DONE { say(&text, code) } else { Refused { text, code }.print() }
         }
         Err(problems) => {
-            eprint!("{}", check::problems(&problems));
+            complain(&check::problems(&problems));
             exit::CONFIG
         }
     }

@@ -8,7 +8,7 @@ use super::seen::{Seen, stamp};
 use super::{Ours, Report, bundle, keys};
 use crate::addr::Domain;
 use crate::admin::change::{self, How, Refused, Which, rows};
-use crate::admin::exit;
+use crate::admin::{complain, exit};
 use crate::config;
 use crate::now::Wall;
 use clap::Args;
@@ -124,11 +124,11 @@ pub fn run(assign: &Assign, now: Wall) -> Result<u8, Refused> {
         Ok(said)
     });
     if code == exit::DONE && as_credential && !chosen.is_configured {
-        eprintln!(
+        complain(&format!(
             "the unit must hand it over, too: LoadCredential={id}.crt:/etc/stoxd/credentials/{id}.crt and \
              LoadCredential={id}.key:/etc/stoxd/credentials/{id}.key, then systemctl daemon-reload and systemctl \
-             restart stoxd"
-        );
+             restart stoxd\n"
+        ));
     }
     Ok(code)
 }

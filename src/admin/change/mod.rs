@@ -39,7 +39,7 @@ mod tests;
 use super::check;
 use super::cli::{ConfigFile, say};
 use super::control::{self, Answer, Question};
-use super::exit;
+use super::{complain, exit};
 use crate::config::{self, Config, Problem};
 use clap::Args;
 use disk::Lock;
@@ -81,13 +81,13 @@ impl How {
             let why = "nobody is there to be asked: add --yes, or --what-if to see what would be done";
             return Err(Refused { text: why.into(), code: exit::USAGE });
         }
-        eprint!("{question} [y/N] ");
+        complain(&format!("{question} [y/N] "));
         let mut answer = String::new();
         let read = io::stdin().read_line(&mut answer);
         if read.is_ok() && answer.trim().eq_ignore_ascii_case("y") {
             return Ok(());
         }
-        eprintln!("nothing was changed");
+        complain("nothing was changed\n");
         Err(Refused { text: String::new(), code: exit::USAGE })
     }
 }
@@ -144,7 +144,7 @@ impl Refused {
     /// Prints it; the exit code.
     pub fn print(&self) -> u8 {
         if !self.text.is_empty() {
-            eprintln!("error: {}", self.text.trim_end());
+            complain(&format!("error: {}\n", self.text.trim_end()));
         }
         self.code
     }
