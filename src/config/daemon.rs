@@ -208,12 +208,13 @@ pub(super) fn log(root: &mut Section<'_>) -> Log {
     ];
     let target = section.choice("target", &targets).map_or(LogTarget::Auto, |(target, _)| target);
     let level = section.choice("level", &levels).map_or(LogLevel::Info, |(level, _)| level);
-    if section.flag("message_bodies", false) {
-        let message = format!("texts of messages in the log are {NOT_BUILT}");
-        section.error(&section.span_of("message_bodies"), message, "leave it off");
+    let message_bodies = section.flag("message_bodies", false);
+    if message_bodies {
+        let label = "whoever reads the log reads them";
+        section.warn(&section.span_of("message_bodies"), "texts of messages are in the log", label);
     }
     section.done();
-    Log { target, level }
+    Log { target, level, message_bodies }
 }
 
 /// `[admin]`: the socket.

@@ -336,6 +336,8 @@ pub struct Log {
     pub target: LogTarget,
     /// How much.
     pub level: LogLevel,
+    /// Whether texts of messages are written, too.
+    pub message_bodies: bool,
 }
 
 impl Config {

@@ -3,7 +3,7 @@
 //! Under systemd events go to journald with their fields (`STOXD_EVENT`, `STOXD_TRACE`, …), so that
 //! `journalctl -u stoxd STOXD_EVENT=policy.deny` answers; else to standard error. What was allowed and
 //! delivered is `debug`: a journal datagram costs more than a crossing. Addresses are masked at
-//! `info`; bodies and secrets are in no event.
+//! `info`; secrets are in no event, and bodies only where `[log] message_bodies` switches them on.
 
 use crate::addr::{Clean, Domain, Jid, Masked};
 use crate::crossing::{Direction, Kind};
@@ -106,6 +106,20 @@ pub fn write(observation: &Observation, names: &Names) {
                 stoxd_partner = partner,
                 stoxd_peer = peer,
                 "message delivered, {}",
+                way(*direction)
+            );
+        }
+        Observation::Text { trace, direction, from, to, text } => {
+            let (partner, peer) = names.ends(*direction, from, to);
+            tracing::info!(
+                stoxd_event = "message.text",
+                stoxd_trace = trace.as_str(),
+                stoxd_from = %Masked(from.as_str()),
+                stoxd_to = %Masked(to.as_str()),
+                stoxd_partner = partner,
+                stoxd_peer = peer,
+                stoxd_body = text.as_str(),
+                "message, {}",
                 way(*direction)
             );
         }

@@ -96,7 +96,7 @@ impl Fixed {
             xmpp: config.xmpp.listen.clone(),
             sip: config.sip.listen.clone(),
             dialback_secret: config.xmpp.dialback_secret.clone(),
-            log: config.log,
+            log: Log { message_bodies: false, ..config.log },
             socket: config.admin_socket.clone(),
         }
     }

@@ -84,6 +84,7 @@ pub fn gateway(config: &Config, deliveries: bool) -> Result<Settings, String> {
         presence: presence(config),
         sip_keepalive: config.sip.keepalive_interval,
         deliveries,
+        texts: config.log.message_bodies,
     })
 }
 

@@ -117,6 +117,15 @@ impl Gateway {
             let error = StanzaError::with_text(Condition::PolicyViolation, TOO_LONG);
             return self.return_stanza(now, &admitted, &error, TOO_LONG);
         }
+        if self.settings.texts {
+            self.effects.observe(Observation::Text {
+                trace: pager.trace().to_owned(),
+                direction: Direction::XmppToSip,
+                from: admitted.from.clone(),
+                to: admitted.to.clone(),
+                text: text.body.clone().into_owned(),
+            });
+        }
         let stanza = admitted.into_inner();
         let id = stanza.id().map(Box::from);
         let origin = Origin { from: stanza.from, to: stanza.to, id };
@@ -257,6 +266,15 @@ impl Gateway {
                 key,
                 &Reject::status(413, "the message is longer than the partner takes"),
             );
+        }
+        if self.settings.texts {
+            self.effects.observe(Observation::Text {
+                trace: id.to_string(),
+                direction: Direction::SipToXmpp,
+                from: admitted.sender.clone(),
+                to: admitted.target.clone(),
+                text: text.plain.clone().into_owned(),
+            });
         }
         let Request { sender, target, .. } = admitted.into_inner();
         let sent =

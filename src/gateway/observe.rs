@@ -1,6 +1,6 @@
 //! What the gateway noticed, as values: the daemon writes them to the journal.
 //!
-//! No body is ever in here, and no secret.
+//! No secret is ever in here; a text only where the operator has switched that on.
 
 use super::effect::PeerId;
 use crate::addr::Jid;
@@ -66,6 +66,19 @@ pub enum Observation {
         from: Jid,
         /// For whom.
         to: Jid,
+    },
+    /// A message was admitted, and this is its text. Only if [`super::Settings::texts`] is on.
+    Text {
+        /// One name for both legs.
+        trace: String,
+        /// Which way.
+        direction: Direction,
+        /// Who sent it.
+        from: Jid,
+        /// For whom.
+        to: Jid,
+        /// What it says.
+        text: String,
     },
     /// A message or a wish to see somebody did not, and its sender is being told.
     Failed {

@@ -55,6 +55,8 @@ pub struct Settings {
     pub sip_keepalive: Duration,
     /// Does anybody want to hear of deliveries?
     pub deliveries: bool,
+    /// Did the operator switch on that texts of messages are observed?
+    pub texts: bool,
 }
 
 /// Durations and bounds of watches, in both directions together.

@@ -2,7 +2,7 @@
 import random
 
 import sip_peer
-from rig import ALICE, GATEWAY, ROMEO, SIPS, wait_for
+from rig import ALICE, GATEWAY, ROMEO, SIPS, run_verb, wait_for
 from usual import delivered, usual
 
 NEEDS_GATEWAY = True
@@ -165,7 +165,21 @@ def test_the_gateway_answers_for_its_domain(s):
 
 
 def test_no_text_is_in_the_log(s):
-    """Check 170. Also at level debug."""
+    """Check 170, F57. Also at level debug."""
     log = s.gateway.log()
     assert len(log.splitlines()) > 5, "the log is empty: this proves nothing"
     assert not [b for b in s.bodies if b in log]
+
+
+def test_texts_are_in_the_log_where_that_is_switched_on(s):
+    """F58; and off again."""
+    for switched, value in ((True, "true"), (False, "false")):
+        status, out, err = run_verb("config", "set", "log.message_bodies", value, "-c", s.gateway.config)
+        assert status == 0, out + err
+        there, back = word(s, f"there-{value}"), word(s, f"back-{value}")
+        s.alice.send(ROMEO, there)
+        s.romeo.wait_body(there)
+        s.romeo.send(ALICE, back)
+        s.alice.wait_body(back)
+        log = s.gateway.log()
+        assert [text in log for text in (there, back)] == [switched, switched], value

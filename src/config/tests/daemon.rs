@@ -167,7 +167,7 @@ web = ""
             max_expires: Duration::from_secs(7200),
         }
     );
-    assert_eq!(config.log, Log { target: LogTarget::Json, level: LogLevel::Debug });
+    assert_eq!(config.log, Log { target: LogTarget::Json, level: LogLevel::Debug, message_bodies: false });
     assert_eq!(config.admin_socket, PathBuf::from("/etc/stoxd/admin.sock"));
 }
 
@@ -380,7 +380,6 @@ fn what_is_not_built_yet_is_an_error_that_says_so() {
         ("verification = \"use-source-verification\"", "its header is not public"),
         ("verification = \"always-unverifiable\"", "\"always-unverifiable\" is not built yet"),
         ("monitor = true", "counting a peer's traffic apart is not built yet"),
-        ("[log]\nmessage_bodies = true", "texts of messages in the log are not built yet"),
         ("[metrics]\nlisten = \"127.0.0.1:9464\"", "metrics are not built yet"),
     ] {
         assert!(errors(more).contains(message), "{more}: {}", errors(more));
@@ -391,6 +390,8 @@ fn what_is_not_built_yet_is_an_error_that_says_so() {
     }
     assert_eq!(errors("im = \"pager\"\nverification = \"always-verifiable\"\nmonitor = false"), "");
     assert_eq!(errors("[log]\nmessage_bodies = false\n[metrics]\nlisten = \"\"\n"), "");
+    let warned = printed(&format!("{DAEMON}[log]\nmessage_bodies = true\n"), "");
+    assert!(warned.contains("warning: texts of messages are in the log"), "{warned}");
     assert!(errors("im = \"mrsp\"").contains("did you mean \"msrp\"?"));
 }
 

@@ -375,3 +375,26 @@ fn threat_130_a_late_error_from_somebody_who_was_blocked_meanwhile_is_not_told()
         assert!(world.take_xmpp().is_empty());
     }
 }
+
+#[test]
+fn f019_who_may_not_reach_xmpp_is_refused_that_and_nothing_else() {
+    let mut world = world();
+    world.sip(&message(1, "denied@contoso.example", ROMEO, "x"));
+    assert_eq!(world.statuses(), [403]);
+    // The link and the peer are as good as before, for that user's other requests, too.
+    world.sip(&request("OPTIONS", 2, "denied@contoso.example", "gw.contoso.example", "", ""));
+    assert_eq!(world.statuses(), [200]);
+    world.sip(&message(3, ALICE, ROMEO, "x"));
+    assert_eq!(world.statuses(), [202]);
+}
+
+#[test]
+fn f057_f058_texts_are_observed_only_where_that_is_switched_on() {
+    for texts in [false, true] {
+        let mut world = World::with(Net::works(), |settings| settings.texts = texts);
+        world.sip(&message(1, ALICE, ROMEO, "hush one"));
+        world.say("m1", ALICE, "hush two");
+        let observed = format!("{:?}", world.observed);
+        assert_eq!([observed.contains("hush one"), observed.contains("hush two")], [texts; 2], "{observed}");
+    }
+}
