@@ -202,6 +202,29 @@ fn the_sample_files_are_valid() {
 }
 
 #[test]
+fn every_key_of_the_samples_stands_in_the_man_pages() {
+    let pages = [
+        (include_str!("../../../config/stoxd.toml"), include_str!("../../../config/man/stoxd.toml.5")),
+        (
+            include_str!("../../../config/policy.toml"),
+            include_str!("../../../config/man/stoxd-policy.toml.5"),
+        ),
+    ];
+    for (sample, page) in pages {
+        let keys: Vec<&str> = sample
+            .lines()
+            .filter_map(|line| line.trim_start_matches('#').split_once(" = "))
+            .map(|(key, _)| key)
+            .filter(|key| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+            .collect();
+        assert!(keys.len() > 10, "{keys:?}");
+        for key in keys {
+            assert!(page.contains(key), "{key}");
+        }
+    }
+}
+
+#[test]
 fn f065_a_roll_over_names_what_it_replaces_and_when() {
     let row = |more: &str| {
         let next = format!(
