@@ -19,7 +19,7 @@ pub enum Phase {
     AskSip,
     /// SIP users have something new: presence.
     TellXmpp,
-    /// The gateway was started anew: SUBSCRIBE, presence.
+    /// The gateway was started anew: SUBSCRIBE, `unavailable`, presence.
     Restart,
     /// SIP users ask to see XMPP users: `subscribe`, NOTIFYs that say pending, active, and what is so.
     AskXmpp,
@@ -33,6 +33,8 @@ enum Step {
     Begun,
     /// SUBSCRIBE came, or a NOTIFY that says pending.
     Met,
+    /// `unavailable` came, before what is so.
+    Hidden,
     /// `subscribed` came, or a NOTIFY that says active.
     Allowed,
     /// It shows what it should.
@@ -226,9 +228,13 @@ impl Watches {
                 self.shown(state, number);
                 state.step(number, Step::Begun, Step::Shown)
             }
+            // Nobody knows after a restart who was shown: the first telling begins with the end of all that was.
+            Phase::Restart if says(octets, "type='unavailable'") => {
+                state.step(number, Step::Met, Step::Hidden)
+            }
             Phase::Restart if is_new => {
                 self.shown(state, number);
-                state.step(number, Step::Met, Step::Shown)
+                state.step(number, Step::Hidden, Step::Shown)
             }
             Phase::AskXmpp if says(octets, "type='subscribe'") => {
                 self.say(|out| plain(couple, "subscribed", number, out));
