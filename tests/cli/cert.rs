@@ -180,6 +180,21 @@ fn f062_key_and_subject_are_as_they_are_asked_for() {
 }
 
 #[test]
+fn f060_a_request_overwrites_no_key_and_no_certificate() {
+    let Some(house) = fresh() else { return };
+    for there in ["pki/gateway.key", "pki/gateway.pem", "policy.toml"] {
+        let (path, before) = (house.path(there), house.read(there));
+        let words = ["cert", "request", "--key-type", "p256", "--out", path.to_str().unwrap()];
+        let said = refused(&house, &words, 1);
+        assert!(said.contains("it is no request: give another --out"), "{said}");
+        assert_eq!(house.read(there), before);
+    }
+    assert!(!house.path("credentials/gateway.key").exists());
+    done(&house, &["cert", "request", "--key-type", "p256"]);
+    done(&house, &["cert", "request", "--reuse-key"]);
+}
+
+#[test]
 fn f063_pem_der_pkcs7_and_pkcs12_are_imported() {
     let Some(house) = fresh() else { return };
     done(&house, &["cert", "request", "--key-type", "p256"]);
@@ -263,6 +278,17 @@ fn f063_what_can_t_be_imported_says_why() {
     let other = house.path("pki/gateway.key");
     let why = import("back.pem", &["--key", other.to_str().unwrap()]);
     assert!(why.contains("the private key is of no certificate"), "{why}");
+    sign(&house, "credentials/gateway.csr", "old.pem", "-1");
+    let why = import("old.pem", &[]);
+    assert!(why.contains("expired") && why.contains("ask the authority for a new one"), "{why}");
+    // A key that may be in use is not overwritten.
+    done(&house, &["cert", "request", "--id", "other", "--key-type", "p256"]);
+    let before = house.read("credentials/other.key");
+    let key = house.path("credentials/gateway.key");
+    let why = import("back.pem", &["--id", "other", "--key", key.to_str().unwrap()]);
+    assert!(why.contains("there is another key, which may be in use"), "{why}");
+    assert_eq!(house.read("credentials/other.key"), before);
+    assert!(!house.path("credentials/gateway.crt").exists() && !house.path("credentials/other.crt").exists());
 }
 
 #[test]

@@ -233,6 +233,16 @@ fn a_change_that_the_running_daemon_refuses_is_taken_back() {
 }
 
 #[test]
+fn a_daemon_that_runs_is_told_that_its_socket_will_be_another() {
+    let Some(house) = House::new(POLICY) else { return };
+    let _daemon = house.start();
+    let ran = done(&house, &["config", "set", "admin.socket", "other.sock"]);
+    assert!(ran.out.contains("these wait for a restart: [admin] socket"), "{}", ran.out);
+    let ran = done(&house, &["config", "set", "admin.socket", "admin.sock"]);
+    assert!(ran.out.contains("loaded: "), "{}", ran.out);
+}
+
+#[test]
 fn f026_f115_a_partner_that_is_removed_is_refused_at_once_without_a_restart() {
     let Some(house) = House::new(&untested()) else { return };
     let _daemon = house.start();

@@ -1,6 +1,7 @@
 //! Reload: a mistake changes nothing, what is taken is taken at once, what waits is named.
 
-use super::rig::{House, POLICY};
+use super::rig::{House, POLICY, read_until};
+use std::io::Write;
 
 fn other_partner() -> String {
     POLICY.replace("fabrikam.example", "tailspin.example")
@@ -173,4 +174,20 @@ fn a_new_certificate_and_a_peers_new_address_are_taken() {
         denied,
         "refused before it came to the policy"
     );
+}
+
+#[test]
+fn a_link_of_a_peer_whose_addresses_changed_ends_and_that_of_another_lives_on() {
+    let Some(house) = House::new(POLICY) else { return };
+    let mut daemon = house.start();
+    let mut link = house.sip_link();
+    write!(link, "\r\n\r\n").unwrap();
+    assert_eq!(read_until(&mut link, "\r\n"), "\r\n", "the link is up");
+    daemon.hang_up();
+    write!(link, "\r\n\r\n").unwrap();
+    assert_eq!(read_until(&mut link, "\r\n"), "\r\n", "nothing changed");
+    let addresses = format!("addresses = [\"{}\"", house.ip);
+    house.edit(&addresses, &format!("{addresses}, \"127.9.9.9\""));
+    daemon.hang_up();
+    assert_eq!(read_until(&mut link, "\r\n"), "", "it proves itself anew");
 }

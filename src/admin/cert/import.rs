@@ -5,6 +5,7 @@ use super::keys::{self, Readers};
 use super::seen::Seen;
 use super::{Ours, Report, examine, request};
 use crate::admin::change::Refused;
+use crate::admin::change::disk::Lock;
 use crate::admin::check::Outcome;
 use crate::admin::cli::{ConfigFile, Output, say};
 use crate::admin::exit;
@@ -82,6 +83,7 @@ pub fn run(import: &Import, now: Wall) -> Result<u8, Refused> {
         )));
     }
     let (chain_file, key_file) = ours.files_of(&id);
+    let _lock = if import.what_if { None } else { Some(Lock::take(&import.file.config)?) };
     let is_there = found.file.as_deref().is_some_and(|file| same(file, &key_file));
     if !is_there && key_file.exists() && !keys::read(&key_file).is_ok_and(|there| there == found.key) {
         return Err(Refused::failed(format!(

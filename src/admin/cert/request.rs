@@ -11,6 +11,7 @@ use super::keys::{self, Readers};
 use super::{Ours, Report};
 use crate::addr::Domain;
 use crate::admin::change::Refused;
+use crate::admin::change::disk::{self, Lock};
 use crate::admin::cli::{ConfigFile, Output, say};
 use crate::admin::exit;
 use clap::{Args, ValueEnum};
@@ -215,11 +216,22 @@ pub fn run(request: &Request) -> Result<u8, Refused> {
     };
     let names = names(request, gateway, &ours)?;
     let (_, key_file) = ours.files_of(&request.id);
+    // Of two requests at once, the second must see the key of the first.
+    let _lock = if request.what_if { None } else { Some(Lock::take(&request.file.config)?) };
     let out = request.out.clone().unwrap_or_else(|| ours.folder.join(format!("{}.csr", request.id)));
     if !request.reuse_key && key_file.exists() {
         return Err(Refused::failed(format!(
             "{}: there is a key already, and a certificate may be in use with it: take it again with --reuse-key, or give another --id",
             key_file.display()
+        )));
+    }
+    // A slip of the fingers must not cost a key.
+    if let Some(there) = disk::read(&out)?
+        && !there.starts_with("-----BEGIN CERTIFICATE REQUEST-----")
+    {
+        return Err(Refused::failed(format!(
+            "{}: there is a file already, and it is no request: give another --out",
+            out.display()
         )));
     }
     let key = key(request, &key_file)?;

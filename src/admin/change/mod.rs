@@ -251,12 +251,12 @@ impl<'h> Change<'h> {
         })
     }
 
-    /// Gives the file at `path`, which was read or is new, the content `text`.
+    /// Gives the file at `path`, which was read or is new, the edited content `text`: with the line ends, and the
+    /// byte order mark, that it had.
     pub fn put(&mut self, path: &Path, text: String) {
-        match self.edits.iter_mut().find(|edit| edit.path == path) {
-            Some(edit) => edit.to = text,
-            None => self.edits.push(Edit { path: path.to_owned(), from: None, to: text }),
-        }
+        let before = self.edits.iter().find(|edit| edit.path == path).map_or("", |edit| &edit.to);
+        let text = as_written(before, text);
+        self.put_whole(path, text);
     }
 
     /// Gives the file at `path` the content `text`, whatever it holds.
@@ -265,8 +265,15 @@ impl<'h> Change<'h> {
     /// What it holds can't be read.
     pub fn put_known(&mut self, path: &Path, text: String) -> Result<(), Refused> {
         self.text(path)?;
-        self.put(path, text);
+        self.put_whole(path, text);
         Ok(())
+    }
+
+    fn put_whole(&mut self, path: &Path, text: String) {
+        match self.edits.iter_mut().find(|edit| edit.path == path) {
+            Some(edit) => edit.to = text,
+            None => self.edits.push(Edit { path: path.to_owned(), from: None, to: text }),
+        }
     }
 
     /// Calls the change `what`.
@@ -298,11 +305,10 @@ impl<'h> Change<'h> {
     }
 
     fn make(mut self, said: &str) -> Result<(String, u8), Refused> {
-        let checked = if self.edits.iter().any(|edit| edit.from.as_deref() != Some(&*edit.to)) {
-            config::check_with(&self.config, &self.overlay())
-        } else {
+        if self.edits.iter().all(|edit| edit.from.as_deref() == Some(&*edit.to)) {
             return Ok((format!("{said}: it was so before, nothing was changed\n"), exit::DONE));
-        };
+        }
+        let checked = self.judge();
         let mut out = format!("{said}\n");
         for edit in &self.edits {
             out.push_str(&diff::lines(&edit.path, edit.from.as_deref().unwrap_or_default(), &edit.to));
@@ -349,16 +355,38 @@ impl<'h> Change<'h> {
         config.warnings.iter().filter(|new| !before.iter().any(|old| same(old, new))).cloned().collect()
     }
 
-    /// Writes the files and lets the daemon take them; what it said.
-    fn apply(self) -> Result<(String, u8), Refused> {
-        let lock = Lock::take(&self.config)?;
-        let changed: Vec<Edit> =
-            self.edits.into_iter().filter(|edit| edit.from.as_deref() != Some(&*edit.to)).collect();
-        for edit in &changed {
+    /// The configuration as it will be. The files that are not edited are taken in, too: what is right beside them
+    /// may be wrong beside what another verb makes of them meanwhile.
+    fn judge(&mut self) -> Result<Config, Vec<Problem>> {
+        let all = [Some(self.path(Which::Daemon)), Some(self.path(Which::Policy)), self.grants()];
+        for path in all.into_iter().flatten() {
+            if self.edits.iter().all(|edit| edit.path != path)
+                && let Ok(Some(text)) = disk::read(&path)
+            {
+                self.edits.push(Edit { path, from: Some(text.clone()), to: text });
+            }
+        }
+        config::check_with(&self.config, &self.overlay())
+    }
+
+    /// Whether all that the change was made from is still there.
+    fn is_fresh(&self) -> Result<(), Refused> {
+        for edit in &self.edits {
             if disk::read(&edit.path)? != edit.from {
                 return Err(changed_under(&edit.path));
             }
         }
+        Ok(())
+    }
+
+    /// Writes the files and lets the daemon take them; what it said.
+    fn apply(self) -> Result<(String, u8), Refused> {
+        let lock = Lock::take(&self.config)?;
+        self.is_fresh()?;
+        // A daemon that runs listens where the files said before.
+        let running = config::admin_socket(&self.config).ok();
+        let changed: Vec<Edit> =
+            self.edits.into_iter().filter(|edit| edit.from.as_deref() != Some(&*edit.to)).collect();
         let revision = revision::keep(
             &lock,
             &self.what,
@@ -366,7 +394,7 @@ impl<'h> Change<'h> {
         )?;
         let files: Vec<(&Path, &str)> = changed.iter().map(|edit| (edit.path.as_path(), &*edit.to)).collect();
         let replaced = disk::replace(&lock, &files, disk::OPEN).inspect_err(|_| revision.forget())?;
-        let answered = reload(&self.config);
+        let answered = reload(running.as_deref(), &self.config);
         if let Ok(Err(why)) = answered {
             let text = match replaced.undo(&lock) {
                 Ok(()) => {
@@ -393,6 +421,17 @@ impl<'h> Change<'h> {
     }
 }
 
+/// `text`, which an editor made of `before` and which may have lost how that was written.
+fn as_written(before: &str, text: String) -> String {
+    const MARK: char = '\u{feff}';
+    let is_dos = before.split_inclusive('\n').next().is_some_and(|line| line.ends_with("\r\n"));
+    let mut text = if is_dos { text.replace("\r\n", "\n").replace('\n', "\r\n") } else { text };
+    if before.starts_with(MARK) && !text.starts_with(MARK) {
+        text.insert(0, MARK);
+    }
+    text
+}
+
 /// What is said to the second of two administrators.
 fn changed_under(path: &Path) -> Refused {
     Refused::failed(format!(
@@ -406,10 +445,22 @@ enum NotAsked {
     Other(io::Error),
 }
 
-/// What the daemon says when it is told to take its files.
-fn reload(config: &Path) -> Result<Result<String, String>, NotAsked> {
-    let Ok(socket) = config::admin_socket(config) else { return Err(NotAsked::NotRunning) };
-    match control::ask(&socket, &Question::Reload) {
+/// What the daemon says when it is told to take its files: the one at `running`, else where the files say now.
+fn reload(running: Option<&Path>, config: &Path) -> Result<Result<String, String>, NotAsked> {
+    let now = config::admin_socket(config).ok();
+    let elsewhere = now.as_deref().filter(|now| running != Some(*now));
+    match (running, elsewhere) {
+        (Some(running), Some(elsewhere)) => match ask(running) {
+            Err(NotAsked::NotRunning) => ask(elsewhere),
+            answered => answered,
+        },
+        (Some(socket), None) | (None, Some(socket)) => ask(socket),
+        (None, None) => Err(NotAsked::NotRunning),
+    }
+}
+
+fn ask(socket: &Path) -> Result<Result<String, String>, NotAsked> {
+    match control::ask(socket, &Question::Reload) {
         Ok(Answer::Failed(why)) => Ok(Err(why)),
         Ok(Answer::Done(said)) => Ok(Ok(said)),
         Ok(Answer::Status(_) | Answer::Subscriptions(_) | Answer::Config(_)) => Ok(Ok("reloaded".into())),
@@ -437,11 +488,11 @@ pub fn commit(how: &How, discard: bool) -> u8 {
             if how.what_if {
                 return Ok(say("the staged edits would be gone; nothing was changed\n", exit::DONE));
             }
-            staged::discard(&config)?;
+            staged::discard(&config, &staged)?;
             return Ok(say("the staged edits are gone\n", exit::DONE));
         }
         let mut edits = Vec::new();
-        for file in staged.files {
+        for file in staged.files.clone() {
             let from = disk::read(&file.path)?;
             if staged::digest(from.as_deref()) != file.base {
                 let mut refused = changed_under(&file.path);
@@ -452,9 +503,9 @@ pub fn commit(how: &How, discard: bool) -> u8 {
         }
         let how = How { staged: false, ..how.clone() };
         let change = Change { what: staged.what.join("; "), how: &how, config: config.clone(), edits };
-        let (text, code) = change.make(&staged.what.join("\n"))?;
-        if !how.what_if {
-            staged::discard(&config)?;
+        let (mut text, code) = change.make(&staged.what.join("\n"))?;
+        if !how.what_if && staged::discard(&config, &staged).is_err() {
+            text.push_str("somebody staged another edit meanwhile, which is not applied\n");
         }
         Ok(say(&text, code))
     };

@@ -48,7 +48,10 @@ pub fn load(config: &Path) -> Result<Option<Staged>, Refused> {
     match std::fs::read(&path) {
         Ok(octets) => match serde_json::from_slice(&octets) {
             Ok(staged) => Ok(Some(staged)),
-            Err(error) => Err(Refused::failed(format!("{}: {error}", path.display()))),
+            Err(error) => Err(Refused::failed(format!(
+                "{}: {error}: remove the file, what was staged is lost",
+                path.display()
+            ))),
         },
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(fault(&path, &error)),
@@ -84,13 +87,18 @@ pub fn keep(config: &Path, what: &str, files: Vec<(PathBuf, Option<String>, Stri
     replace(&lock, &[(&place(config), &text)], PRIVATE).map(drop)
 }
 
-/// Throws away what is staged.
+/// Throws away `known`, which is what is staged; what somebody else staged meanwhile stays.
 ///
 /// # Errors
 /// It can't be removed.
-pub fn discard(config: &Path) -> Result<(), Refused> {
+pub fn discard(config: &Path, known: &Staged) -> Result<(), Refused> {
+    let _lock = Lock::take(config)?;
     let path = place(config);
-    std::fs::remove_file(&path).map_err(|error| fault(&path, &error))
+    match load(config)? {
+        Some(staged) if staged == *known => std::fs::remove_file(&path).map_err(|error| fault(&path, &error)),
+        Some(_) => Err(super::changed_under(&path)),
+        None => Ok(()),
+    }
 }
 
 fn place(config: &Path) -> PathBuf {

@@ -78,6 +78,43 @@ fn what_somebody_else_wrote_meanwhile_is_not_overwritten() {
 }
 
 #[test]
+fn two_changes_that_are_wrong_together_are_not_both_made() {
+    let (folder, how) = house();
+    let (policy, grants) = (folder.path().join("policy.toml"), folder.path().join("grants.csv"));
+    let before = "[grants]\nfile = \"grants.csv\"\n[[policy]]\nscope = \"user\"\nname = \"Sales\"\n";
+    fs::write(&policy, before).unwrap();
+    fs::write(&grants, "").unwrap();
+    // One removes the policy, as nobody has it; the other grants it meanwhile.
+    let mut removal = Change::open("policy rm Sales", &how).unwrap();
+    let (place, list) = (removal.path(Which::Policy), removal.grants().unwrap());
+    removal.text(&place).unwrap();
+    removal.text(&list).unwrap();
+    removal.put(&place, "[grants]\nfile = \"grants.csv\"\n".into());
+    fs::write(&grants, "sip:bob@contoso.example,Sales\n").unwrap();
+    assert_eq!(removal.finish("removed"), exit::FAILED);
+    // Nor where it did not touch the grants: what counted for the verdict is looked at once more.
+    fs::write(&grants, "").unwrap();
+    let mut removal = Change::open("policy rm Sales", &how).unwrap();
+    removal.text(&place).unwrap();
+    removal.put(&place, "[grants]\nfile = \"grants.csv\"\n".into());
+    assert!(removal.judge().is_ok());
+    fs::write(&grants, "sip:bob@contoso.example,Sales\n").unwrap();
+    assert_eq!(removal.apply().unwrap_err().code, exit::FAILED);
+    assert_eq!(fs::read_to_string(&policy).unwrap(), before);
+    assert!(config::check(&how.file.config).is_ok());
+}
+
+#[test]
+fn line_ends_and_a_byte_order_mark_stay_as_they_were() {
+    let (folder, how) = house();
+    let path = folder.path().join("policy.toml");
+    fs::write(&path, "\u{feff}# who may\r\n[federation]\r\nenabled = true # on\r\n").unwrap();
+    assert_eq!(disable(&how), 0);
+    let wanted = "\u{feff}# who may\r\n[federation]\r\nenabled = false # on\r\n";
+    assert_eq!(policy(&folder), wanted);
+}
+
+#[test]
 fn a_link_stays_a_link_and_a_second_file_that_fails_undoes_the_first() {
     let (folder, how) = house();
     let link = folder.path().join("policy.toml");
@@ -124,6 +161,59 @@ fn f009_staged_edits_are_thrown_away_or_refused_when_the_file_changed() {
     assert_eq!(disable(&staging), 0);
     fs::write(folder.path().join("policy.toml"), "# somebody else\n").unwrap();
     assert_eq!((commit(&how, false), policy(&folder).as_str()), (exit::FAILED, "# somebody else\n"));
+}
+
+#[test]
+fn what_somebody_staged_during_a_commit_is_not_thrown_away() {
+    let (folder, how) = house();
+    let staging = How { staged: true, ..how.clone() };
+    assert_eq!(disable(&staging), 0);
+    let first = staged::load(&how.file.config).unwrap().unwrap();
+    let note = edit("note", &staging, Which::Policy, |document| {
+        document["policy"] = toml_edit::Item::ArrayOfTables(Default::default());
+        document["federation"]["enabled"] = toml_edit::value(true);
+        Ok("x".into())
+    });
+    assert_eq!(note, 0);
+    assert!(staged::discard(&how.file.config, &first).is_err());
+    let both = staged::load(&how.file.config).unwrap().unwrap();
+    assert_eq!(both.what, ["federation disable", "note"]);
+    staged::discard(&how.file.config, &both).unwrap();
+    assert!(!folder.path().join("staged.json").exists());
+}
+
+#[test]
+fn staged_edits_that_are_no_json_are_said_with_what_to_do() {
+    let (folder, how) = house();
+    fs::write(folder.path().join("staged.json"), "{").unwrap();
+    let why = staged::load(&how.file.config).unwrap_err().text;
+    assert!(
+        why.contains("staged.json: ") && why.ends_with("remove the file, what was staged is lost"),
+        "{why}"
+    );
+    assert_eq!(disable(&how), 0, "what is not staged goes on");
+}
+
+#[test]
+fn of_two_who_stage_at_the_same_time_the_second_is_told() {
+    let (_folder, how) = house();
+    let staging = How { staged: true, ..how.clone() };
+    assert_eq!(disable(&staging), 0);
+    let late = edit("late", &staging, Which::Policy, |document| {
+        assert_eq!(
+            edit("first", &staging, Which::Policy, |document| {
+                rows::set(rows::table(document, "federation")?, "enabled", true);
+                rows::rows(document, "site")?;
+                document["federation"]["enabled"].as_value_mut().unwrap().decor_mut().set_suffix(" # again");
+                Ok("on".into())
+            }),
+            0
+        );
+        document.set_trailing("# late\n");
+        Ok("x".into())
+    });
+    assert_eq!(late, exit::FAILED);
+    assert_eq!(staged::load(&how.file.config).unwrap().unwrap().what, ["federation disable", "first"]);
 }
 
 #[test]
