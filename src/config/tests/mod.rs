@@ -4,6 +4,7 @@
 mod daemon;
 mod gates;
 mod policy;
+mod samples;
 
 use super::*;
 use std::collections::HashMap;
