@@ -20,7 +20,7 @@ use crate::config;
 use crate::now::Wall;
 use crate::policy::written;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// SIP-to-XMPP federation gateway.
@@ -247,12 +247,20 @@ pub fn main(run: impl FnOnce(&Path) -> u8, now: Wall) -> u8 {
             verb: Some(SubscriptionsVerb::Remove { watcher, presentity, what_if, yes, daemon }),
             ..
         } => {
-            let read = || Ok((address("--watcher", &watcher)?, address("--presentity", &presentity)?));
+            let read = || {
+                let (watcher, presentity) =
+                    (address("--watcher", &watcher)?, address("--presentity", &presentity)?);
+                if !what_if && !yes {
+                    let question =
+                        format!("{watcher} will have to ask again to see {presentity}. Remove it?");
+                    change::agreed(&question).map_err(|refused| refused.print())?;
+                }
+                Ok((watcher, presentity))
+            };
             match read() {
-                Ok((watcher, presentity)) if what_if || yes || agreed(&watcher, &presentity) => {
+                Ok((watcher, presentity)) => {
                     ask(&daemon, &Question::Unsubscribe { watcher, presentity, what_if }, false)
                 }
-                Ok(_) => exit::USAGE,
                 Err(code) => code,
             }
         }
@@ -276,21 +284,6 @@ fn address(option: &str, text: &str) -> Result<String, u8> {
             Err(exit::USAGE)
         }
     }
-}
-
-/// Asks whoever sits there; nobody does where there is no terminal.
-fn agreed(watcher: &str, presentity: &str) -> bool {
-    if !io::stdin().is_terminal() {
-        complain("error: nobody is there to be asked: add --yes, or --what-if to see what would be done\n");
-        return false;
-    }
-    complain(&format!("{watcher} will have to ask again to see {presentity}. Remove it? [y/N] "));
-    let mut answer = String::new();
-    let agreed = io::stdin().read_line(&mut answer).is_ok() && answer.trim().eq_ignore_ascii_case("y");
-    if !agreed {
-        complain("nothing was changed\n");
-    }
-    agreed
 }
 
 /// Prints `text`; `code`, or that it did not get where it was to go.

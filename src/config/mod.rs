@@ -121,14 +121,9 @@ pub fn parse(
 ) -> Result<Config, Vec<Problem>> {
     let report = Report::default();
     let name = problem::shown_name(path);
-    let text = match files.read(path, MAX_DAEMON) {
-        Ok(text) => text,
-        Err(fault) => {
-            report.file_error(&name, format!("can't read {}", path.display()), fault.to_string());
-            return Err(report.into_problems(&[&name]));
-        }
+    let Some(source) = daemon_file(path, files, &report) else {
+        return Err(report.into_problems(&[&name]));
     };
-    let source = Source::new(path, text);
     let document = read::document(&source, &report);
     let mut root = Section::root(&source, &report, document.get_ref());
     let context = Context { surroundings, named: RefCell::default() };
@@ -205,18 +200,12 @@ pub fn socket_of(
 ) -> Result<PathBuf, Vec<Problem>> {
     let report = Report::default();
     let name = problem::shown_name(path);
-    match files.read(path, MAX_DAEMON) {
-        Ok(text) => {
-            let source = Source::new(path, text);
-            let document = read::document(&source, &report);
-            let mut root = Section::root(&source, &report, document.get_ref());
-            Ok(daemon::admin(&mut root, surroundings))
-        }
-        Err(fault) => {
-            report.file_error(&name, format!("can't read {}", path.display()), fault.to_string());
-            Err(report.into_problems(&[&name]))
-        }
-    }
+    let Some(source) = daemon_file(path, files, &report) else {
+        return Err(report.into_problems(&[&name]));
+    };
+    let document = read::document(&source, &report);
+    let mut root = Section::root(&source, &report, document.get_ref());
+    Ok(daemon::admin(&mut root, surroundings))
 }
 
 /// Where the files lie that a daemon file leads to.
@@ -266,14 +255,9 @@ pub fn certificates_of(
 ) -> Result<Certificates, Vec<Problem>> {
     let report = Report::default();
     let name = problem::shown_name(path);
-    let text = match files.read(path, MAX_DAEMON) {
-        Ok(text) => text,
-        Err(fault) => {
-            report.file_error(&name, format!("can't read {}", path.display()), fault.to_string());
-            return Err(report.into_problems(&[&name]));
-        }
+    let Some(source) = daemon_file(path, files, &report) else {
+        return Err(report.into_problems(&[&name]));
     };
-    let source = Source::new(path, text);
     let document = read::document(&source, &report);
     if report.has_syntax_errors(&source) {
         return Err(report.into_problems(&[&name]));
@@ -289,6 +273,18 @@ pub fn certificates_of(
         tls: read.tls,
         written: read.written.into_iter().map(|written| [written.chain, written.key]).collect(),
     })
+}
+
+/// The daemon file at `path`; if it can't be read, `report` says so.
+fn daemon_file(path: &Path, files: &dyn Files, report: &Report) -> Option<Source> {
+    match files.read(path, MAX_DAEMON) {
+        Ok(text) => Some(Source::new(path, text)),
+        Err(fault) => {
+            let name = problem::shown_name(path);
+            report.file_error(&name, format!("can't read {}", path.display()), fault.to_string());
+            None
+        }
+    }
 }
 
 /// Looks at a file that `source` names: it must be there, and a secret must be one.

@@ -74,22 +74,27 @@ impl How {
     /// # Errors
     /// They do not, or nobody is there to be asked.
     pub fn agreed(&self, question: &str) -> Result<(), Refused> {
-        if self.yes || self.what_if {
-            return Ok(());
-        }
-        if !io::stdin().is_terminal() {
-            let why = "nobody is there to be asked: add --yes, or --what-if to see what would be done";
-            return Err(Refused { text: why.into(), code: exit::USAGE });
-        }
-        complain(&format!("{question} [y/N] "));
-        let mut answer = String::new();
-        let read = io::stdin().read_line(&mut answer);
-        if read.is_ok() && answer.trim().eq_ignore_ascii_case("y") {
-            return Ok(());
-        }
-        complain("nothing was changed\n");
-        Err(Refused { text: String::new(), code: exit::USAGE })
+        if self.yes || self.what_if { Ok(()) } else { agreed(question) }
     }
+}
+
+/// Asks whoever sits there `question`, which ends in a question mark.
+///
+/// # Errors
+/// They do not agree, or nobody is there to be asked.
+pub(super) fn agreed(question: &str) -> Result<(), Refused> {
+    if !io::stdin().is_terminal() {
+        let why = "nobody is there to be asked: add --yes, or --what-if to see what would be done";
+        return Err(Refused { text: why.into(), code: exit::USAGE });
+    }
+    complain(&format!("{question} [y/N] "));
+    let mut answer = String::new();
+    let read = io::stdin().read_line(&mut answer);
+    if read.is_ok() && answer.trim().eq_ignore_ascii_case("y") {
+        return Ok(());
+    }
+    complain("nothing was changed\n");
+    Err(Refused { text: String::new(), code: exit::USAGE })
 }
 
 /// As [`How`], for what can't be staged.
