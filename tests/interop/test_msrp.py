@@ -9,7 +9,7 @@ import time
 import msrp_peer
 import sip_chat
 from rig import ALICE, BOB, GATEWAY, ROMEO, wait_for
-from usual import restart, usual
+from usual import UNLIMITED, restart, usual
 
 NEEDS_GATEWAY = True
 IM = 'identity = ["edge.contoso.example"]'
@@ -20,7 +20,7 @@ def scene(rig):
     s = usual(rig, grants=("alice", "bob"), agents=())
     rig.certificate("edge", "DNS:edge.contoso.example")
     restart(s, changes=[(IM, IM + '\nim = "msrp"'),
-                        ("[metrics]", f'[msrp]\nlisten = ["{rig.ip(GATEWAY)}:{PORT}"]\n[metrics]')])
+                        ("[metrics]", f'{UNLIMITED}[msrp]\nlisten = ["{rig.ip(GATEWAY)}:{PORT}"]\n[metrics]')])
     s.alice, s.bob = sip_chat.user(rig, "alice"), sip_chat.user(rig, "bob")
     s.far = msrp_peer.Endpoint(rig.ip(66), PORT, rig.pki)
     s.sessions = []

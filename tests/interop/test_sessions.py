@@ -6,7 +6,7 @@ import time
 
 import sip_chat
 from rig import ALICE, BOB, ROMEO, wait_for
-from usual import restart, usual
+from usual import UNLIMITED, restart, usual
 
 NEEDS_GATEWAY = True
 STATES = "http://jabber.org/protocol/chatstates"
@@ -15,7 +15,7 @@ IM = 'identity = ["edge.contoso.example"]'
 
 def scene(rig):
     s = usual(rig, grants=("alice", "bob"), agents=())
-    restart(s, changes=[(IM, IM + '\nim = "ms-session"')])
+    restart(s, changes=[(IM, IM + '\nim = "ms-session"'), ("[metrics]", UNLIMITED + "[metrics]")])
     s.alice, s.bob = sip_chat.user(rig, "alice"), sip_chat.user(rig, "bob")
     return s
 

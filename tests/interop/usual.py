@@ -3,6 +3,9 @@ from types import SimpleNamespace
 
 from rig import RigError
 
+# Budgets that no test of many messages meets.
+UNLIMITED = "[limits]\nuser_rate = 0\npartner_rate = 0\n"
+
 
 def usual(rig, grants=("alice",), more_policy="", agents=("alice",), users=("romeo",), kamailio=True):
     """DNS, a Prosody with romeo, a Kamailio with `agents`, and the gateway."""

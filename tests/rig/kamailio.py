@@ -44,7 +44,7 @@ class Kamailio(Part):
             "kamailio.cfg", ip=rig.ip(EDGE), sip_port=rig.port(SIP), tls_port=rig.port(SIPS), dir=self.home,
             database=self.database, gateway=gateway or f"{rig.ip(GATEWAY)}:{rig.port(SIPS)}", gateway_name=GATEWAY_NAME,
             users="|".join(SIP_USERS), max_expires=max_expires, min_expires=min_expires, lost_rule=lost_rule))
-        super().__init__(rig, "kamailio", ["kamailio", "-f", self.home / "kamailio.cfg", "-DD", "-m", "32", "-M", "8",
+        super().__init__(rig, "kamailio", ["kamailio", "-f", self.home / "kamailio.cfg", "-DD", "-m", "256", "-M", "8",
                                            "-Y", self.home, "-P", self.home / "kamailio.pid"])
         rig.parts.append(self)
         for port in (SIP, SIPS):
