@@ -6,6 +6,7 @@
 //! | file | owns |
 //! |---|---|
 //! | [`effect`] | what is to be done, as values |
+//! | [`meter`] | what has happened so far, in numbers |
 //! | [`observe`] | what an operator may want to know, as values |
 //! | `crossings` | the two entrances of the bridge, the gate in front of each, refusals |
 //! | `answers` | SIP requests: transactions, checks, responses |
@@ -21,6 +22,7 @@
 mod answers;
 mod crossings;
 pub mod effect;
+pub mod meter;
 mod notice;
 pub mod observe;
 mod outgoing;
@@ -36,6 +38,7 @@ mod threads;
 
 pub use peers::Way;
 pub use realm::Realm;
+pub use stop::UnderWay;
 pub use settings::{PeerSettings, PresenceSettings, SentBy, Settings};
 
 use crate::crossing::Verified;
@@ -53,6 +56,7 @@ use crate::xmpp::iq::IqContext;
 use crate::xmpp::{Iq, Misaddressed, Stanza, StreamId, Verify, VerifyAnswer};
 use answers::Answerable;
 use effect::{Due, Effect, Effects, Timer};
+use meter::Meter;
 use notice::Notices;
 use outgoing::{Outgoing, Undelivered};
 use pairs::{Awaits, Bounce, Pairs};
@@ -204,6 +208,7 @@ pub struct Gateway {
     threads: Threads,
     presence: Presence,
     counts: Counts,
+    meter: Meter,
     iq: IqContext<'static>,
     next_link: u32,
     next_cseq: u32,
@@ -264,6 +269,7 @@ impl Gateway {
                 presence::caps_ver(&iq),
             ),
             counts: Counts::default(),
+            meter: Meter::new(&table, settings.peers.len()),
             iq,
             next_link: 0,
             next_cseq: 0,
@@ -425,6 +431,7 @@ impl Gateway {
     /// The policy table was loaded anew. What may no longer be sent ends and is returned.
     pub fn reload(&mut self, now: Now, table: Arc<Table>) -> Arc<Table> {
         let before = std::mem::replace(&mut self.table, table);
+        self.meter.on_reload(&before, &self.table);
         self.tables = self.tables.wrapping_add(1);
         // What watches that end now have to say goes over streams that end next.
         self.judge_watches(now);

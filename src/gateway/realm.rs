@@ -27,6 +27,11 @@ impl Realm {
         self.table.partner(domain)?.connection_limit
     }
 
+    /// May there be streams with `domain`?
+    pub fn is_welcome(&self, domain: &str) -> bool {
+        self.table.welcome(domain).is_ok()
+    }
+
     /// Do the two domains belong to one partner?
     pub fn same_partner(&self, one: &str, other: &str) -> bool {
         one == other
