@@ -10,12 +10,12 @@ use super::complain;
 use super::control::{self, Answer, Question};
 use super::exit;
 use super::federation::{self, FederationVerb};
+use super::live;
 use super::manual;
 use super::partners::{self, PartnerVerb};
 use super::policies::{self, PolicyVerb};
 use super::settings::{self, ConfigVerb};
 use super::sites::{self, SiteVerb, UserVerb};
-use super::live;
 use super::steer;
 use super::subscriptions;
 use crate::config;
@@ -389,9 +389,7 @@ fn ask(daemon: &Daemon, question: &Question, json: bool) -> u8 {
         Ok(Answer::Subscriptions(all)) => {
             say(&if json { to_json(&all) } else { subscriptions::render(&all) }, exit::DONE)
         }
-        Ok(Answer::Streams(all)) => {
-            say(&if json { to_json(&all) } else { live::streams(&all) }, exit::DONE)
-        }
+        Ok(Answer::Streams(all)) => say(&if json { to_json(&all) } else { live::streams(&all) }, exit::DONE),
         Ok(Answer::Links(all)) => say(&if json { to_json(&all) } else { live::links(&all) }, exit::DONE),
         Ok(Answer::Config(files)) => say(&settings::render(&files), exit::DONE),
         Ok(Answer::Done(text)) => say(&(text + "\n"), exit::DONE),

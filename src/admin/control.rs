@@ -285,10 +285,15 @@ mod tests {
         };
         let text = render(&status);
         assert!(
-            text.starts_with("stoxd 0.1.0, up 1 h 1 min\nLISTEN\n  xmpp 127.0.0.1:5269\nSTREAMS\n  none\n"),
+            text.starts_with(
+                "stoxd 0.1.0, up 1 h 1 min\nLISTEN\n  xmpp 127.0.0.1:5269\n  sip: nothing \
+                 listens: next: look\nSTREAMS\n  none\n"
+            ),
             "{text}"
         );
         assert!(text.contains("out edge  127.0.0.1:5061  tls"), "{text}");
+        let peers = "PEERS\n  edge  down, 1 waits\n     next: stoxd check connectivity\n";
+        assert!(text.contains(peers), "{text}");
         assert!(
             text.contains("PRESENCE\n  XMPP users watch SIP users: 7\n  SIP users watch XMPP users: 3\n"),
             "{text}"

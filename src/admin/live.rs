@@ -139,7 +139,7 @@ pub fn streams(all: &Streams) -> String {
         text.push_str(&encryption(tls.as_ref()));
     }
     for partner in &all.partners {
-        text.push_str(&format!("out  {}\n", route(partner).trim_start()));
+        text.push_str(&format!("out  {}", route(partner).trim_start()));
     }
     if text.is_empty() { "none\n".to_owned() } else { text }
 }

@@ -242,7 +242,11 @@ pub(super) fn metrics(root: &mut Section<'_>) -> Option<SocketAddr> {
     };
     if let Some(address) = listen.filter(|address| !address.ip().is_loopback()) {
         let label = "there is no password: let a firewall say who may ask";
-        section.warn(&section.span_of("listen"), format!("{address} tells others our partners' names"), label);
+        section.warn(
+            &section.span_of("listen"),
+            format!("{address} tells others our partners' names"),
+            label,
+        );
     }
     section.done();
     listen

@@ -208,8 +208,7 @@ impl Daemon {
         let ends = self.ends.borrow();
         let peers = gateway.settings().peers.iter().zip(gateway.peer_standings()).enumerate();
         let status = |(at, (peer, (standing, waiting))): (usize, (&crate::gateway::PeerSettings, _))| {
-            let last_end =
-                u16::try_from(at).ok().and_then(|at| ends.of(&Route::Peer(PeerId(at)), now));
+            let last_end = u16::try_from(at).ok().and_then(|at| ends.of(&Route::Peer(PeerId(at)), now));
             let next = is_bad(standing, last_end.as_ref()).then(|| match peer.discovered {
                 true => format!("stoxd check dns, stoxd check connectivity: is there an SRV record for {}?", peer.name),
                 false => format!(
@@ -251,9 +250,9 @@ impl Daemon {
             ("xmpp", "partners can't reach us; next: [xmpp] listen, then restart"),
             ("sip", "SIP peers can't reach us; next: [sip] listen, then restart"),
         ];
-        let missing = needed.iter().filter(|(what, _)| {
-            !self.listening.iter().any(|name| name.split(' ').next() == Some(*what))
-        });
+        let missing = needed
+            .iter()
+            .filter(|(what, _)| !self.listening.iter().any(|name| name.split(' ').next() == Some(*what)));
         missing.map(|(what, why)| format!("{what}: nothing listens: {why}")).collect()
     }
 }

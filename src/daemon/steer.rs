@@ -38,7 +38,11 @@ impl Daemon {
     ) -> Answer {
         let (now, usual) = (self.level.now.get(), self.level.usual);
         let Some(wanted) = wanted else {
-            let set = if now == usual { String::new() } else { format!("; the configuration says {}", usual.as_str()) };
+            let set = if now == usual {
+                String::new()
+            } else {
+                format!("; the configuration says {}", usual.as_str())
+            };
             return Answer::Done(format!("the log level is {}{set}", now.as_str()));
         };
         if seconds.is_some_and(|seconds| seconds == 0 || seconds > LONGEST) {
@@ -53,7 +57,9 @@ impl Daemon {
         };
         if what_if {
             let (now, wanted) = (now.as_str(), wanted.as_str());
-            return Answer::Done(format!("the log level would go from {now} to {wanted}{until}; nothing was changed"));
+            return Answer::Done(format!(
+                "the log level would go from {now} to {wanted}{until}; nothing was changed"
+            ));
         }
         if !self.set_level(wanted) {
             return Answer::Failed("the log can't be changed".to_owned());
@@ -97,16 +103,16 @@ impl Daemon {
         let (streams, links) = (self.shard.all_streams().len(), self.shard.all_links().len());
         let counted = [
             (waiting, "items that wait for a stream, a link or their turn"),
-            (sent, "messages that SIP servers have not answered"),
+            (sent, "users whose SIP server has not answered a message"),
             (answers, "SIP requests that are owed an answer"),
-            (usize::from(!kept), "writing of the store"),
-            (streams, "XMPP streams to be closed"),
-            (links, "SIP links to be closed"),
+            (usize::from(!kept), "changes that are not on disk"),
+            (streams, "XMPP streams to close"),
+            (links, "SIP links to close"),
         ];
         let rows: String = counted
             .iter()
             .filter(|(count, _)| *count > 0)
-            .map(|(count, what)| format!("\n  {count} {what}"))
+            .map(|(count, what)| format!("\n  {what}: {count}"))
             .collect();
         let nothing = if rows.is_empty() { " for nothing" } else { ":" };
         let limit = (DRAIN + 2 * CLOSING).as_secs();

@@ -329,14 +329,7 @@ impl Gateway {
         self.return_as(now, stanza, error, why, Fate::Failed);
     }
 
-    fn return_as(
-        &mut self,
-        now: Now,
-        stanza: &Stanza<'_>,
-        error: &StanzaError<'_>,
-        why: &str,
-        fate: Fate,
-    ) {
+    fn return_as(&mut self, now: Now, stanza: &Stanza<'_>, error: &StanzaError<'_>, why: &str, fate: Fate) {
         let status = status_of(error.condition, &StatusContext::default()).status;
         let kind = match stanza.kind {
             StanzaKind::Presence => Kind::Presence,

@@ -144,8 +144,12 @@ impl Meter {
 
     /// The table was loaded anew: partners keep their numbers by their name.
     pub(super) fn on_reload(&mut self, before: &Table, after: &Table) {
-        let old: HashMap<&Domain, &Tally> =
-            before.partners().iter().zip(&self.partners).map(|(partner, row)| (&partner.domain, row)).collect();
+        let old: HashMap<&Domain, &Tally> = before
+            .partners()
+            .iter()
+            .zip(&self.partners)
+            .map(|(partner, row)| (&partner.domain, row))
+            .collect();
         let unlisted = self.partners.last().copied().unwrap_or_default();
         let kept = |partner: &Arc<Partner>| old.get(&partner.domain).map_or_else(Tally::default, |row| **row);
         self.partners = after.partners().iter().map(kept).chain([unlisted]).collect();

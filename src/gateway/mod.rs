@@ -38,8 +38,8 @@ mod threads;
 
 pub use peers::Way;
 pub use realm::Realm;
-pub use stop::UnderWay;
 pub use settings::{PeerSettings, PresenceSettings, SentBy, Settings};
+pub use stop::UnderWay;
 
 use crate::crossing::Verified;
 use crate::ids::{Ids, Owner};

@@ -523,12 +523,7 @@ impl Gateway {
     fn delivered(&mut self, now: Now, outgoing: &Outgoing) {
         let Load::Message { origin: Some(origin), pager } = &outgoing.load else { return };
         self.counts.delivered[1] += 1;
-        self.count_message(
-            Direction::XmppToSip,
-            origin.from.domain(),
-            Some(outgoing.peer),
-            Fate::Delivered,
-        );
+        self.count_message(Direction::XmppToSip, origin.from.domain(), Some(outgoing.peer), Fate::Delivered);
         self.meter.took(Direction::XmppToSip, outgoing.came, now.mono);
         if self.settings.deliveries {
             self.effects.observe(Observation::Delivered {

@@ -193,7 +193,11 @@ impl Dns {
         options.timeout = settings.timeout / 3;
         options.negative_max_ttl = Some(NEGATIVE_TTL);
         options.positive_max_ttl = Some(POSITIVE_TTL);
-        Ok(Self { resolver: builder.build().map_err(setup)?, settings: Arc::new(settings), counts: Arc::default() })
+        Ok(Self {
+            resolver: builder.build().map_err(setup)?,
+            settings: Arc::new(settings),
+            counts: Arc::default(),
+        })
     }
 
     /// How many questions were asked by this and its clones.

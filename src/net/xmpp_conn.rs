@@ -179,7 +179,8 @@ pub async fn accept(shard: Rc<Shard>, socket: TcpStream, address: SocketAddr) {
     } else {
         let machine = receiving(&shard, id);
         let (read, write) = socket.into_split();
-        let conn = StreamConn::new(id, address, shard.clock.now().mono, machine, None, Wire::new(write, None));
+        let conn =
+            StreamConn::new(id, address, shard.clock.now().mono, machine, None, Wire::new(write, None));
         drive(shard, conn, read).await;
     }
 }
@@ -280,7 +281,14 @@ pub async fn dial(
                 let Ok(socket) = TcpStream::from_std(socket) else { continue };
                 let (read, write) = socket.into_split();
                 let machine = asking(open(TlsMode::StartTls));
-                let conn = StreamConn::new(id, target.addr, shard.clock.now().mono, machine, Some(pair), Wire::new(write, None));
+                let conn = StreamConn::new(
+                    id,
+                    target.addr,
+                    shard.clock.now().mono,
+                    machine,
+                    Some(pair),
+                    Wire::new(write, None),
+                );
                 return drive(shard, conn, read).await;
             }
             Ok(Err(secured)) => {
@@ -310,7 +318,14 @@ async fn run_secured(
         );
         return;
     };
-    let conn = StreamConn::new(id, address, shard.clock.now().mono, machine, pair, Wire::new(write, Some(secured.tls)));
+    let conn = StreamConn::new(
+        id,
+        address,
+        shard.clock.now().mono,
+        machine,
+        pair,
+        Wire::new(write, Some(secured.tls)),
+    );
     let wall = shard.clock.now().wall;
     let identity = shard.dialer.identity(secured.chain, secured.version, wall).await;
     begin_tls(&conn, identity, secured.version);

@@ -32,11 +32,11 @@ pub(super) fn write(snapshot: Snapshot) -> Result<String, Error> {
 impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let report = &self.report;
-        let mut info =
-            encoder.encode_descriptor("stoxd_build", "What runs.", None, MetricType::Info)?;
+        let mut info = encoder.encode_descriptor("stoxd_build", "What runs.", None, MetricType::Info)?;
         info.encode_info(&[("version", env!("CARGO_PKG_VERSION"))])?;
 
-        let help = "Messages by the partner's own domain; those of domains that no entry names are \"unlisted\".";
+        let help =
+            "Messages by the partner's own domain; those of domains that no entry names are \"unlisted\".";
         let mut family = encoder.encode_descriptor("stoxd_messages", help, None, MetricType::Counter)?;
         tallies(&mut family, "partner", &report.partners)?;
 
@@ -63,8 +63,7 @@ impl Collector for Snapshot {
         }
 
         let help = "XMPP streams that are open.";
-        let mut family =
-            encoder.encode_descriptor("stoxd_xmpp_streams", help, None, MetricType::Gauge)?;
+        let mut family = encoder.encode_descriptor("stoxd_xmpp_streams", help, None, MetricType::Gauge)?;
         for ((direction, partner, auth), count) in &self.streams {
             let labels = [("direction", *direction), ("partner", partner), ("auth", auth)];
             gauge(&mut family, &labels, *count)?;
@@ -77,8 +76,7 @@ impl Collector for Snapshot {
         }
 
         let help = "SIP requests that were answered, by whoever asked; silence counts as 408.";
-        let mut family =
-            encoder.encode_descriptor("stoxd_sip_requests", help, None, MetricType::Counter)?;
+        let mut family = encoder.encode_descriptor("stoxd_sip_requests", help, None, MetricType::Counter)?;
         for (direction, method, code, count) in &report.requests {
             let code = code.to_string();
             counter(
@@ -89,8 +87,7 @@ impl Collector for Snapshot {
         }
 
         let help = "Watches of presence: who watches whom, and how that stands.";
-        let mut family =
-            encoder.encode_descriptor("stoxd_subscriptions", help, None, MetricType::Gauge)?;
+        let mut family = encoder.encode_descriptor("stoxd_subscriptions", help, None, MetricType::Gauge)?;
         for (direction, state, count) in &report.watches {
             gauge(&mut family, &[("direction", *direction), ("state", *state)], whole(*count))?;
         }
@@ -201,9 +198,9 @@ mod tests {
             "stoxd_policy_decisions_total{decision=\"allow\",reason=\"policy\"} 5",
             "stoxd_policy_decisions_total{decision=\"deny\",reason=\"unlisted\"} 7",
             "# TYPE stoxd_crossing_seconds histogram",
-            "stoxd_crossing_seconds_bucket{le=\"5e-05\",direction=\"sip-to-xmpp\"} 2",
-            "stoxd_crossing_seconds_bucket{le=\"10\",direction=\"sip-to-xmpp\"} 2",
-            "stoxd_crossing_seconds_bucket{le=\"+Inf\",direction=\"sip-to-xmpp\"} 3",
+            "stoxd_crossing_seconds_bucket{direction=\"sip-to-xmpp\",le=\"5e-05\"} 2",
+            "stoxd_crossing_seconds_bucket{direction=\"sip-to-xmpp\",le=\"10\"} 2",
+            "stoxd_crossing_seconds_bucket{direction=\"sip-to-xmpp\",le=\"+Inf\"} 3",
             "stoxd_crossing_seconds_count{direction=\"sip-to-xmpp\"} 3",
             "stoxd_crossing_seconds_count{direction=\"xmpp-to-sip\"} 0",
             "stoxd_xmpp_streams{direction=\"out\",partner=\"fabrikam.example\",auth=\"external\"} 1",
@@ -231,7 +228,8 @@ mod tests {
         let mut marked = snapshot();
         marked.report.peers = vec![("edge".into(), [[3, 0, 0, 0], [0; 4]])];
         let text = write(marked).unwrap();
-        let line = "stoxd_peer_messages_total{direction=\"sip-to-xmpp\",peer=\"edge\",result=\"delivered\"} 3\n";
+        let line =
+            "stoxd_peer_messages_total{direction=\"sip-to-xmpp\",peer=\"edge\",result=\"delivered\"} 3\n";
         assert!(text.contains(line), "{text}");
     }
 }
