@@ -49,6 +49,7 @@ impl Ends {
             Observation::PeerDown { peer, why, bounced } => {
                 self.ended(Route::Peer(*peer), why, *bounced, now)
             }
+            // What became of single items, and of requests.
             _ => {}
         }
     }
