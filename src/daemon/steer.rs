@@ -78,7 +78,6 @@ impl Daemon {
 
     fn set_level(&self, wanted: LogLevel) -> bool {
         let before = self.level.now.get();
-        // Said at the louder of the two, so that it stands in the log either way.
         let say = || {
             tracing::warn!(
                 stoxd_event = "log.level",
@@ -87,9 +86,15 @@ impl Daemon {
                 wanted.as_str()
             );
         };
-        say();
+        // So that it stands in the log whichever of the two is quiet.
+        if before != LogLevel::Error {
+            say();
+        }
         if !journal::set_level(filter_of(wanted)) {
             return false;
+        }
+        if before == LogLevel::Error {
+            say();
         }
         self.level.now.set(wanted);
         self.level.changes.set(self.level.changes.get().wrapping_add(1));
@@ -105,7 +110,7 @@ impl Daemon {
             (waiting, "items that wait for a stream, a link or their turn"),
             (sent, "users whose SIP server has not answered a message"),
             (answers, "SIP requests that are owed an answer"),
-            (usize::from(!kept), "changes that are not on disk"),
+            (usize::from(!kept), "groups of records that are not on disk"),
             (streams, "XMPP streams to close"),
             (links, "SIP links to close"),
         ];
@@ -114,7 +119,7 @@ impl Daemon {
             .filter(|(count, _)| *count > 0)
             .map(|(count, what)| format!("\n  {what}: {count}"))
             .collect();
-        let nothing = if rows.is_empty() { " for nothing" } else { ":" };
+        let nothing = if rows.is_empty() { " for nothing" } else { " for:" };
         let limit = (DRAIN + 2 * CLOSING).as_secs();
         Answer::Done(match what_if {
             true => format!(

@@ -286,7 +286,7 @@ fn drain_says_what_it_waits_for_asks_first_and_lasts_until_the_end() {
     let drained = house.stoxd(&["drain", "--yes"]);
     assert_eq!(drained.code, 0, "{drained:?}");
     assert!(
-        drained.out.starts_with("draining: no new work is taken; waiting, 5 s at most,:\n"),
+        drained.out.starts_with("draining: no new work is taken; waiting, 5 s at most, for:\n"),
         "{drained:?}"
     );
     assert!(drained.out.contains(waits) && drained.out.ends_with("\nstopped\n"), "{drained:?}");
