@@ -16,6 +16,8 @@ mod daemon;
 mod journal;
 #[path = "cli/limits.rs"]
 mod limits;
+#[path = "cli/observe.rs"]
+mod observe;
 #[path = "cli/partners.rs"]
 mod partners;
 #[path = "cli/policies.rs"]

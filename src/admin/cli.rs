@@ -10,11 +10,13 @@ use super::complain;
 use super::control::{self, Answer, Question};
 use super::exit;
 use super::federation::{self, FederationVerb};
+use super::live;
 use super::manual;
 use super::partners::{self, PartnerVerb};
 use super::policies::{self, PolicyVerb};
 use super::settings::{self, ConfigVerb};
 use super::sites::{self, SiteVerb, UserVerb};
+use super::steer;
 use super::subscriptions;
 use crate::config;
 use crate::now::Wall;
@@ -107,6 +109,20 @@ enum Verb {
         #[command(flatten)]
         output: Output,
     },
+    /// XMPP streams: who is there, how that was verified, how it is encrypted
+    Streams {
+        #[command(flatten)]
+        daemon: Daemon,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// SIP links, likewise, and how it stands with each peer
+    Links {
+        #[command(flatten)]
+        daemon: Daemon,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Who sees whose presence
     #[command(args_conflicts_with_subcommands = true)]
     Subscriptions {
@@ -122,6 +138,31 @@ enum Verb {
     },
     /// Let the running daemon read its files again, as SIGHUP does
     Reload {
+        #[command(flatten)]
+        daemon: Daemon,
+    },
+    /// Let the running daemon stop, as SIGTERM does: no new work, what is open gets its time
+    Drain {
+        /// Say what it would wait for, and change nothing
+        #[arg(long)]
+        what_if: bool,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        daemon: Daemon,
+    },
+    /// Let the running daemon log more, or less; without LEVEL: say how much it logs
+    LogLevel {
+        /// How much
+        #[arg(value_enum)]
+        level: Option<steer::Level>,
+        /// For how long, such as 10m; then as the configuration says. Without it: until a restart
+        #[arg(long = "for", value_name = "TIME", value_parser = steer::seconds, requires = "level")]
+        time: Option<u64>,
+        /// Say what would be done, and change nothing
+        #[arg(long)]
+        what_if: bool,
         #[command(flatten)]
         daemon: Daemon,
     },
@@ -270,6 +311,19 @@ pub fn main(run: impl FnOnce(&Path) -> u8, now: Wall) -> u8 {
                 Err(code) => code,
             }
         }
+        Verb::Streams { daemon, output } => ask(&daemon, &Question::Streams, output.json),
+        Verb::Links { daemon, output } => ask(&daemon, &Question::Links, output.json),
+        Verb::Drain { what_if, yes, daemon } => match socket_of(&daemon) {
+            Ok(socket) => match steer::drain(&socket, what_if, yes) {
+                Ok(code) => code,
+                Err(error) => unreachable(&socket, &error),
+            },
+            Err(code) => code,
+        },
+        Verb::LogLevel { level, time, what_if, daemon } => {
+            let level = level.map(Into::into);
+            ask(&daemon, &Question::LogLevel { level, seconds: time, what_if }, false)
+        }
         Verb::Reload { daemon } => ask(&daemon, &Question::Reload, false),
         Verb::Commit { discard, how } => change::commit(&how.into(), discard),
     }
@@ -304,16 +358,29 @@ fn written(outcome: io::Result<()>, code: u8) -> u8 {
     }
 }
 
+/// Where the daemon's control socket is; else the exit code.
+fn socket_of(daemon: &Daemon) -> Result<PathBuf, u8> {
+    match &daemon.socket {
+        Some(socket) => Ok(socket.clone()),
+        None => config::admin_socket(&daemon.file.config).map_err(|problems| {
+            complain(&check::problems(&problems));
+            exit::CONFIG
+        }),
+    }
+}
+
+fn unreachable(socket: &Path, error: &io::Error) -> u8 {
+    complain(&format!(
+        "error: no answer from the daemon at {}: {error}\n  is it running? systemctl status stoxd\n",
+        socket.display()
+    ));
+    exit::UNREACHABLE
+}
+
 fn ask(daemon: &Daemon, question: &Question, json: bool) -> u8 {
-    let socket = match &daemon.socket {
-        Some(socket) => socket.clone(),
-        None => match config::admin_socket(&daemon.file.config) {
-            Ok(socket) => socket,
-            Err(problems) => {
-                complain(&check::problems(&problems));
-                return exit::CONFIG;
-            }
-        },
+    let socket = match socket_of(daemon) {
+        Ok(socket) => socket,
+        Err(code) => return code,
     };
     match control::ask(&socket, question) {
         Ok(Answer::Status(status)) => {
@@ -322,19 +389,15 @@ fn ask(daemon: &Daemon, question: &Question, json: bool) -> u8 {
         Ok(Answer::Subscriptions(all)) => {
             say(&if json { to_json(&all) } else { subscriptions::render(&all) }, exit::DONE)
         }
+        Ok(Answer::Streams(all)) => say(&if json { to_json(&all) } else { live::streams(&all) }, exit::DONE),
+        Ok(Answer::Links(all)) => say(&if json { to_json(&all) } else { live::links(&all) }, exit::DONE),
         Ok(Answer::Config(files)) => say(&settings::render(&files), exit::DONE),
         Ok(Answer::Done(text)) => say(&(text + "\n"), exit::DONE),
         Ok(Answer::Failed(text)) => {
             complain(&format!("error: {text}\n"));
             exit::FAILED
         }
-        Err(error) => {
-            complain(&format!(
-                "error: no answer from the daemon at {}: {error}\n  is it running? systemctl status stoxd\n",
-                socket.display()
-            ));
-            exit::UNREACHABLE
-        }
+        Err(error) => unreachable(&socket, &error),
     }
 }
 

@@ -3,7 +3,10 @@
 //! `stoxd status` asks `{"verb":"status"}`. The socket lies in the runtime directory and only its
 //! owner may open it.
 
+pub use super::live::{LinkStatus, StreamStatus};
+use super::live::{Links, RouteStatus, Streams, route};
 use super::subscriptions::Subscriptions;
+use crate::config::settings::LogLevel;
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -29,6 +32,26 @@ pub enum Question {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         user: Option<String>,
     },
+    /// Every stream, and the ways to partners that are not there.
+    Streams,
+    /// The same of links and peers.
+    Links,
+    /// Stop, as SIGTERM does: the connection stays open until the end.
+    Drain {
+        /// Only say what would be waited for.
+        what_if: bool,
+    },
+    /// How much is logged.
+    LogLevel {
+        /// From now on; None: only say what it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        level: Option<LogLevel>,
+        /// For so many seconds, then as the configuration says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seconds: Option<u64>,
+        /// Only say what would be done.
+        what_if: bool,
+    },
     /// Take an authorization away.
     Unsubscribe {
         /// Who sees, a bare JID.
@@ -45,15 +68,34 @@ pub enum Question {
 #[serde(rename_all = "lowercase")]
 pub enum Answer {
     /// To [`Question::Status`].
-    Status(Status),
+    Status(Box<Status>),
     /// To [`Question::Subscriptions`].
     Subscriptions(Subscriptions),
+    /// To [`Question::Streams`].
+    Streams(Streams),
+    /// To [`Question::Links`].
+    Links(Links),
     /// To [`Question::Config`]: name and text of each file.
     Config(Vec<(String, String)>),
     /// Done, with what there is to say.
     Done(String),
     /// Not done, and why.
     Failed(String),
+}
+
+impl Answer {
+    /// What came of something that was to be done; None for what was only asked for.
+    pub fn outcome(self) -> Option<Result<String, String>> {
+        match self {
+            Self::Done(said) => Some(Ok(said)),
+            Self::Failed(why) => Some(Err(why)),
+            Self::Status(_)
+            | Self::Subscriptions(_)
+            | Self::Streams(_)
+            | Self::Links(_)
+            | Self::Config(_) => None,
+        }
+    }
 }
 
 /// What the daemon is doing.
@@ -65,6 +107,15 @@ pub struct Status {
     pub uptime: u64,
     /// What it listens on: "xmpp 127.0.0.1:5269", "sip tls 127.0.0.1:5061".
     pub listening: Vec<String>,
+    /// Listeners that are missing, and what to do about it.
+    #[serde(default)]
+    pub not_listening: Vec<String>,
+    /// Ways to partners that are up, wanted, or ended with an error.
+    #[serde(default)]
+    pub partners: Vec<RouteStatus>,
+    /// Every SIP peer.
+    #[serde(default)]
+    pub peers: Vec<RouteStatus>,
     /// Streams that are open.
     pub streams: Vec<StreamStatus>,
     /// Links that are open.
@@ -86,41 +137,27 @@ pub struct Status {
     pub last_reload: Option<String>,
 }
 
-/// One XMPP stream.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StreamStatus {
-    /// "in" or "out".
-    pub direction: String,
-    /// The domain pairs: "contoso.example capulet.example".
-    pub pairs: Vec<String>,
-    /// The far end.
-    pub address: String,
-    /// "TLS 1.3, SASL EXTERNAL" and the like.
-    pub security: String,
-}
-
-/// One SIP link.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LinkStatus {
-    /// "in" or "out".
-    pub direction: String,
-    /// The peer's name in the configuration, or "-".
-    pub peer: String,
-    /// The far end.
-    pub address: String,
-    /// "tls", "tcp" or "udp".
-    pub transport: String,
-}
-
 /// Asks the daemon behind `socket`.
 ///
 /// # Errors
 /// Nobody is there, or what came back is no answer.
 pub fn ask(socket: &Path, question: &Question) -> io::Result<Answer> {
+    begin(socket, question).map(|(answer, _)| answer)
+}
+
+/// The same, and the connection, which the daemon may keep open.
+///
+/// # Errors
+/// As [`ask`].
+pub(super) fn begin(socket: &Path, question: &Question) -> io::Result<(Answer, impl Read + use<>)> {
     let mut stream = UnixStream::connect(socket)?;
     let patience = match question {
         Question::Status
         | Question::Config
+        | Question::Streams
+        | Question::Links
+        | Question::Drain { .. }
+        | Question::LogLevel { .. }
         | Question::Subscriptions { .. }
         | Question::Unsubscribe { .. } => Duration::from_secs(10),
         // A million grants take a while.
@@ -131,8 +168,9 @@ pub fn ask(socket: &Path, question: &Question) -> io::Result<Answer> {
     line.push(b'\n');
     stream.write_all(&line)?;
     let mut answer = String::new();
-    BufReader::new(stream.take(LINE_LIMIT)).read_line(&mut answer)?;
-    Ok(serde_json::from_str(&answer)?)
+    let mut reader = BufReader::new(stream.take(LINE_LIMIT));
+    reader.read_line(&mut answer)?;
+    Ok((serde_json::from_str(&answer)?, reader))
 }
 
 /// The status as a person reads it.
@@ -150,7 +188,7 @@ pub fn render(status: &Status) -> String {
             text.push('\n');
         }
     };
-    list("LISTEN", status.listening.clone());
+    list("LISTEN", status.listening.iter().chain(&status.not_listening).cloned().collect());
     list(
         "STREAMS",
         status
@@ -167,6 +205,12 @@ pub fn render(status: &Status) -> String {
             .map(|l| format!("{:<3} {}  {}  {}", l.direction, l.peer, l.address, l.transport))
             .collect(),
     );
+    for (title, routes) in [("PARTNERS", &status.partners), ("PEERS", &status.peers)] {
+        if !routes.is_empty() {
+            text.push_str(&format!("{title}\n"));
+            text.extend(routes.iter().map(route));
+        }
+    }
     text.push_str(&format!(
         "MESSAGES\n  SIP to XMPP: {} delivered, {} not\n  XMPP to SIP: {} delivered, {} not\n  waiting: {}\n",
         status.delivered[0], status.failed[0], status.delivered[1], status.failed[1], status.waiting
@@ -189,7 +233,7 @@ pub fn render(status: &Status) -> String {
 }
 
 /// Seconds as a person reads them.
-pub(super) fn duration(seconds: u64) -> String {
+pub fn duration(seconds: u64) -> String {
     match seconds {
         0..60 => format!("{seconds} s"),
         60..3600 => format!("{} min", seconds / 60),
@@ -224,6 +268,15 @@ mod tests {
                 peer: "edge".into(),
                 address: "127.0.0.1:5061".into(),
                 transport: "tls".into(),
+                ..LinkStatus::default()
+            }],
+            not_listening: vec!["sip: nothing listens: next: look".into()],
+            peers: vec![RouteStatus {
+                name: "edge".into(),
+                state: "down".into(),
+                waiting: 1,
+                next: Some("stoxd check connectivity".into()),
+                ..RouteStatus::default()
             }],
             store: "SQLite, /var/lib/stoxd/stoxd.db".into(),
             store_fault: Some("the disk is full".into()),
@@ -232,10 +285,15 @@ mod tests {
         };
         let text = render(&status);
         assert!(
-            text.starts_with("stoxd 0.1.0, up 1 h 1 min\nLISTEN\n  xmpp 127.0.0.1:5269\nSTREAMS\n  none\n"),
+            text.starts_with(
+                "stoxd 0.1.0, up 1 h 1 min\nLISTEN\n  xmpp 127.0.0.1:5269\n  sip: nothing \
+                 listens: next: look\nSTREAMS\n  none\n"
+            ),
             "{text}"
         );
         assert!(text.contains("out edge  127.0.0.1:5061  tls"), "{text}");
+        let peers = "PEERS\n  edge  down, 1 waits\n     next: stoxd check connectivity\n";
+        assert!(text.contains(peers), "{text}");
         assert!(
             text.contains("PRESENCE\n  XMPP users watch SIP users: 7\n  SIP users watch XMPP users: 3\n"),
             "{text}"

@@ -14,6 +14,8 @@
 //! | [`manual`] | `stoxd completions` and `stoxd man` |
 //! | [`words`] | identities of policies, filters, columns |
 //! | [`subscriptions`] | `stoxd subscriptions` |
+//! | [`live`] | `stoxd streams`, `stoxd links` |
+//! | `steer` | `stoxd drain`, `stoxd log-level` |
 //! | [`control`] | questions to the daemon and their answers; `stoxd status` |
 //! | [`cli`] | the command line |
 //!
@@ -28,12 +30,14 @@ pub mod control;
 pub mod federation;
 pub mod grants;
 pub mod history;
+pub mod live;
 pub mod manual;
 pub mod partners;
 pub mod policies;
 pub mod policy_test;
 pub mod settings;
 pub mod sites;
+mod steer;
 pub mod subscriptions;
 #[cfg(test)]
 mod tests;

@@ -232,15 +232,28 @@ pub(super) fn admin(root: &mut Section<'_>, surroundings: &Surroundings) -> Path
     socket.map_or_else(|| run().join("admin.sock"), |(path, _)| path)
 }
 
-/// `[metrics]`, `[msrp]` and `[storage]`: only what means "none of it" is taken.
-pub(super) fn not_built(root: &mut Section<'_>) {
-    let mut metrics = root.section("metrics", "[metrics]");
-    if let Some((text, span)) = metrics.text("listen")
-        && !text.is_empty()
-    {
-        metrics.error(&span, format!("metrics are {NOT_BUILT}"), "leave it empty");
+/// `[metrics]`: where it listens, if anywhere.
+pub(super) fn metrics(root: &mut Section<'_>) -> Option<SocketAddr> {
+    let mut section = root.section("metrics", "[metrics]");
+    let listen = match section.text("listen") {
+        Some(("", _)) => None,
+        Some(_) => section.parsed("listen", socket_address).map(|(address, _)| address),
+        None => Some(SocketAddr::from(([127, 0, 0, 1], 9464))),
+    };
+    if let Some(address) = listen.filter(|address| !address.ip().is_loopback()) {
+        let label = "there is no password: let a firewall say who may ask";
+        section.warn(
+            &section.span_of("listen"),
+            format!("{address} tells others our partners' names"),
+            label,
+        );
     }
-    metrics.done();
+    section.done();
+    listen
+}
+
+/// `[msrp]` and `[storage]`: only what means "none of it" is taken.
+pub(super) fn not_built(root: &mut Section<'_>) {
     let mut msrp = root.section("msrp", "[msrp]");
     if let Some(listen) = msrp.list("listen", socket_address)
         && !listen.is_empty()

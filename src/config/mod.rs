@@ -28,6 +28,8 @@ mod tests;
 mod tls;
 mod value;
 
+pub use value::duration;
+
 pub use load::{admin_socket, certificates, check, check_with, files_of, load};
 pub use problem::{Problem, Severity};
 pub use settings::Config;
@@ -137,6 +139,7 @@ pub fn parse(
     let presence = presence::presence(&mut root);
     let limits = daemon::limits(&mut root);
     let log = daemon::log(&mut root);
+    let metrics = daemon::metrics(&mut root);
     let admin_socket = daemon::admin(&mut root, surroundings);
     daemon::not_built(&mut root);
     root.done();
@@ -178,6 +181,7 @@ pub fn parse(
             presence,
             limits,
             log,
+            metrics,
             admin_socket,
             table: loaded.table,
             texts,

@@ -34,6 +34,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[log]`.
     pub log: Log,
+    /// `[metrics] listen`: where `/metrics`, `/healthz` and `/readyz` are; `None`: nowhere.
+    pub metrics: Option<SocketAddr>,
     /// `[admin] socket`.
     pub admin_socket: PathBuf,
     /// The policy file as a table, generation 0.
@@ -229,6 +231,8 @@ pub struct Peer {
     pub addresses: Vec<IpNet>,
     /// The largest out-of-dialog MESSAGE in octets; `None`: by the transport.
     pub message_limit: Option<usize>,
+    /// Whether its messages are counted apart.
+    pub monitor: bool,
     /// The account that we answer challenges with.
     pub digest: Option<Digest>,
 }
@@ -315,7 +319,8 @@ pub enum LogTarget {
 }
 
 /// How much is logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum LogLevel {
     /// Act now.
     Error,
@@ -327,6 +332,22 @@ pub enum LogLevel {
     Debug,
     /// Octets.
     Trace,
+}
+
+impl LogLevel {
+    /// Every level, the quietest first.
+    pub const ALL: [Self; 5] = [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
+
+    /// As the configuration spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
 }
 
 /// `[log]`.

@@ -189,10 +189,7 @@ fn peer(section: &mut Section<'_>, context: &Context<'_>, listen: &[At<SipListen
         section.size("message_limit", 200..=16 << 20)
     };
     verification(section);
-    if section.flag("monitor", false) {
-        let message = format!("counting a peer's traffic apart is {NOT_BUILT}");
-        section.error(&section.span_of("monitor"), message, "leave it out");
-    }
+    let monitor = section.flag("monitor", false);
     let digest = digest(section, context);
     let (name, _) = peer_name?;
     let names = |list: &[At<Domain>]| list.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
@@ -204,6 +201,7 @@ fn peer(section: &mut Section<'_>, context: &Context<'_>, listen: &[At<SipListen
         srv: srv.map_or(Srv::Sip, |(srv, _)| srv),
         addresses: addresses.into_iter().map(|(network, _)| network).collect(),
         message_limit,
+        monitor,
         digest,
     };
     Some(Read { peer, domains })

@@ -12,7 +12,7 @@ const MAX_SIZE: u64 = 1 << 30;
 ///
 /// # Errors
 /// What is wrong, as the label of a problem.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text);
     let millis: u64 = match unit {
         "ms" => 1,

@@ -59,7 +59,7 @@ fn tell(certificate: &CertSummary, left: Left) {
     }
 }
 
-fn stamp(wall: Wall) -> String {
+pub(super) fn stamp(wall: Wall) -> String {
     let seconds = i64::try_from(wall.as_secs()).unwrap_or(i64::MAX);
     jiff::Timestamp::from_second(seconds).map(|stamp| stamp.to_string()).unwrap_or_default()
 }

@@ -2,9 +2,8 @@
 
 use super::Daemon;
 use crate::addr::{Jid, Masked};
-use crate::admin::control::{Answer, LinkStatus, Question, Status, StreamStatus};
+use crate::admin::control::{Answer, Question};
 use crate::admin::subscriptions::{ROWS, Subscriptions};
-use crate::net::dialer::shown;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -95,8 +94,9 @@ async fn answer(stream: UnixStream, daemon: &Rc<Daemon>) -> io::Result<()> {
     let mut line = String::new();
     let mut asked = (&mut stream).take(QUESTION);
     tokio::time::timeout(PATIENCE, asked.read_line(&mut line)).await??;
+    let mut stops = false;
     let answer = match serde_json::from_str(&line) {
-        Ok(Question::Status) => Answer::Status(daemon.status()),
+        Ok(Question::Status) => Answer::Status(Box::new(daemon.status())),
         Ok(Question::Subscriptions { user }) => match user.as_deref().map(Jid::parse).transpose() {
             Ok(user) => Answer::Subscriptions(daemon.subscriptions(user.as_ref())),
             Err(error) => Answer::Failed(format!("not an address: {error}")),
@@ -107,6 +107,13 @@ async fn answer(stream: UnixStream, daemon: &Rc<Daemon>) -> io::Result<()> {
                 (Err(error), _) | (_, Err(error)) => Answer::Failed(format!("not an address: {error}")),
             }
         }
+        Ok(Question::Streams) => Answer::Streams(daemon.streams()),
+        Ok(Question::Links) => Answer::Links(daemon.links()),
+        Ok(Question::Drain { what_if }) => {
+            stops = !what_if;
+            daemon.drain_answer(what_if)
+        }
+        Ok(Question::LogLevel { level, seconds, what_if }) => daemon.log_level(level, seconds, what_if),
         Ok(Question::Config) => Answer::Config(daemon.texts.borrow().clone()),
         Ok(Question::Reload) => match daemon.reload().await {
             Ok(said) => Answer::Done(said),
@@ -116,7 +123,13 @@ async fn answer(stream: UnixStream, daemon: &Rc<Daemon>) -> io::Result<()> {
     };
     let mut line = serde_json::to_vec(&answer)?;
     line.push(b'\n');
-    tokio::time::timeout(PATIENCE, stream.get_mut().write_all(&line)).await?
+    let written = tokio::time::timeout(PATIENCE, stream.get_mut().write_all(&line)).await?;
+    if stops {
+        // Whoever asked hears the end of the process as the end of this connection.
+        daemon.stop.notify_one();
+        std::future::pending::<()>().await;
+    }
+    written
 }
 
 impl Daemon {
@@ -165,61 +178,5 @@ impl Daemon {
             }
         };
         tokio::time::timeout(PATIENCE / 2, all).await.is_ok()
-    }
-
-    fn status(&self) -> Status {
-        let gateway = self.shard.gateway();
-        let counts = gateway.counts();
-        let way = |initiating: bool| if initiating { "out" } else { "in" }.to_owned();
-        let peers = &gateway.settings().peers;
-        Status {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            uptime: self.shard.clock.now().mono.as_micros() / 1_000_000,
-            listening: self.listening.clone(),
-            streams: self
-                .shard
-                .all_streams()
-                .iter()
-                .map(|conn| {
-                    let pairs = conn.pairs.borrow();
-                    let how = pairs.first().map_or("not authenticated", |(_, how)| how);
-                    let tls = conn
-                        .tls
-                        .get()
-                        .map_or_else(|| "no TLS".to_owned(), |version| format!("TLS {version}"));
-                    StreamStatus {
-                        direction: way(conn.initiating),
-                        pairs: pairs
-                            .iter()
-                            .map(|(pair, _)| format!("{} {}", pair.local, pair.remote))
-                            .collect(),
-                        address: shown(conn.address),
-                        security: format!("{tls}, {how}"),
-                    }
-                })
-                .collect(),
-            links: self
-                .shard
-                .all_links()
-                .iter()
-                .map(|conn| LinkStatus {
-                    direction: way(conn.initiating),
-                    peer: conn
-                        .peer
-                        .get()
-                        .and_then(|peer| peers.get(usize::from(peer.0)))
-                        .map_or_else(|| "-".to_owned(), |peer| peer.name.clone()),
-                    address: shown(conn.address),
-                    transport: conn.transport.as_str().to_ascii_lowercase(),
-                })
-                .collect(),
-            waiting: gateway.waiting(),
-            delivered: counts.delivered,
-            failed: counts.failed,
-            watches: gateway.watch_counts(),
-            store: self.records.name().to_owned(),
-            store_fault: self.records.fault(),
-            last_reload: self.last_reload.borrow().clone(),
-        }
     }
 }

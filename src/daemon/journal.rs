@@ -12,9 +12,11 @@ use crate::gateway::observe::Observation;
 use crate::sip::link::PeerId;
 use crate::store::record::Watching;
 use std::io::IsTerminal;
+use std::sync::OnceLock;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Where events go.
@@ -30,12 +32,26 @@ pub enum Target {
     Json,
 }
 
+type Handle = reload::Handle<Targets, tracing_subscriber::Registry>;
+static FILTER: OnceLock<Handle> = OnceLock::new();
+
+/// What is logged at `level`.
+fn filter(level: LevelFilter) -> Targets {
+    // What libraries say is for their authors, unless something is wrong.
+    Targets::new().with_default(LevelFilter::WARN).with_target("stoxd", level)
+}
+
+/// Logs at another level from now on. False if logging was never started.
+pub fn set_level(level: LevelFilter) -> bool {
+    FILTER.get().is_some_and(|handle| handle.reload(filter(level)).is_ok())
+}
+
 /// Starts logging at `level` and above. Called once.
 pub fn start(target: Target, level: LevelFilter) {
     let under_systemd = std::env::var_os("JOURNAL_STREAM").is_some();
     let journal = matches!(target, Target::Journal) || (target == Target::Auto && under_systemd);
-    // What libraries say is for their authors, unless something is wrong.
-    let ours = Targets::new().with_default(LevelFilter::WARN).with_target("stoxd", level);
+    let (ours, handle) = reload::Layer::new(filter(level));
+    let _ = FILTER.set(handle);
     let registry = tracing_subscriber::registry().with(ours);
     if journal && let Ok(layer) = tracing_journald::layer() {
         let _ =

@@ -9,6 +9,9 @@
 //! | [`secrets`] | the dialback secret, and seeds |
 //! | `reload` | what is made ready before it is used, at the start and at a reload |
 //! | `control` | the control socket's answers |
+//! | `live` | what is up and what is not |
+//! | `steer` | the log level, the drain, by hand |
+//! | `metrics` | what is counted, and the endpoint that says so |
 //! | `certificates` | roll-overs at their date, warnings before an expiry |
 //!
 //! ```text
@@ -21,11 +24,14 @@
 mod certificates;
 mod control;
 pub mod journal;
+mod live;
 mod manager;
+mod metrics;
 mod records;
 mod reload;
 pub mod secrets;
 pub mod setup;
+mod steer;
 
 use crate::admin::{check, complain, exit};
 use crate::config;
@@ -113,6 +119,7 @@ pub fn run(path: &Path) -> u8 {
 struct Sockets {
     tcp: Vec<(std::net::TcpListener, Service)>,
     udp: Vec<std::net::UdpSocket>,
+    metrics: Option<std::net::TcpListener>,
     names: Vec<String>,
 }
 
@@ -131,6 +138,12 @@ struct Daemon {
     last_reload: RefCell<Option<String>>,
     /// The files that it runs with: name and text.
     texts: RefCell<Vec<(String, String)>>,
+    /// How connections ended.
+    ends: Rc<RefCell<live::Ends>>,
+    level: steer::Level,
+    metrics: metrics::Metrics,
+    /// Told when somebody wants the daemon to drain.
+    stop: Notify,
 }
 
 fn start(path: &Path, config: Config) -> Result<(), StartError> {
@@ -180,13 +193,19 @@ fn start(path: &Path, config: Config) -> Result<(), StartError> {
         let fixed = Fixed::of(&config);
         let limits = setup::limits(&config);
         let gateway = Gateway::new(Arc::new(settings), Arc::new(config.table), &secrets);
-        let observer = Box::new(move |observation: &_| journal::write(observation, &names));
+        let clock = Clock::start();
+        let ends: Rc<RefCell<live::Ends>> = Rc::default();
+        let noted = ends.clone();
+        let observer = Box::new(move |observation: &_| {
+            noted.borrow_mut().note(observation, clock.now().mono);
+            journal::write(observation, &names);
+        });
         let wake = Arc::new(Notify::new());
         let keeper = Records::start(store, wake.clone())
             .map_err(|error| StartError::System { what: "no thread for the store", error })?;
         let keeper = Rc::new(keeper);
         let tickets = Tickets::new(keeper.clone(), wake);
-        let shard = Shard::new(Clock::start(), dialer, mint, gateway, observer, tickets);
+        let shard = Shard::new(clock, dialer, mint, gateway, observer, tickets);
         shard.tell(|gateway, now| gateway.restore(now, records));
         let daemon = Rc::new(Daemon {
             path: path.to_owned(),
@@ -200,8 +219,13 @@ fn start(path: &Path, config: Config) -> Result<(), StartError> {
             renewed: Notify::new(),
             last_reload: RefCell::default(),
             texts: RefCell::new(config.texts),
+            ends,
+            level: steer::Level::new(config.log.level),
+            metrics: metrics::Metrics::default(),
+            stop: Notify::new(),
         });
         daemon.shard.limits.set(limits);
+        daemon.note_loaded();
         serve(daemon, sockets, control).await
     })
 }
@@ -218,6 +242,9 @@ async fn serve(daemon: Rc<Daemon>, sockets: Sockets, control: control::Control) 
     }
     for socket in sockets.udp {
         listener::udp(&shard, socket).map_err(fault)?;
+    }
+    if let Some(socket) = sockets.metrics {
+        tokio::task::spawn_local(metrics::http::serve(socket, daemon.clone()));
     }
     let listener =
         control.listener().map_err(|error| StartError::System { what: "no control socket", error })?;
@@ -244,6 +271,7 @@ async fn serve(daemon: Rc<Daemon>, sockets: Sockets, control: control::Control) 
             }
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            () = daemon.stop.notified() => break,
         }
     }
     manager::tell(Note::Stopping);
@@ -282,7 +310,7 @@ async fn drain(daemon: &Daemon) {
 }
 
 fn bind(config: &Config) -> Result<Sockets, StartError> {
-    let mut sockets = Sockets { tcp: Vec::new(), udp: Vec::new(), names: Vec::new() };
+    let mut sockets = Sockets { tcp: Vec::new(), udp: Vec::new(), metrics: None, names: Vec::new() };
     let fault = |what, address| {
         move |error: std::io::Error| {
             let hint = match error.kind() {
@@ -323,6 +351,10 @@ fn bind(config: &Config) -> Result<Sockets, StartError> {
             }
         }
     }
+    if let Some(address) = config.metrics {
+        sockets.metrics = Some(listener::bind_tcp(address).map_err(fault("[metrics]", address))?);
+        sockets.names.push(format!("metrics {address}"));
+    }
     Ok(sockets)
 }
 
@@ -336,7 +368,11 @@ fn target(config: &Config) -> journal::Target {
 }
 
 fn level(config: &Config) -> LevelFilter {
-    match config.log.level {
+    filter_of(config.log.level)
+}
+
+fn filter_of(level: LogLevel) -> LevelFilter {
+    match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Info => LevelFilter::INFO,

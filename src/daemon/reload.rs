@@ -77,6 +77,7 @@ pub(super) struct Fixed {
     sip: Vec<SipListen>,
     dialback_secret: Option<PathBuf>,
     log: Log,
+    metrics: Option<SocketAddr>,
     socket: PathBuf,
 }
 
@@ -97,6 +98,7 @@ impl Fixed {
             sip: config.sip.listen.clone(),
             dialback_secret: config.xmpp.dialback_secret.clone(),
             log: Log { message_bodies: false, ..config.log },
+            metrics: config.metrics,
             socket: config.admin_socket.clone(),
         }
     }
@@ -119,6 +121,7 @@ impl Fixed {
             ("[xmpp] dialback_secret", self.dialback_secret == new.dialback_secret),
             ("[sip] listen", self.sip == new.sip),
             ("[log]", self.log == new.log),
+            ("[metrics]", self.metrics == new.metrics),
             ("[admin] socket", self.socket == new.socket),
         ];
         compared.into_iter().filter(|(_, same)| !same).map(|(what, _)| what).collect()
@@ -199,6 +202,7 @@ impl Daemon {
         // To free a million grants takes longer than messages may wait.
         tokio::task::spawn_blocking(move || drop(before));
         *self.texts.borrow_mut() = config.texts;
+        self.note_loaded();
         for peer in strangers {
             shard.close_links_of(peer, "the peer's identity was changed");
         }

@@ -30,6 +30,7 @@ pub fn gateway(config: &Config, deliveries: bool) -> Result<Settings, String> {
             name: peer.name.clone(),
             message_limit: peer.message_limit,
             credentials: credentials(peer)?,
+            monitor: peer.monitor,
             discovered: false,
         });
     }
@@ -43,6 +44,7 @@ pub fn gateway(config: &Config, deliveries: bool) -> Result<Settings, String> {
                     name: served.name.to_string(),
                     message_limit: None,
                     credentials: None,
+                    monitor: false,
                     discovered: true,
                 });
                 peers.len() - 1

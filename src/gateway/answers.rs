@@ -6,6 +6,7 @@
 
 use super::Gateway;
 use super::effect::Effect;
+use super::meter::{Fate, MethodSlot};
 use super::observe::Observation;
 use super::stop::STOPPING;
 use crate::addr::Jid;
@@ -13,7 +14,7 @@ use crate::body::BodyError;
 use crate::bridge::errors::{StatusContext, status_of};
 use crate::crossing::{Crossing, Direction, Kind};
 use crate::ids::Id;
-use crate::now::Now;
+use crate::now::{Mono, Now};
 use crate::sip::link::{LinkId, PeerId, Source};
 use crate::sip::locate::Transport;
 use crate::sip::message::{Message, Readable, Start};
@@ -34,6 +35,7 @@ pub struct Answerable {
     transport: Transport,
     to: Option<SocketAddr>,
     peer: Option<PeerId>,
+    method: MethodSlot,
     /// The header lines of any response to it, until the final one.
     tail: Vec<u8>,
     crossing: Option<Box<Carried>>,
@@ -42,6 +44,8 @@ pub struct Answerable {
 /// The message that a request carried over.
 struct Carried {
     trace: Id,
+    /// When the request came in.
+    came: Mono,
     from: Jid,
     to: Jid,
 }
@@ -54,14 +58,19 @@ impl Answerable {
         Some(Crossing { sender: from, target: to, direction, kind: Kind::Message })
     }
 
+    /// Whose link it came over.
+    pub(super) fn peer(&self) -> Option<PeerId> {
+        self.peer
+    }
+
     /// Did it come over `link`?
     pub(super) fn is_on(&self, link: LinkId) -> bool {
         self.link == link
     }
 
     /// The request became a stanza with the id `trace`.
-    pub(super) fn crossing(&mut self, trace: Id, from: Jid, to: Jid) {
-        self.crossing = Some(Box::new(Carried { trace, from, to }));
+    pub(super) fn crossing(&mut self, now: Now, trace: Id, from: Jid, to: Jid) {
+        self.crossing = Some(Box::new(Carried { trace, came: now.mono, from, to }));
     }
 }
 
@@ -97,6 +106,7 @@ impl Gateway {
             self.effects.push(Effect::SipSend { link: source.link, to, octets });
         }
         let (peer, status) = (source.identity.peer, fault.status());
+        self.meter.answered(MethodSlot::OTHER, status);
         self.effects.observe(Observation::Refused { peer, status, why: fault.to_string() });
     }
 
@@ -113,6 +123,7 @@ impl Gateway {
             transport: source.transport,
             to,
             peer: source.identity.peer,
+            method: MethodSlot::of(message.method()),
             tail: Vec::new(),
             crossing: None,
         };
@@ -143,11 +154,13 @@ impl Gateway {
             }
             Received::Merged(tag) => {
                 self.answer_once(source, message, to, 482, tag.as_str(), &[]);
+                self.meter.answered(MethodSlot::of(message.method()), 482);
                 self.observe_refused(source.identity.peer, 482, "the same request came by two ways");
             }
             Received::Full => {
                 let tag = self.ids.mint();
                 self.answer_once(source, message, to, 503, tag.as_str(), &[(Name::RetryAfter, "5")]);
+                self.meter.answered(MethodSlot::of(message.method()), 503);
                 self.observe_refused(source.identity.peer, 503, "too many transactions are open");
             }
         }
@@ -172,8 +185,9 @@ impl Gateway {
         let uas = Uas { name: &settings.name, domains: &settings.domain_names, map: settings.map_options() };
         match uas.examine(message, &source.identity) {
             // RFC 3261 §21.5.4: another server may take it, or this one in a moment.
-            Ok(Examined::Message(_)) if self.stopping => {
-                self.reject(now, server, &Reject::status(503, STOPPING).with(Name::RetryAfter, "5"));
+            Ok(Examined::Message(request)) if self.stopping => {
+                let reject = Reject::status(503, STOPPING).with(Name::RetryAfter, "5");
+                self.reject_message(now, server, &request.target, &reject, Fate::Failed);
             }
             Ok(Examined::Message(request)) => self.on_request(now, server, request),
             Ok(Examined::Subscribe(request)) => {
@@ -198,7 +212,13 @@ impl Gateway {
     /// beyond that.
     pub(super) fn accept(&mut self, now: Now, key: ServerKey) {
         self.counts.delivered[0] += 1;
-        let carried = self.servers.value(key).and_then(|answerable| answerable.crossing.take());
+        let answerable = self.servers.value(key);
+        let peer = answerable.as_ref().and_then(|answerable| answerable.peer);
+        let carried = answerable.and_then(|answerable| answerable.crossing.take());
+        if let Some(carried) = &carried {
+            self.count_message(Direction::SipToXmpp, carried.to.domain(), peer, Fate::Delivered);
+            self.meter.took(Direction::SipToXmpp, carried.came, now.mono);
+        }
         if self.settings.deliveries
             && let Some(carried) = carried
         {
@@ -216,8 +236,11 @@ impl Gateway {
     pub(super) fn bounce(&mut self, now: Now, key: ServerKey, condition: Condition, why: &str) {
         self.counts.failed[0] += 1;
         let answer = status_of(condition, &StatusContext::default());
-        let carried = self.servers.value(key).and_then(|answerable| answerable.crossing.take());
+        let answerable = self.servers.value(key);
+        let peer = answerable.as_ref().and_then(|answerable| answerable.peer);
+        let carried = answerable.and_then(|answerable| answerable.crossing.take());
         if let Some(carried) = carried {
+            self.count_message(Direction::SipToXmpp, carried.to.domain(), peer, Fate::Failed);
             self.effects.observe(Observation::Failed {
                 kind: Kind::Message,
                 trace: carried.trace.to_string(),
@@ -243,6 +266,13 @@ impl Gateway {
         self.turn_down(now, key, reject.status, &headers);
     }
 
+    /// The same for a message, to a user of the partner `to`.
+    pub(super) fn reject_message(&mut self, now: Now, key: ServerKey, to: &Jid, reject: &Reject, fate: Fate) {
+        let peer = self.servers.value(key).and_then(|answerable| answerable.peer);
+        self.count_message(Direction::SipToXmpp, to.domain(), peer, fate);
+        self.reject(now, key, reject);
+    }
+
     /// The same for a refusal that stands in the journal already.
     pub(super) fn turn_down(&mut self, now: Now, key: ServerKey, status: u16, headers: &[(Name, &str)]) {
         self.counts.failed[0] += 1;
@@ -256,7 +286,7 @@ impl Gateway {
     /// Sends a response to `key`, if one may be sent.
     pub(super) fn respond(&mut self, now: Now, key: ServerKey, status: u16, headers: &[(Name, &str)]) {
         let Some(answerable) = self.servers.value(key) else { return };
-        let (link, to) = (answerable.link, answerable.to);
+        let (link, to, method) = (answerable.link, answerable.to, answerable.method);
         let start = self.effects.mark();
         let mut writer = Writer::response(self.effects.buffer(), status, &answerable.tail);
         for (name, value) in headers {
@@ -270,6 +300,7 @@ impl Gateway {
                 if let (Step::Kept(_, answerable), 200..) = (step, status) {
                     answerable.tail = Vec::new();
                 }
+                self.meter.answered(method, status);
                 self.effects.push(Effect::SipSend { link, to, octets });
             }
             Err(_) => self.effects.rewind(start),

@@ -6,6 +6,7 @@
 //! user exists.
 
 use super::Gateway;
+use super::meter::Fate;
 use super::observe::Observation;
 use super::outgoing::{Load, Origin, Outgoing, TOO_LONG};
 use super::pairs::Awaits;
@@ -46,11 +47,15 @@ impl Gateway {
             && self.budgets.charge(&stanza.crossing(), &partner, now).is_err()
         {
             let error = StanzaError::with_text(Condition::ResourceConstraint, "too many messages; slow down");
-            return self.return_stanza(now, &stanza, &error, "over the rate limit");
+            return self.return_as(now, &stanza, &error, "over the rate limit", Fate::Limited);
         }
         match self.table.admit(stanza, &self.presence.contacts) {
-            Ok(admitted) => self.bridge_to_sip(now, admitted),
+            Ok(admitted) => {
+                self.meter.allowed();
+                self.bridge_to_sip(now, admitted);
+            }
             Err(refusal) => {
+                self.meter.denied(refusal.reason);
                 let stanza = refusal.item;
                 if stanza.kind == StanzaKind::Presence
                     && self.on_denied_presence(now, &stanza, refusal.reason)
@@ -64,7 +69,7 @@ impl Gateway {
                     refusal.reason,
                     refusal.policy,
                 );
-                self.count_returned(&stanza);
+                self.count_returned(&stanza, Fate::Denied);
                 self.answer_stanza(now, &stanza, &Condition::Forbidden.into());
             }
         }
@@ -195,12 +200,18 @@ impl Gateway {
     /// A MESSAGE from one of our users, its sender proven; `key` is to be answered.
     pub(super) fn on_request(&mut self, now: Now, key: ServerKey, request: Verified<Request<'_>>) {
         if let Err(over) = self.charge_request(now, &request) {
-            return self.reject(now, key, &busy(&over));
+            return self.reject_message(now, key, &request.target, &busy(&over), Fate::Limited);
         }
         match self.table.admit(request, &self.presence.contacts) {
-            Ok(admitted) => self.bridge_to_xmpp(now, key, admitted),
+            Ok(admitted) => {
+                self.meter.allowed();
+                self.bridge_to_xmpp(now, key, admitted);
+            }
             Err(refusal) => {
+                self.meter.denied(refusal.reason);
                 let request = refusal.item;
+                let peer = self.servers.value(key).and_then(|answerable| answerable.peer());
+                self.count_message(Direction::SipToXmpp, request.target.domain(), peer, Fate::Denied);
                 self.observe_denied(
                     &request.sender,
                     &request.target,
@@ -229,7 +240,10 @@ impl Gateway {
         let message = admitted.message;
         let text = match body::text_of(&part_of(message), &self.settings.body_limits()) {
             Ok(text) => text,
-            Err(error) => return self.reject(now, key, &super::answers::reject_body(&error)),
+            Err(error) => {
+                let reject = super::answers::reject_body(&error);
+                return self.reject_message(now, key, &admitted.target, &reject, Fate::Failed);
+            }
         };
         let expires = message.seconds(Name::Expires).and_then(Result::ok);
         let cpim = text.cpim.as_ref();
@@ -238,11 +252,14 @@ impl Gateway {
             .and_then(to_sip::time_of_stamp)
             .or_else(|| message.date().and_then(Result::ok));
         if to_xmpp::is_expired(sent, expires, now.wall) {
-            return self.reject(now, key, &Reject::status(480, "the message has expired"));
+            let reject = Reject::status(480, "the message has expired");
+            return self.reject_message(now, key, &admitted.target, &reject, Fate::Failed);
         }
         let subject = cpim.and_then(|cpim| cpim.subject.as_deref()).or_else(|| message.header(Name::Subject));
         if text.is_blank() && subject.is_none() {
             // Nothing to deliver is delivered.
+            let peer = self.servers.value(key).and_then(|answerable| answerable.peer());
+            self.count_message(Direction::SipToXmpp, admitted.target.domain(), peer, Fate::Delivered);
             return self.accept(now, key);
         }
         let id = self.ids.mint();
@@ -261,11 +278,8 @@ impl Gateway {
         to_xmpp::write_stanza(&from_sip, now.wall, self.effects.buffer());
         if self.effects.mark() - start > self.settings.stanza_size {
             self.effects.rewind(start);
-            return self.reject(
-                now,
-                key,
-                &Reject::status(413, "the message is longer than the partner takes"),
-            );
+            let reject = Reject::status(413, "the message is longer than the partner takes");
+            return self.reject_message(now, key, &admitted.target, &reject, Fate::Failed);
         }
         if self.settings.texts {
             self.effects.observe(Observation::Text {
@@ -280,7 +294,7 @@ impl Gateway {
         let sent =
             self.queue_stanza(now, (sender.domain(), target.domain()), start, Some(Awaits::Request(key)));
         if let Some(answerable) = self.servers.value(key) {
-            answerable.crossing(id, sender, target);
+            answerable.crossing(now, id, sender, target);
         }
         if let Err(condition) = sent {
             self.bounce(now, key, condition, "no stream to the partner");
@@ -312,6 +326,10 @@ impl Gateway {
         error: &StanzaError<'_>,
         why: &str,
     ) {
+        self.return_as(now, stanza, error, why, Fate::Failed);
+    }
+
+    fn return_as(&mut self, now: Now, stanza: &Stanza<'_>, error: &StanzaError<'_>, why: &str, fate: Fate) {
         let status = status_of(error.condition, &StatusContext::default()).status;
         let kind = match stanza.kind {
             StanzaKind::Presence => Kind::Presence,
@@ -327,12 +345,14 @@ impl Gateway {
             status,
             why: why.to_owned(),
         });
-        self.count_returned(stanza);
+        self.count_returned(stanza, fate);
         self.answer_stanza(now, stanza, error);
     }
 
-    fn count_returned(&mut self, stanza: &Stanza<'_>) {
+    fn count_returned(&mut self, stanza: &Stanza<'_>, fate: Fate) {
         if stanza.kind == StanzaKind::Message {
+            let peer = self.settings.peer_of(stanza.to.domain());
+            self.count_message(Direction::XmppToSip, stanza.from.domain(), peer, fate);
             self.counts.failed[1] += 1;
         }
     }

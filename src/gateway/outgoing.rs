@@ -8,6 +8,7 @@
 
 use super::Gateway;
 use super::effect::{Effect, PeerId};
+use super::meter::Fate;
 use super::observe::Observation;
 use super::peers::{Freed, Handed, Turn, Way};
 use super::presence::EventOf;
@@ -81,6 +82,8 @@ pub struct Outgoing {
     pub peer: PeerId,
     /// The servers that it was sent to, or that could not be reached for it.
     pub tried: Vec<Target>,
+    /// When it came.
+    came: Mono,
     /// It is not sent after this.
     pub until: Mono,
     /// It is not started after this.
@@ -131,6 +134,7 @@ impl Outgoing {
         Self {
             peer,
             tried: Vec::new(),
+            came: now,
             until: now + timeout,
             start_by: now + timeout.max(PATIENCE),
             load,
@@ -144,6 +148,13 @@ impl Outgoing {
         }
     }
 
+    fn method(&self) -> Method<'static> {
+        match &self.load {
+            Load::Message { .. } => Method::Message,
+            Load::Event(event) => event.request.method(),
+        }
+    }
+
     /// What it costs to keep it, in octets: the same as long as it lives.
     fn octets(&self) -> usize {
         match &self.load {
@@ -154,7 +165,7 @@ impl Outgoing {
     }
 
     /// The user whose turn it waits for, if it waits for one.
-    fn target(&self) -> Option<&str> {
+    pub(super) fn target(&self) -> Option<&str> {
         match &self.load {
             Load::Message { pager, .. } => Some(pager.target()),
             Load::Event(_) => None,
@@ -365,6 +376,7 @@ impl Gateway {
     }
 
     fn on_final(&mut self, now: Now, mut outgoing: Outgoing, status: u16, message: &Message<'_>) {
+        self.meter.asked(outgoing.method(), status);
         if let Load::Event(event) = &outgoing.load
             && !matches!(status, 401 | 407 | 503)
         {
@@ -412,6 +424,8 @@ impl Gateway {
             self.write_request(key);
         }
         for outgoing in over {
+            // RFC 3261 §8.1.3.1: silence counts as 408.
+            self.meter.asked(outgoing.method(), 408);
             let why = "the SIP server did not answer";
             let failure = Undelivered::together(Condition::RemoteServerTimeout, 504, why);
             let failed = Failure::of_timeout(outgoing.heard);
@@ -477,7 +491,7 @@ impl Gateway {
         };
         self.held = self.held.saturating_sub(outgoing.octets());
         match outcome {
-            Ok(()) => self.delivered(&outgoing),
+            Ok(()) => self.delivered(now, &outgoing),
             Err(failure) => {
                 let failure = outgoing.failure.take().unwrap_or(failure);
                 let queue = match failure.together {
@@ -506,9 +520,11 @@ impl Gateway {
         next
     }
 
-    fn delivered(&mut self, outgoing: &Outgoing) {
+    fn delivered(&mut self, now: Now, outgoing: &Outgoing) {
         let Load::Message { origin: Some(origin), pager } = &outgoing.load else { return };
         self.counts.delivered[1] += 1;
+        self.count_message(Direction::XmppToSip, origin.from.domain(), Some(outgoing.peer), Fate::Delivered);
+        self.meter.took(Direction::XmppToSip, outgoing.came, now.mono);
         if self.settings.deliveries {
             self.effects.observe(Observation::Delivered {
                 trace: pager.trace().to_owned(),
@@ -526,6 +542,7 @@ impl Gateway {
         }
         let Load::Message { origin: Some(origin), pager } = outgoing.load else { return };
         self.counts.failed[1] += 1;
+        self.count_message(Direction::XmppToSip, origin.from.domain(), Some(outgoing.peer), Fate::Failed);
         let Undelivered { condition, status, why, .. } = failure;
         let mut error = StanzaError::from(condition);
         let text = one_line(&why, 200);

@@ -19,6 +19,7 @@
 //! they go to one stream, through one queue.
 
 use super::effect::{Due, Effect, Effects, Timer};
+use super::meter::Standing;
 use super::observe::Observation;
 use super::presence::WatchRef;
 use crate::addr::Domain;
@@ -431,9 +432,27 @@ impl Pairs {
             .map(|(_, route)| &route.pair)
     }
 
+    /// How it stands with each pair, and how many stanzas wait for it.
+    pub fn standings(&self) -> impl Iterator<Item = (&Pair, Standing, usize)> {
+        self.pairs.iter().map(|(_, route)| {
+            let standing = match route.state {
+                State::Idle | State::Closing(_) => Standing::Idle,
+                State::BackOff(_) => Standing::BackOff,
+                State::Dialing(_) => Standing::Connecting,
+                State::Up(_) => Standing::Up,
+            };
+            (&route.pair, standing, route.waiting.len())
+        })
+    }
+
     /// Stanzas that wait for a stream.
     pub fn waiting(&self) -> usize {
         self.pairs.iter().map(|(_, route)| route.waiting.len()).sum()
+    }
+
+    /// The same by the partner's domain; a domain may come more than once.
+    pub fn queues(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.pairs.iter().map(|(_, route)| (route.pair.remote.as_str(), route.waiting.len()))
     }
 
     /// Octets of stanzas that wait for a stream.

@@ -18,6 +18,7 @@
 //! transaction stays on one server, and so does a conversation where it can.
 
 use super::effect::{Due, Effect, Effects, LinkId, PeerId, Timer};
+use super::meter::Standing;
 use super::observe::Observation;
 use super::outgoing::Outgoing;
 use super::pairs::backoff;
@@ -323,6 +324,26 @@ impl Peers {
     pub fn take_waiting(&mut self) -> Vec<Outgoing> {
         let waiting = self.peers.iter_mut().flat_map(|peer| std::mem::take(&mut peer.waiting));
         waiting.map(|waiting| waiting.outgoing).collect()
+    }
+
+    /// How it stands with each peer, in their order, and how many requests wait for it.
+    pub fn standings(&self) -> impl Iterator<Item = (Standing, usize)> {
+        self.peers.iter().map(|peer| {
+            let dials = peer.servers.iter().any(|server| matches!(server.link, Link::Dialing(_)));
+            let standing = match peer.search {
+                _ if peer.ways().next().is_some() => Standing::Up,
+                Search::BackOff(_) => Standing::BackOff,
+                Search::Locating => Standing::Connecting,
+                Search::Idle | Search::Known(_) if dials => Standing::Connecting,
+                Search::Idle | Search::Known(_) => Standing::Idle,
+            };
+            (standing, peer.waiting.len())
+        })
+    }
+
+    /// What waits for links.
+    pub fn all_waiting(&self) -> impl Iterator<Item = &Outgoing> {
+        self.peers.iter().flat_map(|peer| peer.waiting.iter().map(|waiting| &waiting.outgoing))
     }
 
     /// Whose link it is, if we dialled it, and whether it is up.

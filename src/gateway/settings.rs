@@ -125,6 +125,8 @@ pub struct PeerSettings {
     pub message_limit: Option<usize>,
     /// What to log in with when it challenges us.
     pub credentials: Option<Credentials>,
+    /// Whether its messages are counted apart.
+    pub monitor: bool,
     /// Whether nobody wrote it down: it serves a domain that has discovery.
     pub discovered: bool,
 }

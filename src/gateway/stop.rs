@@ -13,10 +13,38 @@ use crate::xmpp::error::Condition;
 /// What the senders hear.
 pub(super) const STOPPING: &str = "the gateway is stopping";
 
+/// What is not done yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnderWay {
+    /// Items that wait for a stream, a link or their turn.
+    pub waiting: usize,
+    /// SIP users that a message is on its way to, unanswered.
+    pub sent: usize,
+    /// SIP requests that we owe an answer.
+    pub answers: usize,
+    /// Does the store have everything?
+    pub kept: bool,
+}
+
 impl Gateway {
     /// From now on nothing new is taken. What is under way goes on; see [`Gateway::is_quiet`].
     pub fn stop(&mut self) {
         self.stopping = true;
+    }
+
+    /// What a drain would wait for.
+    pub fn under_way(&self) -> UnderWay {
+        let answers = std::cell::Cell::new(0);
+        self.servers.any(|_| {
+            answers.set(answers.get() + 1);
+            false
+        });
+        UnderWay {
+            waiting: self.waiting(),
+            sent: self.targets.len(),
+            answers: answers.get(),
+            kept: self.presence.is_kept(),
+        }
     }
 
     /// All that waits, or was sent and not answered, fails now.

@@ -78,6 +78,11 @@ impl Dialer {
         })
     }
 
+    /// Questions to the DNS so far: type of record, result, and how many.
+    pub fn dns_counts(&self) -> Vec<(&'static str, &'static str, u64)> {
+        self.dns.counts().read()
+    }
+
     /// Other trust anchors, for connections from now on.
     pub fn set_trust(&self, trust: Arc<Trust>) {
         self.trust.store(trust);

@@ -13,6 +13,7 @@ use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::{Resolver, TokioResolver};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::srv::Srv;
@@ -129,6 +130,45 @@ pub struct DnsSetupError {
 pub struct Dns {
     resolver: TokioResolver,
     settings: Arc<DnsSettings>,
+    counts: Arc<DnsCounts>,
+}
+
+/// How many questions were asked, and what came of them. They are asked on the edge's thread and read on
+/// another: so they are atomic.
+#[derive(Debug, Default)]
+pub struct DnsCounts([[AtomicU64; DnsCounts::RESULTS.len()]; DnsCounts::TYPES.len()]);
+
+impl DnsCounts {
+    const TYPES: [(&str, RecordType); 4] = [
+        ("A", RecordType::A),
+        ("AAAA", RecordType::AAAA),
+        ("SRV", RecordType::SRV),
+        ("NAPTR", RecordType::NAPTR),
+    ];
+    const RESULTS: [&str; 5] = ["found", "absent", "bogus", "timeout", "failed"];
+
+    fn add<T>(&self, kind: RecordType, outcome: &Result<T, DnsFault>) {
+        let result = match outcome {
+            Ok(_) => 0,
+            Err(DnsFault::NoSuchName | DnsFault::NoRecords) => 1,
+            Err(DnsFault::Bogus) => 2,
+            Err(DnsFault::Timeout) => 3,
+            Err(DnsFault::Failed(_) | DnsFault::BadName) => 4,
+        };
+        let row = Self::TYPES.iter().position(|(_, known)| *known == kind).and_then(|at| self.0.get(at));
+        if let Some(count) = row.and_then(|row| row.get(result)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Type of record, result, and how many.
+    pub fn read(&self) -> Vec<(&'static str, &'static str, u64)> {
+        let rows = Self::TYPES.iter().zip(&self.0).flat_map(|((kind, _), row)| {
+            let counts = Self::RESULTS.iter().zip(row);
+            counts.map(|(result, count)| (*kind, *result, count.load(Ordering::Relaxed)))
+        });
+        rows.collect()
+    }
 }
 
 impl Dns {
@@ -153,7 +193,16 @@ impl Dns {
         options.timeout = settings.timeout / 3;
         options.negative_max_ttl = Some(NEGATIVE_TTL);
         options.positive_max_ttl = Some(POSITIVE_TTL);
-        Ok(Self { resolver: builder.build().map_err(setup)?, settings: Arc::new(settings) })
+        Ok(Self {
+            resolver: builder.build().map_err(setup)?,
+            settings: Arc::new(settings),
+            counts: Arc::default(),
+        })
+    }
+
+    /// How many questions were asked by this and its clones.
+    pub fn counts(&self) -> &DnsCounts {
+        &self.counts
     }
 
     /// The settings it was made with.
@@ -228,6 +277,17 @@ impl Dns {
     }
 
     async fn ask<T>(
+        &self,
+        name: &str,
+        kind: RecordType,
+        read: impl Fn(&RData) -> Option<T>,
+    ) -> Result<Answer<T>, DnsFault> {
+        let outcome = self.look_up(name, kind, read).await;
+        self.counts.add(kind, &outcome);
+        outcome
+    }
+
+    async fn look_up<T>(
         &self,
         name: &str,
         kind: RecordType,

@@ -185,11 +185,7 @@ async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, 
 fn secured(socket: TcpStream, tls: rustls::Connection) -> Result<Secured, ConnectError> {
     let chain =
         tls.peer_certificates().unwrap_or_default().iter().map(|der| der.clone().into_owned()).collect();
-    let version = match tls.protocol_version() {
-        Some(rustls::ProtocolVersion::TLSv1_2) => "1.2",
-        Some(rustls::ProtocolVersion::TLSv1_3) => "1.3",
-        _ => "unknown",
-    };
+    let version = super::seen::version(&tls);
     let socket = socket.into_std().map_err(ConnectError::Tls)?;
     Ok(Secured { socket, tls, chain, version })
 }

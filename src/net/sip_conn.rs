@@ -7,6 +7,7 @@
 use super::conn::Conn;
 use super::dialer::shown;
 use super::edge::Secured;
+use super::seen::Seen;
 use super::shard::{READ_SIZE, Shard};
 use super::wire::Wire;
 use super::xmpp_conn::sleep_until;
@@ -43,6 +44,8 @@ pub struct LinkConn {
     pub id: LinkId,
     /// The far end.
     pub address: SocketAddr,
+    /// When it came about.
+    pub since: Mono,
     /// TLS or TCP.
     pub transport: Transport,
     /// Did we open it?
@@ -58,6 +61,16 @@ pub struct LinkConn {
 }
 
 impl LinkConn {
+    /// What TLS showed of the peer; None without TLS.
+    pub fn seen(&self) -> Option<Seen> {
+        self.io.wire.seen()
+    }
+
+    /// Octets that the peer has not taken yet.
+    pub fn queued(&self) -> usize {
+        self.io.wire.waiting()
+    }
+
     /// Appends octets, to be written at the end of the turn.
     pub(super) fn send(&self, octets: &[u8]) {
         self.io.queue(octets, 0);
@@ -189,6 +202,7 @@ async fn run(
     let conn = Rc::new(LinkConn {
         id,
         address,
+        since: now.mono,
         transport,
         initiating,
         peer: Cell::new(peer),

@@ -8,6 +8,7 @@
 //! Written means: handed to the kernel to the last octet. [`Wire::flush`] says so with the marks that
 //! [`Wire::queue`] was given, and only then is anything acknowledged (never take custody).
 
+use super::seen::Seen;
 use std::cell::RefCell;
 use std::io::{self, BufRead, Read, Write};
 use std::rc::Rc;
@@ -95,6 +96,11 @@ impl Wire {
     pub fn waiting(&self) -> usize {
         let state = self.state.borrow();
         state.sealed + state.pending.len() - state.pending_written
+    }
+
+    /// What TLS showed of the peer; None without TLS.
+    pub fn seen(&self) -> Option<Seen> {
+        self.state.borrow().tls.as_ref().map(Seen::of)
     }
 
     /// Closes cleanly once everything queued is written: close_notify, then FIN.

@@ -7,13 +7,14 @@
 use super::conn::Conn;
 use super::dialer::shown;
 use super::edge::{ConnectError, Secured};
+use super::seen::Seen;
 use super::shard::{READ_SIZE, Seat, Shard};
 use super::srv::Mode;
 use super::tls::PeerCert;
 use super::wire::Wire;
 use crate::addr::{Clean, Domain};
 use crate::gateway::Input;
-use crate::now::Now;
+use crate::now::{Mono, Now};
 use crate::xmpp::{
     Auth, Condition, DownReason, Need, Outcome, Pair, Purpose, Stream, StreamCondition, StreamError,
     StreamEvent, StreamId, Terms, TlsMode, Verify, VerifyAnswer,
@@ -39,8 +40,10 @@ pub struct StreamConn {
     pub address: SocketAddr,
     /// Did we open it?
     pub initiating: bool,
+    /// When the connection came about.
+    pub since: Mono,
     /// The pairs that are up, and how: for `stoxd status`.
-    pub pairs: RefCell<Vec<(Pair, &'static str)>>,
+    pub pairs: RefCell<Vec<(Pair, Auth)>>,
     /// The TLS version, once there is one.
     pub tls: Cell<Option<&'static str>>,
     pub(super) io: Conn,
@@ -54,10 +57,18 @@ pub struct StreamConn {
 }
 
 impl StreamConn {
-    fn new(id: StreamId, address: SocketAddr, machine: Stream, pair: Option<Pair>, wire: Wire) -> Rc<Self> {
+    fn new(
+        id: StreamId,
+        address: SocketAddr,
+        since: Mono,
+        machine: Stream,
+        pair: Option<Pair>,
+        wire: Wire,
+    ) -> Rc<Self> {
         Rc::new(Self {
             id,
             address,
+            since,
             initiating: pair.is_some(),
             pairs: RefCell::default(),
             tls: Cell::new(None),
@@ -68,6 +79,21 @@ impl StreamConn {
             seats: RefCell::default(),
             mark: Cell::new(0),
         })
+    }
+
+    /// What TLS showed of the peer; None without TLS.
+    pub fn seen(&self) -> Option<Seen> {
+        self.io.wire.seen()
+    }
+
+    /// Octets that the peer has not taken yet.
+    pub fn queued(&self) -> usize {
+        self.io.wire.waiting()
+    }
+
+    /// The domain pair that it was opened for, if we opened it.
+    pub fn opened_for(&self) -> Option<&Pair> {
+        self.pair.as_ref()
     }
 
     /// Takes a place among the streams of the partner that `remote` belongs to, if it has none yet.
@@ -153,7 +179,8 @@ pub async fn accept(shard: Rc<Shard>, socket: TcpStream, address: SocketAddr) {
     } else {
         let machine = receiving(&shard, id);
         let (read, write) = socket.into_split();
-        let conn = StreamConn::new(id, address, machine, None, Wire::new(write, None));
+        let conn =
+            StreamConn::new(id, address, shard.clock.now().mono, machine, None, Wire::new(write, None));
         drive(shard, conn, read).await;
     }
 }
@@ -254,7 +281,14 @@ pub async fn dial(
                 let Ok(socket) = TcpStream::from_std(socket) else { continue };
                 let (read, write) = socket.into_split();
                 let machine = asking(open(TlsMode::StartTls));
-                let conn = StreamConn::new(id, target.addr, machine, Some(pair), Wire::new(write, None));
+                let conn = StreamConn::new(
+                    id,
+                    target.addr,
+                    shard.clock.now().mono,
+                    machine,
+                    Some(pair),
+                    Wire::new(write, None),
+                );
                 return drive(shard, conn, read).await;
             }
             Ok(Err(secured)) => {
@@ -284,7 +318,14 @@ async fn run_secured(
         );
         return;
     };
-    let conn = StreamConn::new(id, address, machine, pair, Wire::new(write, Some(secured.tls)));
+    let conn = StreamConn::new(
+        id,
+        address,
+        shard.clock.now().mono,
+        machine,
+        pair,
+        Wire::new(write, Some(secured.tls)),
+    );
     let wall = shard.clock.now().wall;
     let identity = shard.dialer.identity(secured.chain, secured.version, wall).await;
     begin_tls(&conn, identity, secured.version);
@@ -379,7 +420,7 @@ fn turn(shard: &Rc<Shard>, conn: &Rc<StreamConn>) -> Next {
             Some(StreamEvent::Misaddressed(stanza)) => shard.input(now, Input::Misaddressed(stanza)),
             Some(StreamEvent::Up { pair, auth }) => {
                 if conn.initiating {
-                    conn.pairs.borrow_mut().push((pair, auth_name(auth)));
+                    conn.pairs.borrow_mut().push((pair, auth));
                     shard.input(now, Input::StreamUp { stream: conn.id, auth: auth_name(auth) })
                 } else if let Err(limit) = conn.sit(shard, &pair.remote) {
                     tracing::warn!(
@@ -402,7 +443,7 @@ fn turn(shard: &Rc<Shard>, conn: &Rc<StreamConn>) -> Next {
                         pair.local,
                         auth_name(auth)
                     );
-                    conn.pairs.borrow_mut().push((pair, auth_name(auth)));
+                    conn.pairs.borrow_mut().push((pair, auth));
                     true
                 }
             }
@@ -432,7 +473,8 @@ fn too_many(limit: usize) -> String {
     format!("this partner has {limit} streams already, as many as it may")
 }
 
-fn auth_name(auth: Auth) -> &'static str {
+/// How a pair was proven, in words.
+pub fn auth_name(auth: Auth) -> &'static str {
     match auth {
         Auth::External => "SASL EXTERNAL",
         Auth::Certificate => "dialback with a valid certificate",

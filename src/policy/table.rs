@@ -161,6 +161,11 @@ impl Table {
         self.partners.get(self.domains.get(domain)?.partner as usize)
     }
 
+    /// Its place among [`Table::partners`].
+    pub fn partner_at(&self, domain: &str) -> Option<usize> {
+        self.domains.get(domain).map(|listed| listed.partner as usize)
+    }
+
     /// All partners, in the order of the file.
     pub fn partners(&self) -> &[Arc<Partner>] {
         &self.partners

@@ -144,6 +144,8 @@ addresses = ["{ip}"]
 digest = {{ user = "gw", password = "password" }}
 [log]
 level = "debug"
+[metrics]
+listen = ""
 [admin]
 socket = "admin.sock"
 "#
@@ -171,6 +173,12 @@ socket = "admin.sock"
         let text = self.read("stoxd.toml");
         assert!(text.contains(from), "{from} is not in:\n{text}");
         self.write("stoxd.toml", &text.replacen(from, to, 1));
+    }
+
+    /// Switches the metrics on.
+    #[allow(dead_code)]
+    pub fn with_metrics(&self) {
+        self.edit("[metrics]\nlisten = \"\"", &format!("[metrics]\nlisten = \"{}:{METRICS}\"", self.ip));
     }
 
     /// Runs a verb with this configuration.
@@ -377,6 +385,21 @@ impl Drop for Daemon<'_> {
         }
     }
 }
+
+/// Asks the metrics endpoint of the house: status and body, or None where nobody answers.
+#[allow(dead_code)]
+pub fn http(ip: &str, request: &str) -> Option<(u16, String)> {
+    let mut socket = TcpStream::connect((ip, METRICS)).ok()?;
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(socket, "{request} HTTP/1.1\r\nHost: {ip}\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+}
+
+/// Where metrics are, in tests that have them.
+pub const METRICS: u16 = 19464;
 
 /// Reads until `needle` has come, or the end of the stream.
 pub fn read_until(stream: &mut TcpStream, needle: &str) -> String {

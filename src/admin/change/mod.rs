@@ -38,7 +38,7 @@ mod tests;
 
 use super::check;
 use super::cli::{ConfigFile, say};
-use super::control::{self, Answer, Question};
+use super::control::{self, Question};
 use super::{complain, exit};
 use crate::config::{self, Config, Problem};
 use clap::Args;
@@ -466,9 +466,7 @@ fn reload(running: Option<&Path>, config: &Path) -> Result<Result<String, String
 
 fn ask(socket: &Path) -> Result<Result<String, String>, NotAsked> {
     match control::ask(socket, &Question::Reload) {
-        Ok(Answer::Failed(why)) => Ok(Err(why)),
-        Ok(Answer::Done(said)) => Ok(Ok(said)),
-        Ok(Answer::Status(_) | Answer::Subscriptions(_) | Answer::Config(_)) => Ok(Ok("reloaded".into())),
+        Ok(answer) => Ok(answer.outcome().unwrap_or_else(|| Ok("reloaded".into()))),
         Err(error) => match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Err(NotAsked::NotRunning),
             _ => Err(NotAsked::Other(error)),

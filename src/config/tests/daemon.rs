@@ -94,7 +94,7 @@ addresses = ["192.0.2.0/24", "2001:db8::1"]
 im = "pager"
 message_limit = "2KiB"
 verification = "always-verifiable"
-monitor = false
+monitor = true
 digest = { user = "gw", password = "password" }
 [presence]
 watch_limit = 1000
@@ -349,8 +349,6 @@ fn what_is_not_built_yet_is_an_error_that_says_so() {
         ("im = \"ms-session\"", "sessions are not built yet"),
         ("verification = \"use-source-verification\"", "its header is not public"),
         ("verification = \"always-unverifiable\"", "\"always-unverifiable\" is not built yet"),
-        ("monitor = true", "counting a peer's traffic apart is not built yet"),
-        ("[metrics]\nlisten = \"127.0.0.1:9464\"", "metrics are not built yet"),
     ] {
         assert!(errors(more).contains(message), "{more}: {}", errors(more));
     }
@@ -359,10 +357,23 @@ fn what_is_not_built_yet_is_an_error_that_says_so() {
         assert!(printed(&daemon, "").contains("more than one shard is not built yet"), "{shards}");
     }
     assert_eq!(errors("im = \"pager\"\nverification = \"always-verifiable\"\nmonitor = false"), "");
-    assert_eq!(errors("[log]\nmessage_bodies = false\n[metrics]\nlisten = \"\"\n"), "");
     let warned = printed(&format!("{DAEMON}[log]\nmessage_bodies = true\n"), "");
     assert!(warned.contains("warning: texts of messages are in the log"), "{warned}");
     assert!(errors("im = \"mrsp\"").contains("did you mean \"msrp\"?"));
+}
+
+#[test]
+fn metrics_are_on_this_machine_unless_the_file_says_otherwise() {
+    let listen = |more: &str| config(&format!("{DAEMON}{more}"), "").unwrap().metrics;
+    assert_eq!(listen(""), Some("127.0.0.1:9464".parse().unwrap()));
+    assert_eq!(listen("[metrics]\nlisten = \"[::1]:9000\"\n"), Some("[::1]:9000".parse().unwrap()));
+    assert_eq!(listen("[metrics]\nlisten = \"\"\n"), None);
+    for wrong in ["\"9464\"", "\"localhost:9464\"", "9464", "true"] {
+        let text = errors(&format!("[metrics]\nlisten = {wrong}"));
+        assert!(text.contains("error: ") && text.contains("listen"), "{wrong}: {text}");
+    }
+    let warned = printed(&format!("{DAEMON}[metrics]\nlisten = \"192.0.2.1:9464\"\n"), "");
+    assert!(warned.contains("warning: 192.0.2.1:9464 tells others our partners' names"), "{warned}");
 }
 
 #[test]

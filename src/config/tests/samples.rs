@@ -29,6 +29,7 @@ fn the_sample_files_are_valid() {
     assert_eq!(again.presence, config.presence);
     assert_eq!((again.gateway, again.tls, again.dns), (config.gateway, config.tls, config.dns));
     assert_eq!((again.log, again.admin_socket), (config.log, config.admin_socket));
+    assert_eq!(again.metrics, config.metrics);
     assert_eq!(again.domains[0].tel_domain, config.domains[0].tel_domain);
 }
 

@@ -5,6 +5,7 @@ use super::s2x::Sip;
 use super::watches::Entry;
 use super::x2s::Xmpp;
 use crate::addr::Jid;
+use crate::bridge::watch::{s2x::State as SipState, x2s::State as XmppState};
 use crate::now::{Mono, Now};
 use crate::store::record::{Authorization, Watching};
 use std::time::Duration;
@@ -52,6 +53,15 @@ impl Gateway {
         }
         all.sort_unstable_by(order);
         (all.iter().map(|one| one.row(now)).collect(), count)
+    }
+
+    /// How many watches there are by who watches whom, and state.
+    pub(in crate::gateway) fn watch_states(&self) -> Vec<(&'static str, &'static str, usize)> {
+        let sides = [(Xmpp::SIDE, self.presence.xmpp.states()), (Sip::SIDE, self.presence.sip.states())];
+        let rows = |(side, states): (Watching, &[(&'static str, usize)])| {
+            states.iter().map(|(state, count)| (side.as_str(), *state, *count)).collect::<Vec<_>>()
+        };
+        sides.into_iter().flat_map(rows).collect()
     }
 
     /// How many watches there are: of SIP users by XMPP users, and of XMPP users by SIP users.
@@ -102,19 +112,11 @@ fn row(record: &Authorization, is_kept: bool, next: Option<(&'static str, Mono)>
 
 impl Xmpp {
     fn row(&self, now: Now) -> WatchRow {
-        use crate::bridge::watch::x2s::State;
         let machine = &self.watch.machine;
-        let state = match machine.state() {
-            State::None => "none",
-            State::Pending => "pending",
-            State::Active => "active",
-            State::Dormant => "dormant",
-            State::Retry => "retry",
-        };
         let reason = self.last.to_string();
-        let is_kept = machine.state() != State::None;
+        let is_kept = machine.state() != XmppState::None;
         WatchRow {
-            state,
+            state: self.state(),
             reason: (!reason.is_empty()).then_some(reason),
             dialogs: self.watch.subscriber.as_ref().map_or(0, |one| usize::from(one.is_met())),
             ..row(&self.watch.authorization, is_kept, machine.next(), now)
@@ -124,19 +126,33 @@ impl Xmpp {
 
 impl Sip {
     fn row(&self, now: Now) -> WatchRow {
-        use crate::bridge::watch::s2x::State;
         let machine = &self.watch.machine;
-        let state = match machine.state() {
-            State::Init => "none",
-            State::Pending => "pending",
-            State::Active => "active",
-            State::Terminated => "terminated",
-        };
         WatchRow {
-            state,
+            state: self.state(),
             reason: self.last.map(|condition| condition.name().to_owned()),
             dialogs: self.watch.notifiers.len(),
             ..row(&self.watch.authorization, machine.consent().is_some(), machine.next(), now)
         }
+    }
+}
+
+/// The state of an XMPP user's watch, in one word.
+pub(super) fn xmpp_state(state: XmppState) -> &'static str {
+    match state {
+        XmppState::None => "none",
+        XmppState::Pending => "pending",
+        XmppState::Active => "active",
+        XmppState::Dormant => "dormant",
+        XmppState::Retry => "retry",
+    }
+}
+
+/// The state of a SIP user's watch, in one word.
+pub(super) fn sip_state(state: SipState) -> &'static str {
+    match state {
+        SipState::Init => "none",
+        SipState::Pending => "pending",
+        SipState::Active => "active",
+        SipState::Terminated => "terminated",
     }
 }

@@ -151,8 +151,12 @@ impl Gateway {
         request: Verified<Request<'m>>,
     ) -> Option<Admitted<Request<'m>>> {
         match self.table.admit(request, &self.presence.contacts) {
-            Ok(admitted) => Some(admitted),
+            Ok(admitted) => {
+                self.meter.allowed();
+                Some(admitted)
+            }
             Err(refusal) => {
+                self.meter.denied(refusal.reason);
                 let Request { sender, target, .. } = &refusal.item;
                 self.observe_denied(sender, target, Direction::SipToXmpp, refusal.reason, refusal.policy);
                 self.turn_down(now, key, 403, &[]);

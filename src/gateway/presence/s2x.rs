@@ -46,6 +46,10 @@ impl Entry for Sip {
     fn authorization(&self) -> &Authorization {
         &self.watch.authorization
     }
+
+    fn state(&self) -> &'static str {
+        super::list::sip_state(self.watch.machine.state())
+    }
 }
 
 impl Sip {
@@ -125,10 +129,13 @@ impl Gateway {
         let mut actions = std::mem::take(&mut self.presence.sip_actions);
         let settings = &self.settings.presence.watch;
         let mut turn = Turn { now, settings, ids: &mut self.ids, actions: &mut actions };
+        let before = entry.state();
         entry.watch.machine.handle(&mut turn, input);
         if !entry.watch.machine.is_known() {
             entry.resources.clear();
         }
+        let after = entry.state();
+        self.presence.sip.moved(before, after);
         for action in actions.drain(..) {
             match action {
                 Action::Accept { leg, expires } => self.accept_subscribe(now, watch, leg, expires),

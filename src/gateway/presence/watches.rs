@@ -68,6 +68,8 @@ pub(super) trait Entry {
 
     fn number(&self) -> u32;
     fn authorization(&self) -> &Authorization;
+    /// The machine's state, in one word.
+    fn state(&self) -> &'static str;
 }
 
 /// Watches of one kind, by slot and by pair.
@@ -77,13 +79,15 @@ pub(super) struct Watches<W> {
     /// that happen without the key.
     pairs: HashMap<u64, u32>,
     keyed: DefaultHasher,
+    /// How many are in each state.
+    states: Vec<(&'static str, usize)>,
 }
 
 impl<W: Entry> Watches<W> {
     pub(super) fn new(seed: [u8; 32]) -> Self {
         let mut keyed = DefaultHasher::new();
         ("watches", W::SIDE, seed).hash(&mut keyed);
-        Self { slots: Slab::new(), pairs: HashMap::new(), keyed }
+        Self { slots: Slab::new(), pairs: HashMap::new(), keyed, states: Vec::new() }
     }
 
     fn key(&self, watcher: &Jid, presentity: &Jid) -> u64 {
@@ -123,6 +127,7 @@ impl<W: Entry> Watches<W> {
             return None;
         }
         self.pairs.insert(key, slot);
+        self.count(entry.state(), 1);
         let number = entry.number();
         self.slots.insert(Box::new(entry));
         Some(WatchRef { side: W::SIDE, slot, number })
@@ -133,7 +138,28 @@ impl<W: Entry> Watches<W> {
         let entry = self.slots.try_remove(watch.slot as usize)?;
         let Authorization { watcher, presentity, .. } = entry.authorization();
         self.pairs.remove(&self.key(watcher, presentity));
+        self.count(entry.state(), -1);
         Some(entry)
+    }
+
+    /// A watch that was in state `before` has handled an input.
+    pub(super) fn moved(&mut self, before: &'static str, after: &'static str) {
+        if before != after {
+            self.count(before, -1);
+            self.count(after, 1);
+        }
+    }
+
+    fn count(&mut self, state: &'static str, change: isize) {
+        match self.states.iter_mut().find(|(known, _)| *known == state) {
+            Some((_, count)) => *count = count.saturating_add_signed(change),
+            None => self.states.push((state, usize::from(change > 0))),
+        }
+    }
+
+    /// How many are in each state.
+    pub(super) fn states(&self) -> &[(&'static str, usize)] {
+        &self.states
     }
 
     /// The names of those that are `wanted`, in the order of their slots.

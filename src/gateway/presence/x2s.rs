@@ -93,6 +93,10 @@ impl Entry for Xmpp {
     fn authorization(&self) -> &Authorization {
         &self.watch.authorization
     }
+
+    fn state(&self) -> &'static str {
+        super::list::xmpp_state(self.watch.machine.state())
+    }
 }
 
 impl Xmpp {
@@ -223,7 +227,10 @@ impl Gateway {
         let mut actions = std::mem::take(&mut self.presence.xmpp_actions);
         let settings = Settings { spread, ..self.settings.presence.watch.clone() };
         let mut turn = Turn { now, settings: &settings, ids: &mut self.ids, actions: &mut actions };
+        let before = entry.state();
         entry.watch.machine.handle(&mut turn, input);
+        let after = entry.state();
+        self.presence.xmpp.moved(before, after);
         for action in actions.drain(..) {
             match action {
                 Action::SendSubscribe { within, expires, serial } => {

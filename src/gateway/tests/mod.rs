@@ -10,6 +10,7 @@ mod failover;
 mod hostile;
 mod identity;
 mod memory;
+mod meter;
 mod net;
 mod policy;
 mod presence;

@@ -1,0 +1,94 @@
+//! `stoxd drain` and `stoxd log-level`.
+
+use super::change::agreed;
+use super::cli::say;
+use super::complain;
+use super::control::{self, Answer, Question};
+use super::exit;
+use crate::config;
+use crate::config::settings::LogLevel;
+use clap::ValueEnum;
+use std::io::{self, Read};
+use std::path::Path;
+use std::time::Duration;
+
+/// Stops the daemon behind `socket` and waits for its end; the exit code.
+pub(super) fn drain(socket: &Path, what_if: bool, yes: bool) -> Result<u8, io::Error> {
+    if what_if || !yes {
+        let (answer, _) = control::begin(socket, &Question::Drain { what_if: true })?;
+        let code = told(answer, |text| match what_if {
+            true => say(&(text + "\n"), exit::DONE),
+            // What the question is about.
+            false => {
+                complain(&(text.trim_end_matches("\nnothing was changed").to_owned() + "\n"));
+                exit::DONE
+            }
+        });
+        if what_if || code != exit::DONE {
+            return Ok(code);
+        }
+        if let Err(refused) = agreed("The gateway will stop. Drain it?") {
+            return Ok(refused.print());
+        }
+    }
+    let (answer, mut open) = control::begin(socket, &Question::Drain { what_if: false })?;
+    Ok(told(answer, |text| {
+        let code = say(&(text + "\n"), exit::DONE);
+        // Its end is the connection's.
+        match open.read(&mut [0]) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                complain("error: it has not stopped in time; see: systemctl status stoxd\n");
+                exit::FAILED
+            }
+            Ok(_) | Err(_) if code == exit::DONE => say("stopped\n", exit::DONE),
+            Ok(_) | Err(_) => code,
+        }
+    }))
+}
+
+/// `done` with what was done; else says why not.
+fn told(answer: Answer, done: impl FnOnce(String) -> u8) -> u8 {
+    match answer.outcome().unwrap_or_else(|| Err("the daemon answered something else".to_owned())) {
+        Ok(text) => done(text),
+        Err(why) => {
+            complain(&format!("error: {why}\n"));
+            exit::FAILED
+        }
+    }
+}
+
+/// A duration on the command line, in seconds: "10m", "1h".
+pub(super) fn seconds(text: &str) -> Result<u64, String> {
+    let duration: Duration = config::duration(text)?;
+    match duration.subsec_nanos() {
+        0 => Ok(duration.as_secs()),
+        _ => Err("whole seconds".to_owned()),
+    }
+}
+
+/// A level on the command line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Level {
+    /// What needs somebody now
+    Error,
+    /// What affects a partner or a user
+    Warn,
+    /// Life cycle, refusals, failures
+    Info,
+    /// Steps, and what was allowed and delivered
+    Debug,
+    /// Octets
+    Trace,
+}
+
+impl From<Level> for LogLevel {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Error => Self::Error,
+            Level::Warn => Self::Warn,
+            Level::Info => Self::Info,
+            Level::Debug => Self::Debug,
+            Level::Trace => Self::Trace,
+        }
+    }
+}
