@@ -39,7 +39,7 @@ use super::dialog::{Dialog, MAX_CSEQ};
 use super::message::Message;
 use super::method::Method;
 use super::name::Name;
-use super::uas::{ALLOW, Reject};
+use super::uas::{ALLOW, Reject, SUPPORTED};
 use super::value::Contact;
 use crate::now::Mono;
 use state::{Input, Step};
@@ -51,8 +51,6 @@ pub const MAX_DIALOG: usize = 4096;
 pub const MAX_DESCRIPTION: usize = 4096;
 /// Most branches of one fork that are ended one by one; what comes from others is ignored.
 pub const MAX_FORKS: usize = 8;
-/// The option tags that we support.
-pub const SUPPORTED: &str = "timer";
 
 /// Who sent the INVITE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,15 +4,15 @@
 //!
 //! With an INVITE go the two requests that share its branch: the CANCEL, and the ACK of a 300-699.
 
+use super::contact_in;
 use super::timer::{Refresher, Stated};
-use super::{SUPPORTED, contact_in};
 use crate::ids::Ids;
 use crate::sip::dialog::{Dialog, MAX_CSEQ, Routed};
 use crate::sip::digest::{Answering, Credentials, Login};
 use crate::sip::method::Method;
 use crate::sip::name::Name;
 use crate::sip::pager::Sent;
-use crate::sip::uas::ALLOW;
+use crate::sip::uas::{ALLOW, SUPPORTED};
 use crate::sip::write::{Party, Request, Writer};
 
 /// What a request carries.
