@@ -9,6 +9,7 @@
 //! | [`observe`] | what an operator may want to know, as values |
 //! | `crossings` | the two entrances of the bridge, the gate in front of each, refusals |
 //! | `answers` | SIP requests: transactions, checks, responses |
+//! | `invites` | our INVITEs as transactions |
 //! | `outgoing` | messages to SIP users: one outstanding for each, transactions, errors back |
 //! | [`pairs`] | streams to partners, and the stanzas that wait for them |
 //! | [`presence`] | watches: who sees whose presence, and what is kept of it |
@@ -21,6 +22,7 @@
 mod answers;
 mod crossings;
 pub mod effect;
+mod invites;
 mod notice;
 pub mod observe;
 mod outgoing;
@@ -28,11 +30,13 @@ pub mod pairs;
 mod peers;
 pub mod presence;
 mod realm;
+mod session_hooks;
 pub mod settings;
 mod stop;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod undelivered;
 
 pub use peers::Way;
 pub use realm::Realm;

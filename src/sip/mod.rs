@@ -25,6 +25,7 @@ pub mod message;
 pub mod method;
 pub mod name;
 pub mod pager;
+pub mod session;
 pub mod status;
 pub mod subscription;
 pub mod txn;
