@@ -7,6 +7,7 @@
 use super::Gateway;
 use super::effect::Effect;
 use super::observe::Observation;
+use super::sessions::SessionRef;
 use super::stop::STOPPING;
 use crate::addr::Jid;
 use crate::body::BodyError;
@@ -37,6 +38,8 @@ pub struct Answerable {
     /// The header lines of any response to it, until the final one.
     tail: Vec<u8>,
     crossing: Option<Box<Carried>>,
+    /// The session that it belongs to: that answers it.
+    pub(super) session: Option<SessionRef>,
 }
 
 /// The message that a request carried over.
@@ -54,9 +57,14 @@ impl Answerable {
         Some(Crossing { sender: from, target: to, direction, kind: Kind::Message })
     }
 
-    /// Did it come over `link`?
-    pub(super) fn is_on(&self, link: LinkId) -> bool {
-        self.link == link
+    /// Did it come over `link`, and is its final response still to come?
+    pub(super) fn is_owed_on(&self, link: LinkId) -> bool {
+        self.link == link && self.is_owed()
+    }
+
+    /// Is its final response still to come?
+    pub(super) fn is_owed(&self) -> bool {
+        !self.tail.is_empty()
     }
 
     /// The request became a stanza with the id `trace`.
@@ -117,6 +125,7 @@ impl Gateway {
             peer: source.identity.peer,
             tail: Vec::new(),
             crossing: None,
+            session: None,
         };
         match self.servers.receive(now.mono, &key, source.transport.reliability(), fresh) {
             Received::New(server) => {
@@ -229,12 +238,19 @@ impl Gateway {
                 to: carried.to,
             });
         }
-        self.respond(now, key, 202, &[]);
+        match self.servers.value(key).and_then(|answerable| answerable.session) {
+            Some(session) => self.sessions.on_stanza(session, key, true),
+            None => self.respond(now, key, 202, &[]),
+        }
     }
 
     /// The stanza that a request became will not be delivered: its sender hears so, once.
     pub(super) fn bounce(&mut self, now: Now, key: ServerKey, condition: Condition, why: &str) {
         self.counts.failed[0] += 1;
+        let session = self.servers.value(key).and_then(|answerable| answerable.session);
+        if let Some(session) = session {
+            self.sessions.on_stanza(session, key, false);
+        }
         let answer = status_of(condition, &StatusContext::default());
         let carried = self.servers.value(key).and_then(|answerable| answerable.crossing.take());
         if let Some(carried) = carried {
@@ -251,7 +267,10 @@ impl Gateway {
         }
         let seconds = answer.retry_after.map(|seconds| seconds.to_string());
         let retry = seconds.as_deref().map(|seconds| (Name::RetryAfter, seconds));
-        self.respond(now, key, answer.status, retry.as_slice());
+        let diagnostics = self.diagnostics_of_route(condition);
+        let diagnostics = diagnostics.as_deref().map(|value| (Name::MsDiagnostics, value));
+        let headers: Vec<_> = retry.into_iter().chain(diagnostics).collect();
+        self.respond(now, key, answer.status, &headers);
     }
 
     /// A request is refused.
@@ -312,7 +331,6 @@ impl Gateway {
     }
 
     /// Sends the 2xx to the INVITE of `key` again: its ACK has not come (RFC 3261 §13.3.1.4).
-    #[allow(dead_code, reason = "`session_hooks` has nobody behind it yet")]
     pub(super) fn repeat_ok(&mut self, key: ServerKey) {
         let Some((kept, answerable)) = self.servers.kept(key) else { return };
         let (link, to) = (answerable.link, answerable.to);

@@ -12,7 +12,7 @@ use super::Gateway;
 use super::effect::Effect;
 use super::outgoing::{Load, Outgoing, Undelivered};
 use super::peers::Way;
-use super::session_hooks::SessionOf;
+use super::sessions::SessionRef;
 use crate::now::{Mono, Now};
 use crate::sip::message::Message;
 use crate::sip::method::Method;
@@ -90,8 +90,7 @@ impl Gateway {
     /// The session `of` does not want its INVITE any more: CANCEL, as soon as that is allowed. Asked again
     /// at each 1xx (RFC 3261 §9.1). An INVITE that waits for a link is not sent: see
     /// [`Gateway::session_may_send`].
-    #[allow(dead_code, reason = "`session_hooks` has nobody behind it yet")]
-    pub(super) fn cancel_invite(&mut self, now: Now, of: SessionOf) {
+    pub(super) fn cancel_invite(&mut self, now: Now, of: SessionRef) {
         let is_its = |outgoing: &Option<Outgoing>| {
             let load = outgoing.as_ref().map(|outgoing| &outgoing.load);
             matches!(load, Some(Load::Session(load))
@@ -119,10 +118,11 @@ impl Gateway {
     pub(super) fn session_failed(&mut self, now: Now, outgoing: &Outgoing, failure: &Undelivered) {
         let Load::Session(load) = &outgoing.load else { return };
         let status = match (outgoing.was_sent(), failure.status) {
-            (true, 504) => 408,
+            // Where the connection was lost the dialog goes on over the next.
+            (true, 504) if failure.together => 408,
             (_, status) => status,
         };
-        self.on_session_failed(now, load, status, &failure.why);
+        self.on_session_failed(now, load, status, failure);
     }
 }
 

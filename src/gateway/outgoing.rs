@@ -11,7 +11,8 @@ use super::effect::{Effect, PeerId};
 use super::observe::Observation;
 use super::peers::{Freed, Handed, Turn, Way};
 use super::presence::EventOf;
-use super::session_hooks::SessionLoad;
+use super::sessions::SessionLoad;
+use super::undelivered::explain;
 pub use super::undelivered::{Origin, Undelivered};
 use crate::addr::map;
 use crate::body::charset::one_line;
@@ -21,7 +22,7 @@ use crate::now::{Mono, Now};
 use crate::sip::link::LinkId;
 use crate::sip::locate::failover::Failure;
 use crate::sip::locate::{Target, Transport};
-use crate::sip::message::{Message, Start};
+use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::name::Name;
 use crate::sip::pager::Pager;
@@ -53,7 +54,6 @@ pub(super) enum Load {
     /// A SUBSCRIBE or NOTIFY of a watch.
     Event(Box<EventLoad>),
     /// A request of a session.
-    #[allow(dead_code, reason = "`session_hooks` has nobody behind it yet")]
     Session(Box<SessionLoad>),
     /// The ACK of an INVITE that failed, for copies of its answer: the session knows.
     Acknowledged(Box<[u8]>),
@@ -93,6 +93,8 @@ pub struct Outgoing {
     failure: Option<Undelivered>,
     /// Seconds after which a server that answered 503 wants to be asked again.
     retry_after: Option<u32>,
+    /// The ways in which the text was refused before: see `sessions::auto`.
+    pub(super) refused: u8,
 }
 
 impl Outgoing {
@@ -111,11 +113,12 @@ impl Outgoing {
             moved_to: None,
             failure: None,
             retry_after: None,
+            refused: 0,
         }
     }
 
     /// What it costs to keep it, in octets: the same as long as it lives.
-    fn octets(&self) -> usize {
+    pub(super) fn octets(&self) -> usize {
         match &self.load {
             // The addresses of its origin are in the pager too.
             Load::Message { pager, .. } => size_of::<Self>() + 2 * pager.octets(),
@@ -375,18 +378,18 @@ impl Gateway {
             401 | 407 if self.answer_challenge(&mut outgoing, status, message) => {
                 // To the same server.
                 outgoing.tried.pop();
-                outgoing.failure = Some(Undelivered::alone(condition_of(status), status, reason(message)));
+                outgoing.failure = Some(Undelivered::alone(condition_of(status), status, explain(message)));
                 self.start(now, outgoing);
             }
             503 => {
                 let seconds = message.header(Name::RetryAfter).and_then(|value| retry_after(value).ok());
                 outgoing.retry_after = seconds;
                 let wait = seconds.map(|seconds| Duration::from_secs(seconds.into()));
-                let failure = Undelivered::alone(Condition::InternalServerError, 503, reason(message));
+                let failure = Undelivered::alone(Condition::InternalServerError, 503, explain(message));
                 self.elsewhere(now, outgoing, Failure::of_status(status, wait), failure);
             }
             _ => {
-                let failure = Undelivered::alone(condition_of(status), status, reason(message));
+                let failure = Undelivered::alone(condition_of(status), status, explain(message));
                 let moved = message.contacts().find_map(|contact| match contact {
                     Ok(Contact::Address(address)) => {
                         map::jid_from_uri(&address.address, &map::MapOptions::default()).ok()
@@ -491,6 +494,11 @@ impl Gateway {
             Ok(()) => self.delivered(&outgoing),
             Err(failure) => {
                 let failure = outgoing.failure.take().unwrap_or(failure);
+                if self.takes_another_way(&outgoing, &failure) {
+                    let queue = self.targets.remove(&target).unwrap_or_default();
+                    self.go_another_way(now, outgoing, queue);
+                    return None;
+                }
                 let queue = match failure.together {
                     true => self.targets.get_mut(&target).map(std::mem::take).unwrap_or_default(),
                     false => VecDeque::new(),
@@ -586,12 +594,5 @@ impl Gateway {
             Load::Session(load) => self.session_challenged(load, outgoing.peer, message),
             Load::Acknowledged(_) => false,
         }
-    }
-}
-
-fn reason<'m>(message: &Message<'m>) -> &'m str {
-    match message.start {
-        Start::Response { reason, .. } => reason,
-        Start::Request { .. } => "",
     }
 }

@@ -14,6 +14,7 @@
 //! clock and no state beyond the bytes of the message that is not yet complete. Of the crate `rsip`
 //! only status codes are used here, never its parser.
 
+pub mod diagnostics;
 pub mod dialog;
 pub mod digest;
 pub mod frame;

@@ -161,6 +161,12 @@ impl World {
         self.perform();
     }
 
+    /// Nothing new is taken from now on.
+    pub(super) fn stop(&mut self) {
+        self.gateway.stop(self.now);
+        self.perform();
+    }
+
     /// The policy file is another from now on.
     pub(super) fn reload(&mut self, policy: &str) {
         let (_, table) = configured(DAEMON, policy);
