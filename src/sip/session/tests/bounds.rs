@@ -7,11 +7,13 @@ const SIZE: usize = 400;
 
 #[test]
 fn a_session_costs_what_is_written_here() {
+    eprintln!("SIZES {} {}", size_of::<Session>(), size_of::<SessionRequest>());
     assert!(size_of::<Session>() <= SIZE, "{} octets", size_of::<Session>());
     let mut world = calling();
     let routes = "Record-Route: <sip:edge.example.net:5061;transport=tls;lr>;ms-rrsig=AAAA\r\n";
     world.establish(&format!("{routes}Session-Expires: 1800;refresher=uac\r\n"));
     let octets = world.session.octets();
+    eprintln!("SIZES {octets}");
     assert!((200..500).contains(&octets), "{octets} octets");
     let request = world.session.request(Method::Message, &[], "text/plain", b"hi").unwrap();
     assert!(
