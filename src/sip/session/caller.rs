@@ -231,11 +231,14 @@ impl Session {
         if self.state == State::Leaving {
             return false;
         }
-        let Some(cseq) = self.next_cseq() else { return false };
+        // A number that is not used would be missed (RFC 3261 §12.2.1.1).
+        let mut dialog = self.dialog.clone();
+        let Some(cseq) = dialog.next_cseq(1) else { return false };
         let before = request.cseq();
         if !request.answer_challenge(status, response.headers(name), credentials, Some(cseq), ids) {
             return false;
         }
+        self.dialog = dialog;
         if request.method() == Method::Invite {
             self.authorization = request.authorization().cloned().map(Box::new);
             if self.side == Side::Caller && before == self.invite {

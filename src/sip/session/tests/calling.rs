@@ -81,6 +81,7 @@ fn a_challenge_without_credentials_or_of_an_unwanted_invite_is_not_met() {
     let octets = world.response(407, "x", "Proxy-Authenticate: Digest realm=\"r\", nonce=\"n\"\r\n");
     let mut request = world.sent.take().unwrap();
     assert!(!world.session.answer_challenge(&mut request, &read(&octets), None, &mut world.ids));
+    assert_eq!(world.session.next_cseq(), Some(2), "no number is lost by it");
     world.session.end();
     let credentials = Credentials { realm: "r".into(), username: "u".into(), password: "p".into() };
     let response = read(&octets);
