@@ -14,6 +14,7 @@ use super::live;
 use super::manual;
 use super::partners::{self, PartnerVerb};
 use super::policies::{self, PolicyVerb};
+use super::sessions;
 use super::settings::{self, ConfigVerb};
 use super::sites::{self, SiteVerb, UserVerb};
 use super::steer;
@@ -129,6 +130,16 @@ enum Verb {
         #[command(subcommand)]
         verb: Option<SubscriptionsVerb>,
         /// Only those of this user, who sees or is seen
+        #[arg(long, value_name = "ADDRESS")]
+        user: Option<String>,
+        #[command(flatten)]
+        daemon: Daemon,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// The conversations that are open
+    Sessions {
+        /// Only those of this user, on either side
         #[arg(long, value_name = "ADDRESS")]
         user: Option<String>,
         #[command(flatten)]
@@ -313,6 +324,12 @@ pub fn main(run: impl FnOnce(&Path) -> u8, now: Wall) -> u8 {
         }
         Verb::Streams { daemon, output } => ask(&daemon, &Question::Streams, output.json),
         Verb::Links { daemon, output } => ask(&daemon, &Question::Links, output.json),
+        Verb::Sessions { user, daemon, output } => {
+            match user.as_deref().map(|user| address("--user", user)).transpose() {
+                Ok(user) => ask(&daemon, &Question::Sessions { user }, output.json),
+                Err(code) => code,
+            }
+        }
         Verb::Drain { what_if, yes, daemon } => match socket_of(&daemon) {
             Ok(socket) => match steer::drain(&socket, what_if, yes) {
                 Ok(code) => code,
@@ -391,6 +408,9 @@ fn ask(daemon: &Daemon, question: &Question, json: bool) -> u8 {
         }
         Ok(Answer::Streams(all)) => say(&if json { to_json(&all) } else { live::streams(&all) }, exit::DONE),
         Ok(Answer::Links(all)) => say(&if json { to_json(&all) } else { live::links(&all) }, exit::DONE),
+        Ok(Answer::Sessions(all)) => {
+            say(&if json { to_json(&all) } else { sessions::render(&all) }, exit::DONE)
+        }
         Ok(Answer::Config(files)) => say(&settings::render(&files), exit::DONE),
         Ok(Answer::Done(text)) => say(&(text + "\n"), exit::DONE),
         Ok(Answer::Failed(text)) => {

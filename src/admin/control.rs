@@ -5,6 +5,7 @@
 
 pub use super::live::{LinkStatus, StreamStatus};
 use super::live::{Links, RouteStatus, Streams, route};
+use super::sessions::Sessions;
 use super::subscriptions::Subscriptions;
 use crate::config::settings::LogLevel;
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,12 @@ pub enum Question {
     Streams,
     /// The same of links and peers.
     Links,
+    /// The conversations that are open.
+    Sessions {
+        /// Of this user alone, on either side: a bare JID.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<String>,
+    },
     /// Stop, as SIGTERM does: the connection stays open until the end.
     Drain {
         /// Only say what would be waited for.
@@ -75,6 +82,8 @@ pub enum Answer {
     Streams(Streams),
     /// To [`Question::Links`].
     Links(Links),
+    /// To [`Question::Sessions`].
+    Sessions(Sessions),
     /// To [`Question::Config`]: name and text of each file.
     Config(Vec<(String, String)>),
     /// Done, with what there is to say.
@@ -91,6 +100,7 @@ impl Answer {
             Self::Failed(why) => Some(Err(why)),
             Self::Status(_)
             | Self::Subscriptions(_)
+            | Self::Sessions(_)
             | Self::Streams(_)
             | Self::Links(_)
             | Self::Config(_) => None,
@@ -133,6 +143,9 @@ pub struct Status {
     /// Watches: of SIP users by XMPP users, of XMPP users by SIP users.
     #[serde(default)]
     pub watches: [usize; 2],
+    /// Sessions that are open.
+    #[serde(default)]
+    pub sessions: usize,
     /// How the last reload went, if there was one.
     pub last_reload: Option<String>,
 }
@@ -159,6 +172,7 @@ pub(super) fn begin(socket: &Path, question: &Question) -> io::Result<(Answer, i
         | Question::Drain { .. }
         | Question::LogLevel { .. }
         | Question::Subscriptions { .. }
+        | Question::Sessions { .. }
         | Question::Unsubscribe { .. } => Duration::from_secs(10),
         // A million grants take a while.
         Question::Reload => Duration::from_secs(120),
@@ -219,6 +233,7 @@ pub fn render(status: &Status) -> String {
         "PRESENCE\n  XMPP users watch SIP users: {}\n  SIP users watch XMPP users: {}\n",
         status.watches[0], status.watches[1]
     ));
+    text.push_str(&format!("SESSIONS\n  {}\n", status.sessions));
     text.push_str(&format!("STORE\n  {}\n", status.store));
     if let Some(fault) = &status.store_fault {
         text.push_str(&format!("  can't be written, so nobody can be authorized anew: {fault}\n"));

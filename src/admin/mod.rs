@@ -13,6 +13,7 @@
 //! | [`settings`] | `stoxd config` |
 //! | [`manual`] | `stoxd completions` and `stoxd man` |
 //! | [`words`] | identities of policies, filters, columns |
+//! | [`sessions`] | `stoxd sessions` |
 //! | [`subscriptions`] | `stoxd subscriptions` |
 //! | [`live`] | `stoxd streams`, `stoxd links` |
 //! | `steer` | `stoxd drain`, `stoxd log-level` |
@@ -35,6 +36,7 @@ pub mod manual;
 pub mod partners;
 pub mod policies;
 pub mod policy_test;
+pub mod sessions;
 pub mod settings;
 pub mod sites;
 mod steer;

@@ -8,6 +8,7 @@
 //! | [`html`] | the plain rendition of `text/html` |
 //! | [`cpim`] | the header of `message/cpim` (RFC 3862), with what RFC 5438 puts into it |
 //! | [`pidf`] | presence documents (RFC 3863, 4479, 4480), read and written |
+//! | [`sdp`] | descriptions of message sessions (RFC 8866), offers and answers |
 //!
 //! Text comes out with `LF` as its only line end and without a character that XML 1.0 forbids; of
 //! plain UTF-8 that is so already, nothing is copied. A body is read whole or refused: nothing is
@@ -20,6 +21,7 @@ pub mod cpim;
 pub mod html;
 pub mod mime;
 pub mod pidf;
+pub mod sdp;
 
 use cpim::Cpim;
 use mime::{Disposition, MediaType};

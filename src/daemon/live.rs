@@ -239,6 +239,7 @@ impl Daemon {
             delivered: counts.delivered,
             failed: counts.failed,
             watches: gateway.watch_counts(),
+            sessions: gateway.session_count(),
             store: self.records.name().to_owned(),
             store_fault: self.records.fault(),
             last_reload: self.last_reload.borrow().clone(),

@@ -28,8 +28,11 @@ pub struct UnderWay {
 
 impl Gateway {
     /// From now on nothing new is taken. What is under way goes on; see [`Gateway::is_quiet`].
-    pub fn stop(&mut self) {
+    pub fn stop(&mut self, now: Now) {
         self.stopping = true;
+        self.leave_sessions(now);
+        self.settle_sessions(now);
+        self.collect_deadlines();
     }
 
     /// What a drain would wait for.
@@ -53,6 +56,7 @@ impl Gateway {
     pub fn abandon(&mut self, now: Now) {
         let bounces = self.pairs.abandon(Condition::RemoteServerTimeout);
         self.bounce_all(now, bounces, STOPPING);
+        self.end_sessions(now);
         let failure = Undelivered::together(Condition::RemoteServerTimeout, 504, STOPPING);
         let mut left = self.peers.take_waiting();
         for key in self.clients.select(Option::is_some) {
@@ -67,6 +71,8 @@ impl Gateway {
             self.fail(now, outgoing, failure.clone());
         }
         self.settle_presence(now);
+        self.settle_sessions(now);
+        self.forget_sessions(now);
         self.collect_deadlines();
     }
 }

@@ -6,14 +6,15 @@
 //! methods of [`method`]. The way out is [`mod@write`] alone: whatever a value holds, it stays one
 //! line. [`status`] knows the reason phrases.
 //!
-//! Above it: [`txn`] transactions, [`dialog`] dialogs, [`subscription`] presence subscriptions in both
-//! roles, [`pager`] the MESSAGE that we send, [`uas`] what is checked in a request, [`locate`] where
+//! Above it: [`txn`] transactions, [`dialog`] dialogs, [`subscription`] presence subscriptions and
+//! [`session`] sessions in both roles, [`pager`] the MESSAGE that we send, [`uas`] what is checked in a request, [`locate`] where
 //! servers are, [`digest`] logging in, [`link`] and [`merged`] connections and loops.
 //!
 //! The wire layer is RFC 3261 §7, §18.3, §19, §20 and §25, held to RFC 4475. It has no sockets, no
 //! clock and no state beyond the bytes of the message that is not yet complete. Of the crate `rsip`
 //! only status codes are used here, never its parser.
 
+pub mod diagnostics;
 pub mod dialog;
 pub mod digest;
 pub mod frame;
@@ -25,6 +26,7 @@ pub mod message;
 pub mod method;
 pub mod name;
 pub mod pager;
+pub mod session;
 pub mod status;
 pub mod subscription;
 pub mod txn;

@@ -15,6 +15,7 @@ mod net;
 mod policy;
 mod presence;
 mod realm;
+mod sessions;
 mod stop;
 mod texts;
 mod to_sip;
