@@ -9,6 +9,7 @@
 //! | [`secrets`] | the dialback secret, and seeds |
 //! | `reload` | what is made ready before it is used, at the start and at a reload |
 //! | `control` | the control socket's answers |
+//! | [`look`] | what `stoxd check` finds out over the network, without the daemon |
 //! | `certificates` | roll-overs at their date, warnings before an expiry |
 //!
 //! ```text
@@ -21,6 +22,7 @@
 mod certificates;
 mod control;
 pub mod journal;
+pub mod look;
 mod manager;
 mod records;
 mod reload;
@@ -33,7 +35,7 @@ use crate::config::settings::{Config, LogLevel, LogTarget, Transport};
 use crate::gateway::{Gateway, Secrets};
 use crate::net::clock::Clock;
 use crate::net::dialer::Dialer;
-use crate::net::dns::{Dns, DnsSettings};
+use crate::net::dns::Dns;
 use crate::net::edge::Edge;
 use crate::net::keeper::Tickets;
 use crate::net::listener::{self, Doorman, Service};
@@ -150,19 +152,7 @@ fn start(path: &Path, config: Config) -> Result<(), StartError> {
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async move {
         let edge = Edge::start().map_err(|error| StartError::System { what: "no edge thread", error })?;
-        let dns = DnsSettings {
-            servers: config.dns.servers.clone(),
-            dnssec: config.dns.dnssec,
-            private_addresses: config.dns.private_addresses,
-            own_addresses: config
-                .xmpp
-                .listen
-                .iter()
-                .map(SocketAddr::ip)
-                .filter(|ip| !ip.is_unspecified())
-                .collect(),
-            ..DnsSettings::default()
-        };
+        let dns = setup::dns(&config);
         let dns = edge
             .run(async move { Dns::new(dns) })
             .await

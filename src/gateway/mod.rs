@@ -583,7 +583,8 @@ impl Partners for TablePartners<'_> {
     }
 }
 
-fn terms(partner: &crate::policy::Partner) -> Terms {
+/// What a partner's entry says, as streams ask for it.
+pub fn terms(partner: &crate::policy::Partner) -> Terms {
     let need = |need| match need {
         Need::Required => xmpp::Need::Required,
         Need::Optional => xmpp::Need::Optional,

@@ -12,6 +12,7 @@
 //! | [`edge`] | the thread for handshakes, DNS and dialling |
 //! | [`dialer`] | finds servers, has TLS configurations at hand, judges certificates |
 //! | [`tls`] | certificates, handshakes, judgement |
+//! | [`probe`] | attempts that are made to learn whether they work |
 //! | [`dns`], [`srv`], [`xmpp_locate`] | questions to the DNS, and where a partner's servers are |
 
 pub mod clock;
@@ -21,6 +22,7 @@ pub mod dns;
 pub mod edge;
 pub mod keeper;
 pub mod listener;
+pub mod probe;
 pub mod shard;
 pub mod sip_conn;
 pub mod srv;
