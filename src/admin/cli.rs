@@ -6,6 +6,7 @@
 use super::cert::{self, CertVerb};
 use super::change::{self, How, Unstaged};
 use super::check;
+use super::checks::{self, CheckArgs, Look};
 use super::complain;
 use super::control::{self, Answer, Question};
 use super::exit;
@@ -19,7 +20,7 @@ use super::subscriptions;
 use crate::config;
 use crate::now::Wall;
 use crate::policy::written;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -35,19 +36,8 @@ pub struct Cli {
 enum Verb {
     /// Run the daemon
     Run(ConfigFile),
-    /// Look for mistakes without touching anything
-    Check {
-        /// What to look at
-        #[arg(value_enum, default_value_t = What::Config)]
-        what: What,
-        /// Warnings count as problems
-        #[arg(long)]
-        strict: bool,
-        #[command(flatten)]
-        file: ConfigFile,
-        #[command(flatten)]
-        output: Output,
-    },
+    /// Look for mistakes: the files, certificates, DNS, partners and peers
+    Check(CheckArgs),
     /// The external-access policy
     Policy {
         #[command(subcommand)]
@@ -145,16 +135,6 @@ enum Verb {
     },
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum What {
-    /// Both files: keys, values, names, policy tests; and the store, if anything is wrong with it
-    Config,
-    /// The policy table and its tests
-    Policy,
-    /// Our certificates: names, chain, usage, expiry, the key's permissions
-    Certs,
-}
-
 #[derive(Debug, Subcommand)]
 enum SubscriptionsVerb {
     /// Take an authorization away, as if the watcher had left
@@ -199,8 +179,9 @@ pub(super) struct Output {
     pub(super) json: bool,
 }
 
-/// Does what the process's command line says; the exit code. `run` is the daemon.
-pub fn main(run: impl FnOnce(&Path) -> u8, now: Wall) -> u8 {
+/// Does what the process's command line says; the exit code. `run` is the daemon, and `look` looks at the
+/// network for the checks.
+pub fn main(run: impl FnOnce(&Path) -> u8, look: Look, now: Wall) -> u8 {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // What is wrong with the question.
@@ -213,28 +194,11 @@ pub fn main(run: impl FnOnce(&Path) -> u8, now: Wall) -> u8 {
     };
     match cli.verb {
         Verb::Run(file) => run(&file.config),
-        Verb::Check { what, strict, file, output } => {
-            let loaded = config::check(&file.config);
-            let mut findings = vec![check::config(&file.config, &loaded)];
-            match what {
-                What::Config => {
-                    let state = loaded.as_ref().ok().map(|config| &config.gateway.state_dir);
-                    findings.extend(state.and_then(|state| check::store(state)));
-                }
-                What::Policy => findings = vec![check::policy(&file.config, &loaded)],
-                What::Certs => {
-                    if let Ok(ours) = cert::Ours::read(&file.config) {
-                        findings = cert::examine::findings(&ours, now);
-                    }
-                }
-            }
-            let (text, code) = check::render(&findings, strict, output.json);
-            say(&text, code)
-        }
+        Verb::Check(args) => checks::run(&args, look, now),
         Verb::Policy { verb } => policies::run(verb),
         Verb::Site { verb } => sites::run(verb),
         Verb::User { verb } => sites::user(verb),
-        Verb::Partner { verb } => partners::run(verb),
+        Verb::Partner { verb } => partners::run(verb, look),
         Verb::Federation { verb } => federation::run(verb),
         Verb::Block { whom, description, how } => federation::block(&whom, description.as_deref(), &how),
         Verb::Unblock { whom, how } => federation::unblock(&whom, &how),

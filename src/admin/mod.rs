@@ -5,6 +5,7 @@
 //! | `cert` | `stoxd cert` |
 //! | [`change`] | the engine behind every verb that changes a file |
 //! | [`check`] | `stoxd check config` and `check policy`, and how any check's findings print |
+//! | [`checks`] | `stoxd check`, `stoxd partner test`: which checks run |
 //! | [`policies`], [`grants`], [`history`] | `stoxd policy` |
 //! | [`policy_test`] | `stoxd policy test` |
 //! | [`sites`] | `stoxd site` and `stoxd user` |
@@ -23,6 +24,7 @@
 mod cert;
 pub mod change;
 pub mod check;
+pub mod checks;
 pub mod cli;
 pub mod control;
 pub mod federation;

@@ -2,6 +2,7 @@
 //! says that somebody is there who speaks SIP with us; which one it is stands in the report.
 
 use super::{CONNECT_TIMEOUT, Fault, PATIENCE, Step};
+use crate::gateway::SentBy;
 use crate::ids::{Ids, Owner};
 use crate::net::clock::Clock;
 use crate::net::conn::Conn;
@@ -33,7 +34,7 @@ pub struct Attempt {
     /// A domain that it serves: whom OPTIONS asks.
     pub domain: String,
     /// Our host name, and port where it is needed, for each transport.
-    pub sent_by: String,
+    pub sent_by: SentBy,
     /// Our name.
     pub name: String,
 }
@@ -196,7 +197,8 @@ fn answer(framer: &mut Framer) -> Result<Option<u16>, Fault> {
 
 async fn ask_udp(attempt: &Attempt, ids: &mut Ids, address: SocketAddr) -> Result<u16, Fault> {
     let fault = |error: std::io::Error| Fault::new(Step::Connect, format!("{}: {error}", shown(address)));
-    let any = if address.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
+    let any =
+        if address.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
     let socket = UdpSocket::bind((any, 0)).await.map_err(fault)?;
     socket.connect(address).await.map_err(fault)?;
     let mut request = Vec::new();
@@ -224,11 +226,16 @@ async fn ask_udp(attempt: &Attempt, ids: &mut Ids, address: SocketAddr) -> Resul
 fn write_options(attempt: &Attempt, transport: Transport, ids: &mut Ids, out: &mut Vec<u8>) {
     let (branch, tag, call_id) = (format!("z9hG4bK{}", ids.mint().as_str()), ids.mint(), ids.mint());
     let (to, from) = (format!("sip:{}", attempt.domain), format!("sip:{}", attempt.name));
+    let sent_by = match transport {
+        Transport::Tls => &attempt.sent_by.tls,
+        Transport::Tcp => &attempt.sent_by.tcp,
+        Transport::Udp => &attempt.sent_by.udp,
+    };
     let request = Request {
         method: Method::Options,
         uri: to.as_bytes(),
         transport,
-        sent_by: &attempt.sent_by,
+        sent_by,
         branch: &branch,
         max_forwards: 70,
         from: Party { display: None, uri: from.as_bytes(), tag: Some(tag.as_str()) },

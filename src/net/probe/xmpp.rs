@@ -15,8 +15,8 @@ use crate::net::xmpp_conn::sleep_until;
 use crate::net::xmpp_locate::XmppTarget;
 use crate::xmpp::stream::table::Phase;
 use crate::xmpp::{
-    Auth, Features, Need, Pair, Purpose, Realm, Refused, Settings, Stream, StreamEvent, StreamId, Terms, TlsMode,
-    Ways,
+    Auth, Features, Need, Pair, Purpose, Realm, Refused, Settings, Stream, StreamEvent, StreamId, Terms,
+    TlsMode, Ways,
 };
 use std::cell::RefCell;
 use std::io;
@@ -104,7 +104,9 @@ async fn run(
             continue;
         }
         match Conversation::open(dialer, clock, attempt, &target).await {
-            Ok((conversation, read)) => return conversation.run(dialer, clock, attempt, ids, read, report).await,
+            Ok((conversation, read)) => {
+                return conversation.run(dialer, clock, attempt, ids, read, report).await;
+            }
             Err(fault) => {
                 let why = format!("{}: {}", target.host, fault.why);
                 report.passed.push(Fault { why, ..fault });
@@ -209,9 +211,11 @@ impl Conversation {
         self.io.wire.close_when_written();
         self.io.flush();
         if let (Ok(_), Some(read)) = (&outcome, &mut read) {
-            self.io.finish(&self.scratch, read, || {
-                self.io.flush();
-            }).await;
+            self.io
+                .finish(&self.scratch, read, || {
+                    self.io.flush();
+                })
+                .await;
         }
         outcome
     }

@@ -70,10 +70,8 @@ impl Core {
         if let Some(pair) = self.authenticated.take() {
             return self.prove(now, pair, Auth::External);
         }
-        self.peer_features = Some(Features {
-            external: offered.external,
-            dialback: self.dialback == Dialback::Declared,
-        });
+        self.peer_features =
+            Some(Features { external: offered.external, dialback: self.dialback == Dialback::Declared });
         if !self.secured() {
             match (terms.tls, offered.tls) {
                 // RFC 7590 §3.1: an attacker may have stripped the offer, so it is tried in any case.
