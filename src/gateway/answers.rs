@@ -10,7 +10,7 @@ use super::observe::Observation;
 use super::stop::STOPPING;
 use crate::addr::Jid;
 use crate::body::BodyError;
-use crate::bridge::errors::{StatusContext, status_of};
+use crate::bridge::errors::{StatusContext, condition_of, status_of};
 use crate::crossing::{Crossing, Direction, Kind};
 use crate::ids::Id;
 use crate::now::Now;
@@ -52,6 +52,11 @@ impl Answerable {
         let Carried { from, to, .. } = self.crossing.as_deref()?;
         let direction = Direction::SipToXmpp;
         Some(Crossing { sender: from, target: to, direction, kind: Kind::Message })
+    }
+
+    /// The link that it came over.
+    pub(super) fn link(&self) -> LinkId {
+        self.link
     }
 
     /// Did it come over `link`?
@@ -197,7 +202,9 @@ impl Gateway {
     /// The stanza that a request became is with the other side: 202 (RFC 3428 §7), and no promise
     /// beyond that.
     pub(super) fn accept(&mut self, now: Now, key: ServerKey) {
-        self.counts.delivered[0] += 1;
+        if !self.is_presence_trial(key) {
+            self.counts.delivered[0] += 1;
+        }
         let carried = self.servers.value(key).and_then(|answerable| answerable.crossing.take());
         if self.settings.deliveries
             && let Some(carried) = carried
@@ -215,6 +222,7 @@ impl Gateway {
     /// The stanza that a request became will not be delivered: its sender hears so, once.
     pub(super) fn bounce(&mut self, now: Now, key: ServerKey, condition: Condition, why: &str) {
         self.counts.failed[0] += 1;
+        self.note_trial(key, condition, why);
         let answer = status_of(condition, &StatusContext::default());
         let carried = self.servers.value(key).and_then(|answerable| answerable.crossing.take());
         if let Some(carried) = carried {
@@ -238,6 +246,7 @@ impl Gateway {
     pub(super) fn reject(&mut self, now: Now, key: ServerKey, reject: &Reject) {
         let peer = self.servers.value(key).and_then(|answerable| answerable.peer);
         self.observe_refused(peer, reject.status, reject.why);
+        self.note_trial(key, condition_of(reject.status), reject.why);
         let headers: Vec<(Name, &str)> =
             reject.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         self.turn_down(now, key, reject.status, &headers);
@@ -270,9 +279,32 @@ impl Gateway {
                 if let (Step::Kept(_, answerable), 200..) = (step, status) {
                     answerable.tail = Vec::new();
                 }
-                self.effects.push(Effect::SipSend { link, to, octets });
+                if !self.trials.is_on(link) {
+                    self.effects.push(Effect::SipSend { link, to, octets });
+                    return;
+                }
+                // Its sender is the operator.
+                self.effects.rewind(start);
+                self.on_trial_answered(now, link, status);
             }
             Err(_) => self.effects.rewind(start),
+        }
+    }
+
+    /// Is `key` the request of a trial?
+    pub(super) fn is_trial(&mut self, key: ServerKey) -> bool {
+        !self.trials.is_empty()
+            && self.servers.value(key).is_some_and(|answerable| self.trials.is_on(answerable.link))
+    }
+
+    fn is_presence_trial(&mut self, key: ServerKey) -> bool {
+        !self.trials.is_empty()
+            && self.servers.value(key).is_some_and(|answerable| self.trials.is_presence_on(answerable.link))
+    }
+
+    fn note_trial(&mut self, key: ServerKey, condition: Condition, why: &str) {
+        if let Some(answerable) = self.servers.value(key) {
+            self.trials.note(answerable.link, condition, why);
         }
     }
 

@@ -16,6 +16,7 @@
 //! | `realm` | what streams and routes need to know of the tables |
 //! | [`settings`] | what it is told |
 //! | `notice` | the text after a late failure |
+//! | [`trial`] | synthetic items, by which the way of an ordinary one is tried |
 //! | `threads` | which threads have a Call-ID already |
 
 mod answers;
@@ -33,6 +34,7 @@ mod stop;
 #[cfg(test)]
 mod tests;
 mod threads;
+pub mod trial;
 
 pub use peers::Way;
 pub use realm::{Realm, terms};
@@ -63,6 +65,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 use threads::Threads;
+use trial::Trials;
 
 /// Something that happened.
 pub enum Input<'a> {
@@ -203,6 +206,7 @@ pub struct Gateway {
     notices: Notices,
     threads: Threads,
     presence: Presence,
+    trials: Trials,
     counts: Counts,
     iq: IqContext<'static>,
     next_link: u32,
@@ -263,6 +267,7 @@ impl Gateway {
                 secrets.hashes,
                 presence::caps_ver(&iq),
             ),
+            trials: Trials::default(),
             counts: Counts::default(),
             iq,
             next_link: 0,
@@ -336,7 +341,12 @@ impl Gateway {
             let Self { deadlines, presence, .. } = self;
             deadlines.retain(|Reverse(due)| match due.what {
                 Timer::Watch(watch) => presence.is_armed(watch, due.at),
-                Timer::Pair(_) | Timer::Peer(_) | Timer::Tell(_) | Timer::Keep | Timer::Purge => true,
+                Timer::Pair(_)
+                | Timer::Peer(_)
+                | Timer::Tell(_)
+                | Timer::Keep
+                | Timer::Purge
+                | Timer::Trial(_) => true,
             });
             self.crowd = CROWD + 2 * self.deadlines.len();
             self.deadlines.shrink_to(self.crowd);
@@ -489,6 +499,7 @@ impl Gateway {
                 Timer::Tell(watch) => self.tell_again(now, watch),
                 Timer::Keep => self.on_keep_timer(),
                 Timer::Purge => self.purge(now),
+                Timer::Trial(trial) => self.on_trial_timer(now, trial),
                 Timer::Peer(peer) => {
                     let back = self.with_peers(now, |peers, turn| peers.on_timer(turn, peer));
                     let why = "no connection to the SIP server in time";

@@ -266,7 +266,7 @@ impl Gateway {
     /// Puts a request on the wire in a new transaction.
     fn transmit(&mut self, now: Now, way: Way, mut outgoing: Outgoing) -> Attempt {
         if let Load::Event(event) = &outgoing.load
-            && !self.presence.still_counts(event)
+            && !self.still_counts(event)
         {
             let failure = Undelivered::alone(Condition::Forbidden, 403, NO_LONGER);
             return Err(Box::new((outgoing, failure)));
@@ -368,7 +368,7 @@ impl Gateway {
         if let Load::Event(event) = &outgoing.load
             && !matches!(status, 401 | 407 | 503)
         {
-            return self.on_event_answered(event.of, status, message);
+            return self.on_event_answered(now, event.of, status, message);
         }
         match status {
             200..=299 => self.finish(now, outgoing, Ok(())),
@@ -471,13 +471,13 @@ impl Gateway {
     ) -> Option<Outgoing> {
         let Some(target) = outgoing.target().map(Box::<str>::from) else {
             if let (Load::Event(event), Err(failure)) = (&outgoing.load, &outcome) {
-                self.on_event_failed(event.of, &outgoing, outgoing.failure.as_ref().unwrap_or(failure));
+                self.on_event_failed(now, event.of, &outgoing, outgoing.failure.as_ref().unwrap_or(failure));
             }
             return None;
         };
         self.held = self.held.saturating_sub(outgoing.octets());
         match outcome {
-            Ok(()) => self.delivered(&outgoing),
+            Ok(()) => self.delivered(now, &outgoing),
             Err(failure) => {
                 let failure = outgoing.failure.take().unwrap_or(failure);
                 let queue = match failure.together {
@@ -506,8 +506,9 @@ impl Gateway {
         next
     }
 
-    fn delivered(&mut self, outgoing: &Outgoing) {
+    fn delivered(&mut self, now: Now, outgoing: &Outgoing) {
         let Load::Message { origin: Some(origin), pager } = &outgoing.load else { return };
+        self.on_trial_delivered(now, origin.id.as_deref());
         self.counts.delivered[1] += 1;
         if self.settings.deliveries {
             self.effects.observe(Observation::Delivered {
@@ -522,10 +523,11 @@ impl Gateway {
     /// Tells the sender of `outgoing` that it was not delivered: once, with the id of its stanza.
     pub(super) fn fail(&mut self, now: Now, outgoing: Outgoing, failure: Undelivered) {
         if let Load::Event(event) = &outgoing.load {
-            return self.on_event_failed(event.of, &outgoing, &failure);
+            return self.on_event_failed(now, event.of, &outgoing, &failure);
         }
         let Load::Message { origin: Some(origin), pager } = outgoing.load else { return };
         self.counts.failed[1] += 1;
+        let is_trial = self.on_trial_failed(now, origin.id.as_deref(), &failure);
         let Undelivered { condition, status, why, .. } = failure;
         let mut error = StanzaError::from(condition);
         let text = one_line(&why, 200);
@@ -539,7 +541,7 @@ impl Gateway {
             type_: None,
         };
         let start = self.effects.mark();
-        if write_error(self.effects.buffer(), &answered, &error) {
+        if !is_trial && write_error(self.effects.buffer(), &answered, &error) {
             self.send_stanza(now, (origin.to.domain(), origin.from.domain()), start);
         }
         self.effects.observe(Observation::Failed {
@@ -564,10 +566,13 @@ impl Gateway {
                 pager.answer_challenge(status, message.headers(name), credentials, &mut self.ids)
             }
             Load::Event(event) => {
-                if !self.presence.still_counts(event) {
+                if !self.still_counts(event) {
                     return false;
                 }
-                let cseq = self.presence.next_cseq(event.of);
+                let cseq = match event.of {
+                    EventOf::Trial(trial) => self.trials.next_cseq(trial),
+                    of => self.presence.next_cseq(of),
+                };
                 let challenges = message.headers(name);
                 event.request.answer_challenge(status, challenges, credentials, cseq, &mut self.ids)
             }
