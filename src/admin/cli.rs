@@ -14,6 +14,7 @@ use super::federation::{self, FederationVerb};
 use super::manual;
 use super::partners::{self, PartnerVerb};
 use super::policies::{self, PolicyVerb};
+use super::selftest::{self, TestVerb};
 use super::settings::{self, ConfigVerb};
 use super::sites::{self, SiteVerb, UserVerb};
 use super::subscriptions;
@@ -110,6 +111,11 @@ enum Verb {
         #[command(flatten)]
         output: Output,
     },
+    /// Try the way of a message or of presence, through the running daemon
+    Test {
+        #[command(subcommand)]
+        verb: TestVerb,
+    },
     /// Let the running daemon read its files again, as SIGHUP does
     Reload {
         #[command(flatten)]
@@ -164,7 +170,7 @@ pub(super) struct ConfigFile {
 }
 
 #[derive(Debug, Args)]
-struct Daemon {
+pub(super) struct Daemon {
     #[command(flatten)]
     file: ConfigFile,
     /// The daemon's control socket, if the configuration can't be read
@@ -234,6 +240,10 @@ pub fn main(run: impl FnOnce(&Path) -> u8, look: Look, now: Wall) -> u8 {
                 Err(code) => code,
             }
         }
+        Verb::Test { verb } => selftest::run(verb, |daemon, question| match put(daemon, question)? {
+            Answer::Test(report) => Ok(report),
+            other => Err(print(other, false)),
+        }),
         Verb::Reload { daemon } => ask(&daemon, &Question::Reload, false),
         Verb::Commit { discard, how } => change::commit(&how.into(), discard),
     }
@@ -269,39 +279,51 @@ fn written(outcome: io::Result<()>, code: u8) -> u8 {
 }
 
 fn ask(daemon: &Daemon, question: &Question, json: bool) -> u8 {
+    put(daemon, question).map_or_else(|code| code, |answer| print(answer, json))
+}
+
+/// Puts a question to the daemon; its answer, or the exit code if there is none.
+fn put(daemon: &Daemon, question: &Question) -> Result<Answer, u8> {
     let socket = match &daemon.socket {
         Some(socket) => socket.clone(),
         None => match config::admin_socket(&daemon.file.config) {
             Ok(socket) => socket,
             Err(problems) => {
                 complain(&check::problems(&problems));
-                return exit::CONFIG;
+                return Err(exit::CONFIG);
             }
         },
     };
-    match control::ask(&socket, question) {
-        Ok(Answer::Status(status)) => {
+    control::ask(&socket, question).map_err(|error| {
+        complain(&format!(
+            "error: no answer from the daemon at {}: {error}\n  is it running? systemctl status stoxd\n",
+            socket.display()
+        ));
+        exit::UNREACHABLE
+    })
+}
+
+/// Prints an answer; the exit code.
+fn print(answer: Answer, json: bool) -> u8 {
+    match answer {
+        Answer::Status(status) => {
             say(&if json { to_json(&status) } else { control::render(&status) }, exit::DONE)
         }
-        Ok(Answer::Subscriptions(all)) => {
+        Answer::Subscriptions(all) => {
             say(&if json { to_json(&all) } else { subscriptions::render(&all) }, exit::DONE)
         }
-        Ok(Answer::Config(files)) => say(&settings::render(&files), exit::DONE),
-        Ok(Answer::Done(text)) => say(&(text + "\n"), exit::DONE),
-        Ok(Answer::Failed(text)) => {
+        Answer::Config(files) => say(&settings::render(&files), exit::DONE),
+        Answer::Test(report) => {
+            say(&if json { to_json(&report) } else { selftest::render(&report) }, report.exit())
+        }
+        Answer::Done(text) => say(&(text + "\n"), exit::DONE),
+        Answer::Failed(text) => {
             complain(&format!("error: {text}\n"));
             exit::FAILED
-        }
-        Err(error) => {
-            complain(&format!(
-                "error: no answer from the daemon at {}: {error}\n  is it running? systemctl status stoxd\n",
-                socket.display()
-            ));
-            exit::UNREACHABLE
         }
     }
 }
 
-fn to_json(answer: &impl serde::Serialize) -> String {
+pub(super) fn to_json(answer: &impl serde::Serialize) -> String {
     serde_json::to_string_pretty(answer).map(|text| text + "\n").unwrap_or_default()
 }

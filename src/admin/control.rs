@@ -3,6 +3,7 @@
 //! `stoxd status` asks `{"verb":"status"}`. The socket lies in the runtime directory and only its
 //! owner may open it.
 
+use super::selftest::{Kind, Report};
 use super::subscriptions::Subscriptions;
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -29,6 +30,17 @@ pub enum Question {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         user: Option<String>,
     },
+    /// Try the way of a message or of presence.
+    Test {
+        /// Which.
+        kind: Kind,
+        /// Who seems to ask; else as the configuration says.
+        from: Option<String>,
+        /// Whom it is for, likewise.
+        to: Option<String>,
+        /// What a message says.
+        text: Option<String>,
+    },
     /// Take an authorization away.
     Unsubscribe {
         /// Who sees, a bare JID.
@@ -50,6 +62,8 @@ pub enum Answer {
     Subscriptions(Subscriptions),
     /// To [`Question::Config`]: name and text of each file.
     Config(Vec<(String, String)>),
+    /// To [`Question::Test`].
+    Test(Report),
     /// Done, with what there is to say.
     Done(String),
     /// Not done, and why.
@@ -123,6 +137,8 @@ pub fn ask(socket: &Path, question: &Question) -> io::Result<Answer> {
         | Question::Config
         | Question::Subscriptions { .. }
         | Question::Unsubscribe { .. } => Duration::from_secs(10),
+        // The exchange, and then perhaps a look at why it failed.
+        Question::Test { .. } => Duration::from_secs(60),
         // A million grants take a while.
         Question::Reload => Duration::from_secs(120),
     };

@@ -15,6 +15,7 @@
 //! | [`manual`] | `stoxd completions` and `stoxd man` |
 //! | [`words`] | identities of policies, filters, columns |
 //! | [`subscriptions`] | `stoxd subscriptions` |
+//! | [`selftest`] | `stoxd test` |
 //! | [`control`] | questions to the daemon and their answers; `stoxd status` |
 //! | [`cli`] | the command line |
 //!
@@ -34,6 +35,7 @@ pub mod manual;
 pub mod partners;
 pub mod policies;
 pub mod policy_test;
+pub mod selftest;
 pub mod settings;
 pub mod sites;
 pub mod subscriptions;

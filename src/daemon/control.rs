@@ -107,6 +107,7 @@ async fn answer(stream: UnixStream, daemon: &Rc<Daemon>) -> io::Result<()> {
                 (Err(error), _) | (_, Err(error)) => Answer::Failed(format!("not an address: {error}")),
             }
         }
+        Ok(Question::Test { kind, from, to, text }) => daemon.test(kind, from, to, text).await,
         Ok(Question::Config) => Answer::Config(daemon.texts.borrow().clone()),
         Ok(Question::Reload) => match daemon.reload().await {
             Ok(said) => Answer::Done(said),

@@ -10,6 +10,7 @@
 //! | `reload` | what is made ready before it is used, at the start and at a reload |
 //! | `control` | the control socket's answers |
 //! | [`look`] | what `stoxd check` finds out over the network, without the daemon |
+//! | `selftest` | synthetic exchanges: what each came to, and the one that runs by itself |
 //! | `certificates` | roll-overs at their date, warnings before an expiry |
 //!
 //! ```text
@@ -27,11 +28,12 @@ mod manager;
 mod records;
 mod reload;
 pub mod secrets;
+mod selftest;
 pub mod setup;
 
 use crate::admin::{check, complain, exit};
 use crate::config;
-use crate::config::settings::{Config, LogLevel, LogTarget, Transport};
+use crate::config::settings::{Config, LogLevel, LogTarget, SelfTest, Transport};
 use crate::gateway::{Gateway, Secrets};
 use crate::net::clock::Clock;
 use crate::net::dialer::Dialer;
@@ -131,6 +133,9 @@ struct Daemon {
     /// Told when there are other certificates.
     renewed: Notify,
     last_reload: RefCell<Option<String>>,
+    /// `[selftest]`, and who is told when it is another.
+    selftest: RefCell<Option<SelfTest>>,
+    retimed: Notify,
     /// The files that it runs with: name and text.
     texts: RefCell<Vec<(String, String)>>,
 }
@@ -189,6 +194,8 @@ fn start(path: &Path, config: Config) -> Result<(), StartError> {
             reloading: tokio::sync::Mutex::default(),
             renewed: Notify::new(),
             last_reload: RefCell::default(),
+            selftest: RefCell::new(config.selftest),
+            retimed: Notify::new(),
             texts: RefCell::new(config.texts),
         });
         daemon.shard.limits.set(limits);
@@ -214,6 +221,7 @@ async fn serve(daemon: Rc<Daemon>, sockets: Sockets, control: control::Control) 
     tokio::task::spawn_local(control::serve(listener, daemon.clone()));
     daemon.certificates.advance(shard.clock.now().wall);
     tokio::task::spawn_local(certificates::watch(daemon.clone()));
+    tokio::task::spawn_local(selftest::watch(daemon.clone()));
     watchdog();
     let signals = |kind| signal(kind).map_err(|error| StartError::System { what: "no signals", error });
     let mut hangup = signals(SignalKind::hangup())?;

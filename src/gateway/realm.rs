@@ -9,6 +9,12 @@ use crate::xmpp::{self, Refused, Terms, Ways};
 use std::sync::Arc;
 
 impl Gateway {
+    /// How the partner of `domain` may be reached: its terms, and where to connect if not by DNS. None if
+    /// it may not.
+    pub fn route_to(&self, domain: &str) -> Option<(Terms, Option<(Domain, u16)>)> {
+        TablePartners(&self.table).route("", domain)
+    }
+
     /// What streams need to know of the tables, as they are now.
     pub fn realm(&self) -> Realm {
         // Once a load, not once a stream.
