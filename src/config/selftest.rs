@@ -6,7 +6,7 @@ use super::settings::{SelfTest, Sip, Transport, Xmpp};
 use crate::policy::written;
 use std::time::Duration;
 
-const MINUTE: Duration = Duration::from_secs(60);
+const SECOND: Duration = Duration::from_secs(1);
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// `[selftest]`; `None` if it is not there.
@@ -20,7 +20,7 @@ pub(super) fn selftest(root: &mut Section<'_>, serves: impl Fn(&str) -> bool) ->
         |text: &str| written::person(text).map(|_| text.to_owned()).map_err(|error| error.to_string());
     let from = section.required("from", address);
     let to = section.required("to", address);
-    let every = section.has("every").then(|| section.duration("every", MINUTE..=WEEK, WEEK));
+    let every = section.has("every").then(|| section.duration("every", SECOND * 5..=WEEK, WEEK));
     let test = match (from, to) {
         (Some((from, _)), Some((to, span))) => {
             if let Err((_, error)) = written::Pair::parse(&from, &to, serves) {
