@@ -43,6 +43,23 @@ impl Edge {
     }
 }
 
+/// A name server that knows no name at all, until the process ends.
+fn no_names(house: &House) {
+    let socket = UdpSocket::bind((house.ip.as_str(), 15353)).unwrap();
+    std::thread::spawn(move || {
+        let mut octets = [0; 512];
+        while let Ok((length, from)) = socket.recv_from(&mut octets) {
+            // The header and the question come back: QR, RA and NXDOMAIN (RFC 1035 §4.1.1).
+            let name = octets[12..length].iter().position(|octet| *octet == 0).unwrap();
+            let mut answer = octets[..12 + name + 5].to_vec();
+            answer[2] |= 0x80;
+            answer[3] = 0x83;
+            answer[6..12].fill(0);
+            socket.send_to(&answer, from).unwrap();
+        }
+    });
+}
+
 /// The value of a verb that printed JSON.
 fn json(text: &str) -> serde_json::Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
@@ -91,8 +108,8 @@ fn a_check_of_the_network_with_an_invalid_configuration_is_skipped_and_78() {
 #[test]
 fn check_connectivity_really_dials_and_gives_cause_and_fix() {
     let Some(house) = House::new(POLICY) else { return };
+    no_names(&house);
     let edge = Edge::start(&house, 200);
-    // Nobody is where DNS would be.
     let ran = house.stoxd(&["check", "connectivity"]);
     let heard = edge.stop();
     assert!(heard.iter().any(|text| text.starts_with("OPTIONS sip:contoso.example SIP/2.0")), "{heard:?}");
@@ -133,6 +150,7 @@ fn f112_walk_14_partner_test_takes_a_sip_peer_too() {
 #[test]
 fn walk_14_partner_test_says_first_what_the_policy_says() {
     let Some(house) = House::new(POLICY) else { return };
+    no_names(&house);
     let ran = house.stoxd(&["partner", "test", "stranger.example"]);
     assert_eq!(ran.code, 3);
     assert!(ran.out.contains("policy        FAIL  stranger.example: no partner"), "{}", ran.out);
@@ -170,6 +188,7 @@ fn f108_walk_13_a_test_says_which_gate_is_shut_and_exits_3() {
 #[test]
 fn f108_walk_13_a_partner_that_dns_does_not_know_has_that_diagnosis() {
     let Some(house) = House::new(POLICY) else { return };
+    no_names(&house);
     let _daemon = house.start();
     let ran = house.stoxd(&["test", "im", "--from", ALICE, "--to", ROMEO]);
     assert_eq!(ran.code, 1, "{}{}", ran.out, ran.err);

@@ -21,7 +21,7 @@ use std::time::Duration;
 /// How long one TCP connection, or one TLS handshake, may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the whole of one attempt may take.
-pub const PATIENCE: Duration = Duration::from_secs(25);
+pub const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The step at which an attempt ended. What an operator has to look at is another thing at each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -101,5 +101,32 @@ impl From<&DownReason> for Fault {
             | DownReason::Refused(_) => Step::Refused,
         };
         Self::new(step, reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::xmpp::sasl::SaslCondition;
+    use crate::xmpp::{CertFault, Outcome};
+
+    #[test]
+    fn walk_13_each_way_to_fail_is_a_step_of_its_own() {
+        let of = |reason: DownReason| Fault::from(&reason).step;
+        assert_eq!(of(DownReason::Tls), Step::Tls);
+        assert_eq!(of(DownReason::Certificate(CertFault::Expired)), Step::Certificate);
+        assert_eq!(of(DownReason::ExternalNotOffered), Step::Sasl);
+        assert_eq!(of(DownReason::Sasl(SaslCondition::NotAuthorized)), Step::Sasl);
+        assert_eq!(of(DownReason::Dialback(Outcome::Invalid)), Step::Dialback);
+        assert_eq!(of(DownReason::EstablishmentTimeout), Step::Timeout);
+        assert_eq!(of(DownReason::PeerClosed), Step::Refused);
+        let connect = |error| Fault::from(error).step;
+        let addr = "192.0.2.1:5269".parse().unwrap();
+        let refused = std::io::ErrorKind::ConnectionRefused.into();
+        assert_eq!(connect(ConnectError::Connect { addr, error: refused }), Step::Connect);
+        assert_eq!(connect(ConnectError::Tls(std::io::ErrorKind::UnexpectedEof.into())), Step::Tls);
+        assert_eq!(connect(ConnectError::Timeout(CONNECT_TIMEOUT)), Step::Timeout);
+        assert_eq!(Fault::from(LocateError::NotOffered).step, Step::Dns);
     }
 }
