@@ -198,8 +198,11 @@ impl Daemon {
         });
         // To free a million grants takes longer than messages may wait.
         tokio::task::spawn_blocking(move || drop(before));
-        *self.selftest.borrow_mut() = config.selftest;
-        self.retimed.notify_one();
+        // Only if it is another: each change begins its interval anew.
+        if *self.selftest.borrow() != config.selftest {
+            *self.selftest.borrow_mut() = config.selftest;
+            self.retimed.notify_one();
+        }
         *self.texts.borrow_mut() = config.texts;
         for peer in strangers {
             shard.close_links_of(peer, "the peer's identity was changed");

@@ -33,7 +33,7 @@ use std::sync::Arc;
 impl Gateway {
     /// A message or presence from a partner.
     pub(super) fn on_stanza(&mut self, now: Now, stanza: Verified<Stanza<'_>>) {
-        if !self.trials.is_empty() && self.is_of_trial(now, &stanza) {
+        if !self.trials.is_forgotten() && self.is_of_trial(now, &stanza) {
             return;
         }
         if stanza.kind == StanzaKind::Message && stanza.message_type() == MessageType::Error {

@@ -18,10 +18,11 @@
 //! (XEP-0199), from domain to domain: its answer proves both ways. What it has to say of the stanza comes
 //! before the pong, or, where a server works at both at once, within a moment of it.
 //!
-//! What is said stands in `texts`.
+//! What is said stands in `texts`, and what is known of each in `running`.
 //!
 //! No trial leaves anything behind: no authorization, no watch, no contact.
 
+mod running;
 mod texts;
 
 use super::Gateway;
@@ -31,8 +32,8 @@ use super::pairs::Awaits;
 use super::presence::EventOf;
 use crate::addr::Jid;
 use crate::crossing::{Crossing, Direction, Kind};
-use crate::ids::{Id, Ids};
-use crate::now::{Mono, Now};
+use crate::ids::Ids;
+use crate::now::Now;
 use crate::policy::{Admitted, Reason};
 use crate::sip::link::{LinkId, LinkIdentity, Source};
 use crate::sip::locate::Transport;
@@ -47,6 +48,8 @@ use crate::xmpp::error::stanza::read_error;
 use crate::xmpp::error::{Condition, StanzaError};
 use crate::xmpp::stanza::{Iq, PresenceType, Stanza, StanzaKind};
 use crate::xmpp::{self, Outcome as Dialback, Realm, Stream, StreamEvent, ns};
+use running::Running;
+pub(super) use running::Trials;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use texts::{Vouched, greeting, stanza_text, write_request};
@@ -55,6 +58,8 @@ use texts::{Vouched, greeting, stanza_text, write_request};
 const TRIALS: usize = 8;
 /// How long a trial may take.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+/// Stanzas of trials that are over, whose late errors are for nobody.
+const ENDED: usize = 64;
 /// How long after the pong an error may still come.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -119,94 +124,6 @@ pub enum Outcome {
     },
     /// Nothing came in time.
     Late(Stage),
-}
-
-/// A trial that runs.
-struct Running {
-    id: TrialId,
-    from: Jid,
-    to: Jid,
-    kind: Kind,
-    began: Mono,
-    until: Mono,
-    stage: Stage,
-    /// The link that it came on, if it is a request.
-    link: Option<LinkId>,
-    /// The id of its stanza, on whichever side that is.
-    stanza: Option<Box<str>>,
-    /// The id of the ping.
-    ping: Option<Box<str>>,
-    /// Our end of its dialog.
-    subscriber: Option<Subscriber>,
-    /// Why the response is what it is.
-    why: Option<(Condition, String)>,
-    denied: Option<(Reason, Option<String>)>,
-    /// It is answered: when that counts, if nothing else is heard.
-    answered: Option<Mono>,
-}
-
-/// All trials that run.
-#[derive(Default)]
-pub(super) struct Trials {
-    running: Vec<Running>,
-    next: u32,
-}
-
-impl Trials {
-    pub(super) fn is_empty(&self) -> bool {
-        self.running.is_empty()
-    }
-
-    fn find(&mut self, which: impl Fn(&Running) -> bool) -> Option<&mut Running> {
-        self.running.iter_mut().find(|one| which(one))
-    }
-
-    /// Did a request of a trial come on `link`?
-    pub(super) fn is_on(&self, link: LinkId) -> bool {
-        self.running.iter().any(|one| one.link == Some(link))
-    }
-
-    /// The same, and is it about presence?
-    pub(super) fn is_presence_on(&self, link: LinkId) -> bool {
-        self.running.iter().any(|one| one.link == Some(link) && one.kind == Kind::Presence)
-    }
-
-    /// Is it a stanza of a trial?
-    pub(super) fn has_stanza(&self, id: Option<&str>) -> bool {
-        id.is_some() && self.running.iter().any(|one| one.stanza.as_deref() == id)
-    }
-
-    /// The request on `link` became a stanza.
-    pub(super) fn on_bridged(&mut self, link: LinkId, id: &Id) {
-        if let Some(one) = self.find(|one| one.link == Some(link)) {
-            one.stanza = Some(id.as_str().into());
-        }
-    }
-
-    /// Why the response that follows on `link` is what it is.
-    pub(super) fn note(&mut self, link: LinkId, condition: Condition, why: &str) {
-        if let Some(one) = self.find(|one| one.link == Some(link)) {
-            one.why = Some((condition, why.to_owned()));
-        }
-    }
-
-    /// The gate was shut.
-    pub(super) fn on_denied(&mut self, from: &Jid, to: &Jid, reason: Reason, policy: Option<String>) {
-        let same =
-            |one: &Running| one.from.bare_str() == from.bare_str() && one.to.bare_str() == to.bare_str();
-        if let Some(one) = self.find(same) {
-            one.denied = Some((reason, policy));
-        }
-    }
-
-    /// The next CSeq number of a trial's dialog.
-    pub(super) fn next_cseq(&mut self, id: TrialId) -> Option<u32> {
-        self.find(|one| one.id == id)?.subscriber.as_mut()?.next_cseq()
-    }
-
-    pub(super) fn is_running(&self, id: TrialId) -> bool {
-        self.running.iter().any(|one| one.id == id)
-    }
 }
 
 impl Gateway {
@@ -341,6 +258,10 @@ impl Gateway {
         let Some(at) = self.trials.running.iter().position(|one| one.id == id) else { return };
         let one = self.trials.running.swap_remove(at);
         let took = now.mono.since(one.began);
+        if let (Some(_), Some(stanza)) = (one.link, one.stanza) {
+            self.trials.ended.truncate(ENDED - 1);
+            self.trials.ended.push_front(stanza);
+        }
         self.effects.push(Effect::Tried { trial: id, outcome, took });
     }
 
@@ -374,10 +295,7 @@ impl Gateway {
         if stanza.type_() == Some("error") {
             return self.on_trial_error(now, stanza);
         }
-        if stanza.kind == StanzaKind::Presence {
-            self.on_trial_presence(now, stanza);
-        }
-        false
+        stanza.kind == StanzaKind::Presence && self.on_trial_presence(now, stanza)
     }
 
     /// A final response to the request of a trial, which nobody else hears.
@@ -439,7 +357,10 @@ impl Gateway {
                 && one.stanza.as_deref() == stanza.id()
                 && one.to.domain() == stanza.from.domain()
         };
-        let Some(one) = self.trials.find(is_it) else { return false };
+        let Some(one) = self.trials.find(is_it) else {
+            // Nobody is told of what came late, least of all the user in whose name it was sent.
+            return self.trials.ended.iter().any(|ended| Some(&**ended) == stanza.id());
+        };
         let id = one.id;
         let error = read_error(&stanza.element);
         let outcome = returned(&error);
@@ -447,8 +368,9 @@ impl Gateway {
         true
     }
 
-    /// What a contact's server says of the contact, if a trial asked for that.
-    pub(super) fn on_trial_presence(&mut self, now: Now, stanza: &Stanza<'_>) {
+    /// What a contact's server says of the contact, if a trial asked for that. True if it is for nobody else:
+    /// that a probe is refused decides nothing about a subscription that may be asked for.
+    pub(super) fn on_trial_presence(&mut self, now: Now, stanza: &Stanza<'_>) -> bool {
         let is_it = |one: &Running| {
             one.kind == Kind::Presence
                 && one.stage == Stage::Taken
@@ -456,17 +378,26 @@ impl Gateway {
                 && one.to.bare_str() == stanza.from.bare_str()
                 && one.from.bare_str() == stanza.to.bare_str()
         };
-        let Some(one) = self.trials.find(is_it) else { return };
-        let said = match stanza.presence_type() {
+        let Some(one) = self.trials.find(is_it) else { return false };
+        let type_ = stanza.presence_type();
+        let said = match type_ {
             Some(PresenceType::Available) => "the contact is online",
             Some(PresenceType::Unavailable) => "the contact is offline",
             Some(PresenceType::Unsubscribed) => {
                 "the partner's server answers: the user is not authorized to see the contact"
             }
-            _ => return,
+            Some(
+                PresenceType::Subscribe
+                | PresenceType::Subscribed
+                | PresenceType::Unsubscribe
+                | PresenceType::Probe
+                | PresenceType::Error,
+            )
+            | None => return false,
         };
         let id = one.id;
         self.end_trial(now, id, Outcome::Works(said.to_owned()));
+        type_ == Some(PresenceType::Unsubscribed)
     }
 
     /// A trial's SUBSCRIBE that may cross: the contact's server is asked, and nothing is kept.

@@ -83,6 +83,21 @@ fn f108_an_error_for_the_message_is_the_outcome_and_no_user_hears_of_it() {
 }
 
 #[test]
+fn f108_an_error_that_comes_when_the_trial_is_over_is_told_to_nobody() {
+    let mut world = world();
+    world.try_out(Message, ALICE, ROMEO);
+    let message = id_of(&world.take_xmpp()[0]);
+    world.pass(PATIENCE);
+    assert_eq!(ended(&mut world), Outcome::Late(Stage::Taken));
+    world.romeo(&format!(
+        "<message from='romeo@capulet.example' to='alice@contoso.example' id='{message}' type='error'><error \
+         type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>"
+    ));
+    world.assert_nothing_sent();
+    left_nothing(&mut world);
+}
+
+#[test]
 fn f108_walk_13_what_the_gate_refuses_is_denied_and_goes_nowhere() {
     for (from, to, reason) in [
         ("denied@contoso.example", ROMEO, Reason::PolicyXmpp),

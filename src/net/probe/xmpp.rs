@@ -26,8 +26,8 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 
-/// What an attempt is made with.
-#[derive(Clone, Debug)]
+/// What an attempt is made with. It holds a secret, so it has no `Debug`.
+#[derive(Clone)]
 pub struct Attempt {
     /// Our domain and the partner's.
     pub pair: Pair,
