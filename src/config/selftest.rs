@@ -9,10 +9,11 @@ use std::time::Duration;
 const SECOND: Duration = Duration::from_secs(1);
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// `[selftest]`; `None` if it is not there.
+/// `[selftest]`; `None` if nothing is in it.
 pub(super) fn selftest(root: &mut Section<'_>, serves: impl Fn(&str) -> bool) -> Option<SelfTest> {
     let mut section = root.section("selftest", "[selftest]");
-    if !section.is_present() {
+    // A table with all its keys left out is a comment.
+    if ["from", "to", "every"].iter().all(|key| !section.has(key)) {
         section.done();
         return None;
     }
