@@ -37,7 +37,7 @@
 //! | [`xmpp`] | streams and their negotiation, stanzas, errors, iq answers |
 //! | [`sip`] | wire layer, transactions, dialogs, subscriptions, sessions, locating, digest, the UAS's checks |
 //! | [`bridge`] | translators, the one error table between both sides; watches: one authorization joined to one subscription |
-//! | [`gateway`] | what crosses, what is answered, what waits: routes, queues, deadlines; who sees whose presence |
+//! | [`gateway`] | what crosses, what is answered, what waits: routes, queues, deadlines; who sees whose presence; trials of an operator's |
 //! | [`store`] | what outlives the process: durable records, and the thread that writes them |
 //! | [`config`] | TOML → checked settings, every mistake with its place |
 //! | [`net`] | sockets, TLS, DNS, the only clock |

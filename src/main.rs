@@ -4,5 +4,5 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let now = stoxd::net::clock::Clock::start().now();
-    ExitCode::from(stoxd::admin::cli::main(stoxd::daemon::run, now.wall))
+    ExitCode::from(stoxd::admin::cli::main(stoxd::daemon::run, stoxd::daemon::look::look, now.wall))
 }

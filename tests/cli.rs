@@ -10,6 +10,8 @@ mod cert;
 mod cert_live;
 #[path = "cli/changes.rs"]
 mod changes;
+#[path = "cli/check.rs"]
+mod check;
 #[path = "cli/daemon.rs"]
 mod daemon;
 #[path = "cli/journal.rs"]

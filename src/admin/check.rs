@@ -73,6 +73,12 @@ pub fn store(directory: &Path) -> Option<Finding> {
     Some(Finding { name: "store", outcome, text, notes: Vec::new(), problems: Vec::new() })
 }
 
+/// What else the daemon would refuse at its start, of a configuration that is valid in itself. Nothing is
+/// touched.
+pub fn obstacles(config: &Config) -> Vec<Finding> {
+    store(&config.gateway.state_dir).into_iter().collect()
+}
+
 /// The policy file and its tests as a finding: what is wrong with the daemon's file is left out.
 pub fn policy(path: &Path, loaded: &Result<Config, Vec<Problem>>) -> Finding {
     let daemon = file_name(path);

@@ -6,6 +6,7 @@
 use super::cert::{self, CertVerb};
 use super::change::{self, How, Unstaged};
 use super::check;
+use super::checks::{self, CheckArgs, Look};
 use super::complain;
 use super::control::{self, Answer, Question};
 use super::exit;
@@ -14,6 +15,7 @@ use super::live;
 use super::manual;
 use super::partners::{self, PartnerVerb};
 use super::policies::{self, PolicyVerb};
+use super::selftest::{self, TestVerb};
 use super::sessions;
 use super::settings::{self, ConfigVerb};
 use super::sites::{self, SiteVerb, UserVerb};
@@ -22,7 +24,7 @@ use super::subscriptions;
 use crate::config;
 use crate::now::Wall;
 use crate::policy::written;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -38,19 +40,8 @@ pub struct Cli {
 enum Verb {
     /// Run the daemon
     Run(ConfigFile),
-    /// Look for mistakes without touching anything
-    Check {
-        /// What to look at
-        #[arg(value_enum, default_value_t = What::Config)]
-        what: What,
-        /// Warnings count as problems
-        #[arg(long)]
-        strict: bool,
-        #[command(flatten)]
-        file: ConfigFile,
-        #[command(flatten)]
-        output: Output,
-    },
+    /// Look for mistakes: the files, certificates, DNS, partners and peers
+    Check(CheckArgs),
     /// The external-access policy
     Policy {
         #[command(subcommand)]
@@ -147,6 +138,11 @@ enum Verb {
         #[command(flatten)]
         output: Output,
     },
+    /// Try the way of a message or of presence, through the running daemon
+    Test {
+        #[command(subcommand)]
+        verb: TestVerb,
+    },
     /// Let the running daemon read its files again, as SIGHUP does
     Reload {
         #[command(flatten)]
@@ -197,16 +193,6 @@ enum Verb {
     },
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum What {
-    /// Both files: keys, values, names, policy tests; and the store, if anything is wrong with it
-    Config,
-    /// The policy table and its tests
-    Policy,
-    /// Our certificates: names, chain, usage, expiry, the key's permissions
-    Certs,
-}
-
 #[derive(Debug, Subcommand)]
 enum SubscriptionsVerb {
     /// Take an authorization away, as if the watcher had left
@@ -236,7 +222,7 @@ pub(super) struct ConfigFile {
 }
 
 #[derive(Debug, Args)]
-struct Daemon {
+pub(super) struct Daemon {
     #[command(flatten)]
     file: ConfigFile,
     /// The daemon's control socket, if the configuration can't be read
@@ -251,8 +237,9 @@ pub(super) struct Output {
     pub(super) json: bool,
 }
 
-/// Does what the process's command line says; the exit code. `run` is the daemon.
-pub fn main(run: impl FnOnce(&Path) -> u8, now: Wall) -> u8 {
+/// Does what the process's command line says; the exit code. `run` is the daemon, and `look` looks at the
+/// network for the checks.
+pub fn main(run: impl FnOnce(&Path) -> u8, look: Look, now: Wall) -> u8 {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // What is wrong with the question.
@@ -265,28 +252,11 @@ pub fn main(run: impl FnOnce(&Path) -> u8, now: Wall) -> u8 {
     };
     match cli.verb {
         Verb::Run(file) => run(&file.config),
-        Verb::Check { what, strict, file, output } => {
-            let loaded = config::check(&file.config);
-            let mut findings = vec![check::config(&file.config, &loaded)];
-            match what {
-                What::Config => {
-                    let state = loaded.as_ref().ok().map(|config| &config.gateway.state_dir);
-                    findings.extend(state.and_then(|state| check::store(state)));
-                }
-                What::Policy => findings = vec![check::policy(&file.config, &loaded)],
-                What::Certs => {
-                    if let Ok(ours) = cert::Ours::read(&file.config) {
-                        findings = cert::examine::findings(&ours, now);
-                    }
-                }
-            }
-            let (text, code) = check::render(&findings, strict, output.json);
-            say(&text, code)
-        }
+        Verb::Check(args) => checks::run(&args, look, now),
         Verb::Policy { verb } => policies::run(verb),
         Verb::Site { verb } => sites::run(verb),
         Verb::User { verb } => sites::user(verb),
-        Verb::Partner { verb } => partners::run(verb),
+        Verb::Partner { verb } => partners::run(verb, look),
         Verb::Federation { verb } => federation::run(verb),
         Verb::Block { whom, description, how } => federation::block(&whom, description.as_deref(), &how),
         Verb::Unblock { whom, how } => federation::unblock(&whom, &how),
@@ -341,6 +311,10 @@ pub fn main(run: impl FnOnce(&Path) -> u8, now: Wall) -> u8 {
             let level = level.map(Into::into);
             ask(&daemon, &Question::LogLevel { level, seconds: time, what_if }, false)
         }
+        Verb::Test { verb } => selftest::run(verb, |daemon, question| match put(daemon, question)? {
+            Answer::Test(report) => Ok(report),
+            other => Err(print(other, false)),
+        }),
         Verb::Reload { daemon } => ask(&daemon, &Question::Reload, false),
         Verb::Commit { discard, how } => change::commit(&how.into(), discard),
     }
@@ -395,32 +369,38 @@ fn unreachable(socket: &Path, error: &io::Error) -> u8 {
 }
 
 fn ask(daemon: &Daemon, question: &Question, json: bool) -> u8 {
-    let socket = match socket_of(daemon) {
-        Ok(socket) => socket,
-        Err(code) => return code,
-    };
-    match control::ask(&socket, question) {
-        Ok(Answer::Status(status)) => {
+    put(daemon, question).map_or_else(|code| code, |answer| print(answer, json))
+}
+
+/// Puts a question to the daemon; its answer, or the exit code if there is none.
+fn put(daemon: &Daemon, question: &Question) -> Result<Answer, u8> {
+    let socket = socket_of(daemon)?;
+    control::ask(&socket, question).map_err(|error| unreachable(&socket, &error))
+}
+
+/// Prints an answer; the exit code.
+fn print(answer: Answer, json: bool) -> u8 {
+    match answer {
+        Answer::Status(status) => {
             say(&if json { to_json(&status) } else { control::render(&status) }, exit::DONE)
         }
-        Ok(Answer::Subscriptions(all)) => {
+        Answer::Subscriptions(all) => {
             say(&if json { to_json(&all) } else { subscriptions::render(&all) }, exit::DONE)
         }
-        Ok(Answer::Streams(all)) => say(&if json { to_json(&all) } else { live::streams(&all) }, exit::DONE),
-        Ok(Answer::Links(all)) => say(&if json { to_json(&all) } else { live::links(&all) }, exit::DONE),
-        Ok(Answer::Sessions(all)) => {
-            say(&if json { to_json(&all) } else { sessions::render(&all) }, exit::DONE)
+        Answer::Streams(all) => say(&if json { to_json(&all) } else { live::streams(&all) }, exit::DONE),
+        Answer::Links(all) => say(&if json { to_json(&all) } else { live::links(&all) }, exit::DONE),
+        Answer::Sessions(all) => say(&if json { to_json(&all) } else { sessions::render(&all) }, exit::DONE),
+        Answer::Config(files) => say(&settings::render(&files), exit::DONE),
+        Answer::Test(report) => {
+            say(&if json { to_json(&report) } else { selftest::render(&report) }, report.exit())
         }
-        Ok(Answer::Config(files)) => say(&settings::render(&files), exit::DONE),
-        Ok(Answer::Done(text)) => say(&(text + "\n"), exit::DONE),
-        Ok(Answer::Failed(text)) => {
+        Answer::Done(text) => say(&(text + "\n"), exit::DONE),
+        Answer::Failed(text) => {
             complain(&format!("error: {text}\n"));
             exit::FAILED
         }
-        Err(error) => unreachable(&socket, &error),
     }
 }
-
-fn to_json(answer: &impl serde::Serialize) -> String {
+pub(super) fn to_json(answer: &impl serde::Serialize) -> String {
     serde_json::to_string_pretty(answer).map(|text| text + "\n").unwrap_or_default()
 }

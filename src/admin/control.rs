@@ -5,6 +5,7 @@
 
 pub use super::live::{LinkStatus, StreamStatus};
 use super::live::{Links, RouteStatus, Streams, route};
+use super::selftest::{Kind, Report};
 use super::sessions::Sessions;
 use super::subscriptions::Subscriptions;
 use crate::config::settings::LogLevel;
@@ -59,6 +60,17 @@ pub enum Question {
         /// Only say what would be done.
         what_if: bool,
     },
+    /// Try the way of a message or of presence.
+    Test {
+        /// Which.
+        kind: Kind,
+        /// Who seems to ask; else as the configuration says.
+        from: Option<String>,
+        /// Whom it is for, likewise.
+        to: Option<String>,
+        /// What a message says.
+        text: Option<String>,
+    },
     /// Take an authorization away.
     Unsubscribe {
         /// Who sees, a bare JID.
@@ -86,6 +98,8 @@ pub enum Answer {
     Sessions(Sessions),
     /// To [`Question::Config`]: name and text of each file.
     Config(Vec<(String, String)>),
+    /// To [`Question::Test`].
+    Test(Report),
     /// Done, with what there is to say.
     Done(String),
     /// Not done, and why.
@@ -101,6 +115,7 @@ impl Answer {
             Self::Status(_)
             | Self::Subscriptions(_)
             | Self::Sessions(_)
+            | Self::Test(_)
             | Self::Streams(_)
             | Self::Links(_)
             | Self::Config(_) => None,
@@ -174,6 +189,8 @@ pub(super) fn begin(socket: &Path, question: &Question) -> io::Result<(Answer, i
         | Question::Subscriptions { .. }
         | Question::Sessions { .. }
         | Question::Unsubscribe { .. } => Duration::from_secs(10),
+        // The exchange, and then perhaps a look at why it failed.
+        Question::Test { .. } => Duration::from_secs(60),
         // A million grants take a while.
         Question::Reload => Duration::from_secs(120),
     };

@@ -5,6 +5,7 @@
 //! | `cert` | `stoxd cert` |
 //! | [`change`] | the engine behind every verb that changes a file |
 //! | [`check`] | `stoxd check config` and `check policy`, and how any check's findings print |
+//! | [`checks`] | `stoxd check`, `stoxd partner test`: which checks run |
 //! | [`policies`], [`grants`], [`history`] | `stoxd policy` |
 //! | [`policy_test`] | `stoxd policy test` |
 //! | [`sites`] | `stoxd site` and `stoxd user` |
@@ -17,6 +18,7 @@
 //! | [`subscriptions`] | `stoxd subscriptions` |
 //! | [`live`] | `stoxd streams`, `stoxd links` |
 //! | `steer` | `stoxd drain`, `stoxd log-level` |
+//! | [`selftest`] | `stoxd test` |
 //! | [`control`] | questions to the daemon and their answers; `stoxd status` |
 //! | [`cli`] | the command line |
 //!
@@ -26,6 +28,7 @@
 mod cert;
 pub mod change;
 pub mod check;
+pub mod checks;
 pub mod cli;
 pub mod control;
 pub mod federation;
@@ -36,6 +39,7 @@ pub mod manual;
 pub mod partners;
 pub mod policies;
 pub mod policy_test;
+pub mod selftest;
 pub mod sessions;
 pub mod settings;
 pub mod sites;

@@ -1,6 +1,7 @@
 //! `stoxd partner`: the XMPP federated partners.
 
 use super::change::{self, How, Refused, Which, rows};
+use super::checks::{self, Look, PartnerTest};
 use super::cli::{ConfigFile, Output};
 use super::exit;
 use super::policies::answer;
@@ -35,6 +36,8 @@ pub(super) enum PartnerVerb {
         #[command(flatten)]
         output: Output,
     },
+    /// Try a partner, or a SIP peer: what the policy says, DNS, and a connection that is really made
+    Test(PartnerTest),
     /// List a domain as a partner; what is not listed gets nothing
     New {
         /// The primary domain
@@ -183,8 +186,9 @@ impl Settings {
 }
 
 /// Does `verb`; the exit code.
-pub(super) fn run(verb: PartnerVerb) -> u8 {
+pub(super) fn run(verb: PartnerVerb, look: Look) -> u8 {
     match verb {
+        PartnerVerb::Test(args) => checks::test(&args, look),
         PartnerVerb::List { filter, kind, file, output } => {
             answer(&file, |config| (list(config, filter.as_deref(), kind, output.json), exit::DONE))
         }

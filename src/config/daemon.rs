@@ -2,6 +2,7 @@
 
 use super::problem::Source;
 use super::read::{At, Section};
+use super::selftest::SOCKET_PATH;
 use super::settings::{Dns, Gateway, Limits, Log, LogLevel, LogTarget, Xmpp};
 use super::value::{self, Located};
 use super::{NOT_BUILT, Surroundings, host_name};
@@ -235,7 +236,14 @@ pub(super) fn log(root: &mut Section<'_>) -> Log {
 pub(super) fn admin(root: &mut Section<'_>, surroundings: &Surroundings) -> PathBuf {
     let mut section = root.section("admin", "[admin]");
     let folder = section.source.folder.clone();
-    let socket = section.parsed("socket", |text| plain_path(text, &folder));
+    let socket = section.parsed("socket", |text| {
+        let path = plain_path(text, &folder)?;
+        let octets = path.as_os_str().len();
+        if octets > SOCKET_PATH {
+            return Err(format!("the path has {octets} octets, and that of a socket {SOCKET_PATH} at most"));
+        }
+        Ok(path)
+    });
     if let Some((text, span)) = section.text("web")
         && !text.is_empty()
     {

@@ -3,7 +3,7 @@
 //! | file | owns |
 //! |---|---|
 //! | [`settings`] | what comes out: [`Config`] and its parts, typed |
-//! | `daemon`, `tls`, `sip`, `presence` | the sections of `stoxd.toml` |
+//! | `daemon`, `tls`, `sip`, `presence`, `selftest` | the sections of `stoxd.toml` |
 //! | `access`, `partners`, `grants` | `policy.toml` and the grants file, made into a [`Table`](crate::policy::Table) |
 //! | `read`, `value`, `suggest` | reading a table key by key, units, "did you mean" |
 //! | [`problem`] | what is wrong, where, as people read it |
@@ -20,6 +20,7 @@ mod partners;
 mod presence;
 pub mod problem;
 mod read;
+mod selftest;
 pub mod settings;
 mod sip;
 mod suggest;
@@ -141,7 +142,10 @@ pub fn parse(
     let log = daemon::log(&mut root);
     let metrics = daemon::metrics(&mut root);
     let admin_socket = daemon::admin(&mut root, surroundings);
+    let selftest =
+        selftest::selftest(&mut root, |domain| served.iter().any(|(one, _)| one.name.as_str() == domain));
     daemon::not_built(&mut root);
+    selftest::one_listener_each(&root, &xmpp, &sip);
     root.done();
     for named in context.named.take() {
         inspect(&source, &report, files, purpose, &named);
@@ -183,6 +187,7 @@ pub fn parse(
             log,
             metrics,
             admin_socket,
+            selftest,
             table: loaded.table,
             texts,
             policy_tests: loaded.tests,

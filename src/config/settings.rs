@@ -38,6 +38,8 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// `[admin] socket`.
     pub admin_socket: PathBuf,
+    /// `[selftest]`.
+    pub selftest: Option<SelfTest>,
     /// The policy file as a table, generation 0.
     pub table: Table,
     /// Both files as they were read: name and text. One of more than [`MAX_TEXT`] octets is a comment.
@@ -381,6 +383,17 @@ pub struct Log {
     pub level: LogLevel,
     /// Whether texts of messages are written, too.
     pub message_bodies: bool,
+}
+
+/// `[selftest]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SelfTest {
+    /// Who seems to write, as written; a good address.
+    pub from: String,
+    /// Whom it is for, on the other side.
+    pub to: String,
+    /// How often the daemon tests by itself; `None`: never.
+    pub every: Option<Duration>,
 }
 
 impl Config {

@@ -119,6 +119,7 @@ async fn answer(stream: UnixStream, daemon: &Rc<Daemon>) -> io::Result<()> {
             daemon.drain_answer(what_if)
         }
         Ok(Question::LogLevel { level, seconds, what_if }) => daemon.log_level(level, seconds, what_if),
+        Ok(Question::Test { kind, from, to, text }) => daemon.test(kind, from, to, text).await,
         Ok(Question::Config) => Answer::Config(daemon.texts.borrow().clone()),
         Ok(Question::Reload) => match daemon.reload().await {
             Ok(said) => Answer::Done(said),

@@ -12,6 +12,8 @@
 //! | `live` | what is up and what is not |
 //! | `steer` | the log level, the drain, by hand |
 //! | `metrics` | what is counted, and the endpoint that says so |
+//! | [`look`] | what `stoxd check` finds out over the network, without the daemon |
+//! | `selftest` | synthetic exchanges: what each came to, and the one that runs by itself |
 //! | `certificates` | roll-overs at their date, warnings before an expiry |
 //!
 //! ```text
@@ -25,21 +27,23 @@ mod certificates;
 mod control;
 pub mod journal;
 mod live;
+pub mod look;
 mod manager;
 mod metrics;
 mod records;
 mod reload;
 pub mod secrets;
+mod selftest;
 pub mod setup;
 mod steer;
 
 use crate::admin::{check, complain, exit};
 use crate::config;
-use crate::config::settings::{Config, LogLevel, LogTarget, Transport};
+use crate::config::settings::{Config, LogLevel, LogTarget, SelfTest, Transport};
 use crate::gateway::{Gateway, Secrets};
 use crate::net::clock::Clock;
 use crate::net::dialer::Dialer;
-use crate::net::dns::{Dns, DnsSettings};
+use crate::net::dns::Dns;
 use crate::net::edge::Edge;
 use crate::net::keeper::Tickets;
 use crate::net::listener::{self, Doorman, Service};
@@ -136,6 +140,9 @@ struct Daemon {
     /// Told when there are other certificates.
     renewed: Notify,
     last_reload: RefCell<Option<String>>,
+    /// `[selftest]`, and who is told when it is another.
+    selftest: RefCell<Option<SelfTest>>,
+    retimed: Notify,
     /// The files that it runs with: name and text.
     texts: RefCell<Vec<(String, String)>>,
     /// How connections ended.
@@ -163,19 +170,7 @@ fn start(path: &Path, config: Config) -> Result<(), StartError> {
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async move {
         let edge = Edge::start().map_err(|error| StartError::System { what: "no edge thread", error })?;
-        let dns = DnsSettings {
-            servers: config.dns.servers.clone(),
-            dnssec: config.dns.dnssec,
-            private_addresses: config.dns.private_addresses,
-            own_addresses: config
-                .xmpp
-                .listen
-                .iter()
-                .map(SocketAddr::ip)
-                .filter(|ip| !ip.is_unspecified())
-                .collect(),
-            ..DnsSettings::default()
-        };
+        let dns = setup::dns(&config);
         let dns = edge
             .run(async move { Dns::new(dns) })
             .await
@@ -218,6 +213,8 @@ fn start(path: &Path, config: Config) -> Result<(), StartError> {
             reloading: tokio::sync::Mutex::default(),
             renewed: Notify::new(),
             last_reload: RefCell::default(),
+            selftest: RefCell::new(config.selftest),
+            retimed: Notify::new(),
             texts: RefCell::new(config.texts),
             ends,
             level: steer::Level::new(config.log.level),
@@ -251,6 +248,7 @@ async fn serve(daemon: Rc<Daemon>, sockets: Sockets, control: control::Control) 
     tokio::task::spawn_local(control::serve(listener, daemon.clone()));
     daemon.certificates.advance(shard.clock.now().wall);
     tokio::task::spawn_local(certificates::watch(daemon.clone()));
+    tokio::task::spawn_local(selftest::watch(daemon.clone()));
     watchdog();
     let signals = |kind| signal(kind).map_err(|error| StartError::System { what: "no signals", error });
     let mut hangup = signals(SignalKind::hangup())?;

@@ -3,7 +3,7 @@
 //!
 //! | taken at a reload | taken at the next start |
 //! |---|---|
-//! | `policy.toml`, certificates, trust, revocation lists, `[limits]`, `[presence]`, `subscription_refresh_interval`, connection limits, timeouts, `tel_domain`, `session_idle_timeout`, a peer's identity, addresses, passwords, `im` and message limit | what [`Fixed`] holds: names, domains, listeners, peers and their routes, DNS, the log |
+//! | `policy.toml`, certificates, trust, revocation lists, `[limits]`, `[presence]`, `[selftest]`, `subscription_refresh_interval`, connection limits, timeouts, `tel_domain`, `session_idle_timeout`, a peer's identity, addresses, passwords, `im` and message limit | what [`Fixed`] holds: names, domains, listeners, peers and their routes, DNS, the log |
 //!
 //! Streams that are up keep their TLS. A stream whose partner lost its right ends; a link whose peer
 //! has another identity now ends, so that it proves itself anew.
@@ -201,6 +201,11 @@ impl Daemon {
         });
         // To free a million grants takes longer than messages may wait.
         tokio::task::spawn_blocking(move || drop(before));
+        // Only if it is another: each change begins its interval anew.
+        if *self.selftest.borrow() != config.selftest {
+            *self.selftest.borrow_mut() = config.selftest;
+            self.retimed.notify_one();
+        }
         *self.texts.borrow_mut() = config.texts;
         self.note_loaded();
         for peer in strangers {

@@ -40,6 +40,17 @@ pub fn dialback(config: &Config) -> Result<Arc<[u8]>, String> {
     }
 }
 
+/// The same secret for who is not the daemon: nothing is made. None if there is none, or it is not for
+/// this user to read.
+pub fn known_dialback(config: &Config) -> Option<Arc<[u8]>> {
+    if config.xmpp.dialback_secret.is_some() {
+        return dialback(config).ok();
+    }
+    let text = std::fs::read_to_string(config.gateway.state_dir.join("dialback-secret")).ok()?;
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.as_bytes().into())
+}
+
 fn make(path: &Path) -> io::Result<Arc<[u8]>> {
     if let Some(directory) = path.parent() {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;

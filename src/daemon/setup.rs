@@ -6,6 +6,7 @@ use crate::config::settings::{Config, Crl, Im as WantedIm, Peer, Srv, TlsVersion
 use crate::gateway::pairs::PairSettings;
 use crate::gateway::{Im, PeerSettings, PresenceSettings, SentBy, SessionSettings, Settings};
 use crate::net::dialer::PeerNet;
+use crate::net::dns::DnsSettings;
 use crate::net::shard::Limits;
 use crate::net::tls::certs::{CertSettings, CertSource};
 use crate::net::tls::{Lookup, MinVersion};
@@ -15,6 +16,7 @@ use crate::sip::link::PeerId;
 use crate::sip::locate::Transport;
 use crate::sip::subscription::Durations;
 use crate::xmpp;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -167,6 +169,18 @@ fn peer(peer: &Peer) -> Option<PeerNet> {
     })
 }
 
+/// How questions to the DNS are asked.
+pub fn dns(config: &Config) -> DnsSettings {
+    let listening = config.xmpp.listen.iter().map(SocketAddr::ip);
+    DnsSettings {
+        servers: config.dns.servers.clone(),
+        dnssec: config.dns.dnssec,
+        private_addresses: config.dns.private_addresses,
+        own_addresses: listening.filter(|ip| !ip.is_unspecified()).collect(),
+        ..DnsSettings::default()
+    }
+}
+
 /// A transport of the configuration.
 pub fn transport_of(wanted: Wanted) -> Transport {
     match wanted {
@@ -177,7 +191,7 @@ pub fn transport_of(wanted: Wanted) -> Transport {
 }
 
 /// Host and port for Via: our name, and the port where we listen for that transport.
-fn sent_by(config: &Config) -> SentBy {
+pub fn sent_by(config: &Config) -> SentBy {
     let name = config.gateway.name.to_ascii();
     let by = |wanted: Wanted| {
         let port = config

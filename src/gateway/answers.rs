@@ -12,7 +12,7 @@ use super::sessions::SessionRef;
 use super::stop::STOPPING;
 use crate::addr::Jid;
 use crate::body::BodyError;
-use crate::bridge::errors::{StatusContext, status_of};
+use crate::bridge::errors::{StatusContext, condition_of, status_of};
 use crate::crossing::{Crossing, Direction, Kind};
 use crate::ids::Id;
 use crate::now::{Mono, Now};
@@ -64,6 +64,11 @@ impl Answerable {
     /// Whose link it came over.
     pub(super) fn peer(&self) -> Option<PeerId> {
         self.peer
+    }
+
+    /// The link that it came over.
+    pub(super) fn link(&self) -> LinkId {
+        self.link
     }
 
     /// Did it come over `link`, and is its final response still to come?
@@ -240,7 +245,9 @@ impl Gateway {
     /// The stanza that a request became is with the other side: 202 (RFC 3428 §7), and no promise
     /// beyond that.
     pub(super) fn accept(&mut self, now: Now, key: ServerKey) {
-        self.counts.delivered[0] += 1;
+        if !self.is_presence_trial(key) {
+            self.counts.delivered[0] += 1;
+        }
         let answerable = self.servers.value(key);
         let peer = answerable.as_ref().and_then(|answerable| answerable.peer);
         let carried = answerable.and_then(|answerable| answerable.crossing.take());
@@ -271,6 +278,7 @@ impl Gateway {
         if let Some(session) = session {
             self.sessions.on_stanza(session, key, false);
         }
+        self.note_trial(key, condition, why);
         let answer = status_of(condition, &StatusContext::default());
         let answerable = self.servers.value(key);
         let peer = answerable.as_ref().and_then(|answerable| answerable.peer);
@@ -300,6 +308,7 @@ impl Gateway {
     pub(super) fn reject(&mut self, now: Now, key: ServerKey, reject: &Reject) {
         let peer = self.servers.value(key).and_then(|answerable| answerable.peer);
         self.observe_refused(peer, reject.status, reject.why);
+        self.note_trial(key, condition_of(reject.status), reject.why);
         let headers: Vec<(Name, &str)> =
             reject.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         self.turn_down(now, key, reject.status, &headers);
@@ -355,13 +364,19 @@ impl Gateway {
                     answerable.tail = Vec::new();
                 }
                 self.meter.answered(method, status);
-                self.effects.push(Effect::SipSend { link, to, octets });
+                if !self.trials.is_on(link) {
+                    self.effects.push(Effect::SipSend { link, to, octets });
+                    return;
+                }
+                // Its sender is the operator.
+                self.effects.rewind(start);
+                self.on_trial_answered(now, link, status);
             }
             Err(_) => self.effects.rewind(start),
         }
     }
 
-    /// Sends the 2xx to the INVITE of `key` again: its ACK has not come (RFC 3261 §13.3.1.4).
+    /// Sends the 2xx to the INVITE of `key` again: its ACK has not come (RFC 3261 \u00a713.3.1.4).
     pub(super) fn repeat_ok(&mut self, key: ServerKey) {
         let Some((kept, answerable)) = self.servers.kept(key) else { return };
         let (link, to) = (answerable.link, answerable.to);
@@ -369,6 +384,23 @@ impl Gateway {
         self.effects.buffer().extend_from_slice(kept);
         let octets = self.effects.since(start);
         self.effects.push(Effect::SipSend { link, to, octets });
+    }
+
+    /// Is `key` the request of a trial?
+    pub(super) fn is_trial(&mut self, key: ServerKey) -> bool {
+        !self.trials.is_empty()
+            && self.servers.value(key).is_some_and(|answerable| self.trials.is_on(answerable.link))
+    }
+
+    fn is_presence_trial(&mut self, key: ServerKey) -> bool {
+        !self.trials.is_empty()
+            && self.servers.value(key).is_some_and(|answerable| self.trials.is_presence_on(answerable.link))
+    }
+
+    fn note_trial(&mut self, key: ServerKey, condition: Condition, why: &str) {
+        if let Some(answerable) = self.servers.value(key) {
+            self.trials.note(answerable.link, condition, why);
+        }
     }
 
     /// The URI at which requests inside of the dialog that `key` makes find us.

@@ -34,6 +34,9 @@ use std::sync::Arc;
 impl Gateway {
     /// A message or presence from a partner.
     pub(super) fn on_stanza(&mut self, now: Now, stanza: Verified<Stanza<'_>>) {
+        if !self.trials.is_forgotten() && self.is_of_trial(now, &stanza) {
+            return;
+        }
         if stanza.kind == StanzaKind::Message && stanza.message_type() == MessageType::Error {
             return self.on_error_stanza(now, stanza);
         }
@@ -78,6 +81,9 @@ impl Gateway {
     /// The bridge's entrance from the XMPP side.
     fn bridge_to_sip(&mut self, now: Now, admitted: Admitted<Stanza<'_>>) {
         if admitted.kind == StanzaKind::Presence {
+            if self.trials.has_stanza(admitted.id()) {
+                return self.try_fetch(now, &admitted);
+            }
             return self.on_presence(now, &admitted);
         }
         self.note_interest(now, &admitted.from, &admitted.to);
@@ -146,6 +152,9 @@ impl Gateway {
 
     /// An iq: exactly one result or error, from the address that was asked (RFC 6120 §8.2.3).
     pub(super) fn on_iq(&mut self, now: Now, iq: &Verified<Iq<'_>>) {
+        if self.on_trial_pong(now, iq) {
+            return;
+        }
         let start = self.effects.mark();
         match iq::answer(iq, &self.iq, self.effects.buffer()) {
             iq::Answer::Written => self.send_stanza(now, (iq.to.domain(), iq.from.domain()), start),
@@ -303,6 +312,7 @@ impl Gateway {
         let sent =
             self.queue_stanza(now, (sender.domain(), target.domain()), start, Some(Awaits::Request(key)));
         if let Some(answerable) = self.servers.value(key) {
+            self.trials.on_bridged(answerable.link(), &id);
             answerable.crossing(now, id, sender, target);
         }
         if let Err(condition) = sent {
@@ -369,6 +379,9 @@ impl Gateway {
     /// Answers a stanza with an error, if it is one that is answered: presence only if it asks for
     /// something, never an error (RFC 6120 §8.3.1).
     pub(super) fn answer_stanza(&mut self, now: Now, stanza: &Stanza<'_>, error: &StanzaError<'_>) {
+        if self.on_trial_returned(now, stanza, error) {
+            return;
+        }
         let asks = match stanza.kind {
             StanzaKind::Message => stanza.message_type() != MessageType::Headline,
             StanzaKind::Presence => stanza.presence_type() == Some(PresenceType::Subscribe),
@@ -401,6 +414,7 @@ impl Gateway {
         reason: Reason,
         policy: Option<Arc<Policy>>,
     ) {
+        self.trials.on_denied(from, to, reason, policy.as_ref().map(|policy| policy.to_string()));
         let trace = self.ids.mint().to_string();
         let (from, to) = (from.clone(), to.clone());
         self.effects.observe(Observation::Denied { trace, direction, from, to, reason, policy });

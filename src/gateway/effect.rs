@@ -6,6 +6,7 @@
 use super::observe::Observation;
 use super::presence::WatchRef;
 use super::sessions::SessionRef;
+use super::trial::{Outcome, TrialId};
 use crate::addr::Domain;
 use crate::now::Mono;
 pub use crate::sip::link::{LinkId, PeerId};
@@ -15,6 +16,7 @@ use crate::xmpp::error::StreamCondition;
 use crate::xmpp::{Pair, Purpose, StreamId, Terms, Verify, VerifyAnswer};
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::time::Duration;
 
 /// One thing to do.
 #[derive(Debug)]
@@ -104,6 +106,15 @@ pub enum Effect {
         ticket: u64,
         /// In order.
         changes: Vec<Change>,
+    },
+    /// A trial is over. Exactly one for each that was begun.
+    Tried {
+        /// Which.
+        trial: TrialId,
+        /// What it came to.
+        outcome: Outcome,
+        /// How long it took.
+        took: Duration,
     },
     /// Something that an operator may want to know.
     Observe(Box<Observation>),
@@ -204,4 +215,6 @@ pub enum Timer {
     Keep,
     /// The age purge.
     Purge,
+    /// A trial.
+    Trial(TrialId),
 }

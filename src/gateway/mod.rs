@@ -19,6 +19,7 @@
 //! | [`sessions`] | conversations that an INVITE begins |
 //! | [`settings`] | what it is told |
 //! | `notice` | the text after a late failure |
+//! | [`trial`] | synthetic items, by which the way of an ordinary one is tried |
 //! | `threads` | which threads have a Call-ID already |
 
 mod answers;
@@ -39,10 +40,11 @@ mod stop;
 #[cfg(test)]
 mod tests;
 mod threads;
+pub mod trial;
 mod undelivered;
 
 pub use peers::Way;
-pub use realm::Realm;
+pub use realm::{Realm, terms};
 pub use settings::{Im, PeerSettings, PresenceSettings, SentBy, SessionSettings, Settings};
 pub use stop::UnderWay;
 
@@ -73,6 +75,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 use threads::Threads;
+use trial::Trials;
 
 /// Something that happened.
 pub enum Input<'a> {
@@ -214,6 +217,7 @@ pub struct Gateway {
     threads: Threads,
     presence: Presence,
     sessions: Sessions,
+    trials: Trials,
     counts: Counts,
     meter: Meter,
     iq: IqContext<'static>,
@@ -276,6 +280,7 @@ impl Gateway {
                 presence::caps_ver(&iq),
             ),
             sessions: Sessions::new(secrets.hashes),
+            trials: Trials::default(),
             counts: Counts::default(),
             meter: Meter::new(&table, settings.peers.len()),
             iq,
@@ -352,7 +357,12 @@ impl Gateway {
             deadlines.retain(|Reverse(due)| match due.what {
                 Timer::Watch(watch) => presence.is_armed(watch, due.at),
                 Timer::Session(session) => sessions.is_armed(session, due.at),
-                Timer::Pair(_) | Timer::Peer(_) | Timer::Tell(_) | Timer::Keep | Timer::Purge => true,
+                Timer::Pair(_)
+                | Timer::Peer(_)
+                | Timer::Tell(_)
+                | Timer::Keep
+                | Timer::Purge
+                | Timer::Trial(_) => true,
             });
             self.crowd = CROWD + 2 * self.deadlines.len();
             self.deadlines.shrink_to(self.crowd);
@@ -509,6 +519,7 @@ impl Gateway {
                 Timer::Session(session) => self.on_session_timer(now, session, due.at),
                 Timer::Keep => self.on_keep_timer(),
                 Timer::Purge => self.purge(now),
+                Timer::Trial(trial) => self.on_trial_timer(now, trial),
                 Timer::Peer(peer) => {
                     let back = self.with_peers(now, |peers, turn| peers.on_timer(turn, peer));
                     let why = "no connection to the SIP server in time";

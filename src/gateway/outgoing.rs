@@ -257,7 +257,7 @@ impl Gateway {
     /// Puts a request on the wire in a new transaction.
     fn transmit(&mut self, now: Now, way: Way, mut outgoing: Outgoing) -> Attempt {
         if let Load::Event(event) = &outgoing.load
-            && !self.presence.still_counts(event)
+            && !self.still_counts(event)
         {
             let failure = Undelivered::alone(Condition::Forbidden, 403, NO_LONGER);
             return Err(Box::new((outgoing, failure)));
@@ -380,7 +380,7 @@ impl Gateway {
         if let Load::Event(event) = &outgoing.load
             && !matches!(status, 401 | 407 | 503)
         {
-            return self.on_event_answered(event.of, status, message);
+            return self.on_event_answered(now, event.of, status, message);
         }
         if let Load::Session(load) = &outgoing.load
             && !matches!(status, 401 | 407 | 503)
@@ -498,7 +498,7 @@ impl Gateway {
     ) -> Option<Outgoing> {
         let Some(target) = outgoing.target().map(Box::<str>::from) else {
             if let (Load::Event(event), Err(failure)) = (&outgoing.load, &outcome) {
-                self.on_event_failed(event.of, &outgoing, outgoing.failure.as_ref().unwrap_or(failure));
+                self.on_event_failed(now, event.of, &outgoing, outgoing.failure.as_ref().unwrap_or(failure));
             }
             if let Err(failure) = &outcome {
                 self.session_failed(now, &outgoing, outgoing.failure.as_ref().unwrap_or(failure));
@@ -543,6 +543,7 @@ impl Gateway {
 
     fn delivered(&mut self, now: Now, outgoing: &Outgoing) {
         let Load::Message { origin: Some(origin), pager } = &outgoing.load else { return };
+        self.on_trial_delivered(now, origin.id.as_deref());
         self.counts.delivered[1] += 1;
         self.count_message(Direction::XmppToSip, origin.from.domain(), Some(outgoing.peer), Fate::Delivered);
         self.meter.took(Direction::XmppToSip, outgoing.came, now.mono);
@@ -559,12 +560,13 @@ impl Gateway {
     /// Tells the sender of `outgoing` that it was not delivered: once, with the id of its stanza.
     pub(super) fn fail(&mut self, now: Now, outgoing: Outgoing, failure: Undelivered) {
         if let Load::Event(event) = &outgoing.load {
-            return self.on_event_failed(event.of, &outgoing, &failure);
+            return self.on_event_failed(now, event.of, &outgoing, &failure);
         }
         self.session_failed(now, &outgoing, &failure);
         let Load::Message { origin: Some(origin), pager } = outgoing.load else { return };
         self.counts.failed[1] += 1;
         self.count_message(Direction::XmppToSip, origin.from.domain(), Some(outgoing.peer), Fate::Failed);
+        let is_trial = self.on_trial_failed(now, origin.id.as_deref(), &failure);
         let Undelivered { condition, status, why, .. } = failure;
         let mut error = StanzaError::from(condition);
         let text = one_line(&why, 200);
@@ -578,7 +580,7 @@ impl Gateway {
             type_: None,
         };
         let start = self.effects.mark();
-        if write_error(self.effects.buffer(), &answered, &error) {
+        if !is_trial && write_error(self.effects.buffer(), &answered, &error) {
             self.send_stanza(now, (origin.to.domain(), origin.from.domain()), start);
         }
         self.effects.observe(Observation::Failed {
@@ -603,10 +605,13 @@ impl Gateway {
                 pager.answer_challenge(status, message.headers(name), credentials, &mut self.ids)
             }
             Load::Event(event) => {
-                if !self.presence.still_counts(event) {
+                if !self.still_counts(event) {
                     return false;
                 }
-                let cseq = self.presence.next_cseq(event.of);
+                let cseq = match event.of {
+                    EventOf::Trial(trial) => self.trials.next_cseq(trial),
+                    of => self.presence.next_cseq(of),
+                };
                 let challenges = message.headers(name);
                 event.request.answer_challenge(status, challenges, credentials, cseq, &mut self.ids)
             }

@@ -1,4 +1,4 @@
-//! What streams ask of the loaded tables: the partner entries, as terms of a negotiation and as routes.
+//! What streams and routes ask of the loaded tables: whom we serve, who is a partner, on which terms.
 
 use super::pairs::Partners;
 use super::{Gateway, Settings};
@@ -6,6 +6,29 @@ use crate::addr::Domain;
 use crate::policy::{Need, Reason, Table};
 use crate::xmpp::{self, Refused, Terms, Ways};
 use std::sync::Arc;
+
+impl Gateway {
+    /// How the partner of `domain` may be reached: its terms, and where to connect if not by DNS. None if
+    /// it may not.
+    pub fn route_to(&self, domain: &str) -> Option<(Terms, Option<(Domain, u16)>)> {
+        TablePartners(&self.table).route("", domain)
+    }
+
+    /// What streams need to know of the tables, as they are now.
+    pub fn realm(&self) -> Realm {
+        // Once a load, not once a stream.
+        let welcome = |domain: &Domain| self.table.welcome(domain.as_str()).is_ok();
+        let ways = (self.table.partners().iter())
+            .filter(|partner| partner.domains().any(welcome))
+            .fold(Ways::default(), |ways, partner| ways.or(terms(partner).ways()));
+        Realm {
+            table: self.table.clone(),
+            settings: self.settings.clone(),
+            dialback: self.dialback.clone(),
+            ways,
+        }
+    }
+}
 
 /// What streams need to know of the loaded tables.
 pub struct Realm {
@@ -79,7 +102,8 @@ impl Partners for TablePartners<'_> {
     }
 }
 
-fn terms(partner: &crate::policy::Partner) -> Terms {
+/// What a partner's entry says, as streams ask for it.
+pub fn terms(partner: &crate::policy::Partner) -> Terms {
     let need = |need| match need {
         Need::Required => xmpp::Need::Required,
         Need::Optional => xmpp::Need::Optional,
@@ -90,22 +114,5 @@ fn terms(partner: &crate::policy::Partner) -> Terms {
         sasl: need(partner.terms.sasl),
         dialback: partner.terms.dialback,
         keepalive: partner.keepalive,
-    }
-}
-
-impl Gateway {
-    /// What streams need to know of the tables, as they are now.
-    pub fn realm(&self) -> Realm {
-        // Once a load, not once a stream.
-        let welcome = |domain: &Domain| self.table.welcome(domain.as_str()).is_ok();
-        let ways = (self.table.partners().iter())
-            .filter(|partner| partner.domains().any(welcome))
-            .fold(Ways::default(), |ways, partner| ways.or(terms(partner).ways()));
-        Realm {
-            table: self.table.clone(),
-            settings: self.settings.clone(),
-            dialback: self.dialback.clone(),
-            ways,
-        }
     }
 }

@@ -221,7 +221,8 @@ impl Settings {
         body::Limits { octets: self.message_size, ..body::Limits::default() }
     }
 
-    fn peer(&self, peer: PeerId) -> Option<&PeerSettings> {
+    /// What it is told of a SIP peer.
+    pub fn peer(&self, peer: PeerId) -> Option<&PeerSettings> {
         self.peers.get(usize::from(peer.0))
     }
 }

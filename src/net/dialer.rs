@@ -21,6 +21,9 @@ use std::time::Duration;
 /// How long finding a server may take.
 const LOCATE_TIMEOUT: Duration = Duration::from_secs(8);
 
+/// The SIP transports that we speak.
+pub const ENABLED: Enabled = Enabled { tls: true, tcp: true, udp: true };
+
 /// A SIP peer, as the network needs to know it.
 #[derive(Clone, Debug)]
 pub struct PeerNet {
@@ -74,8 +77,13 @@ impl Dialer {
             trust: ArcSwap::new(trust),
             dns,
             peers: ArcSwap::from_pointee(peers),
-            enabled: Enabled { tls: true, tcp: true, udp: true },
+            enabled: ENABLED,
         })
+    }
+
+    /// Who answers questions to the DNS.
+    pub fn dns(&self) -> &Arc<Dns> {
+        &self.dns
     }
 
     /// Questions to the DNS so far: type of record, result, and how many.
@@ -238,7 +246,11 @@ fn identity_of(peers: &[PeerNet], at: Option<usize>) -> Option<LinkIdentity> {
     Some(LinkIdentity { peer: Some(PeerId(u16::try_from(at).ok()?)), domains })
 }
 
-async fn locate_sip(
+/// The servers of `peer` (RFC 3263), or its static route.
+///
+/// # Errors
+/// Why there is none, for people.
+pub async fn locate_sip(
     dns: &Dns,
     peer: &PeerNet,
     enabled: Enabled,

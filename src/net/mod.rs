@@ -13,6 +13,7 @@
 //! | [`dialer`] | finds servers, has TLS configurations at hand, judges certificates |
 //! | [`tls`] | certificates, handshakes, judgement |
 //! | [`seen`] | what TLS showed of a peer, for operators |
+//! | [`probe`] | attempts that are made to learn whether they work |
 //! | [`dns`], [`srv`], [`xmpp_locate`] | questions to the DNS, and where a partner's servers are |
 
 pub mod clock;
@@ -22,6 +23,7 @@ pub mod dns;
 pub mod edge;
 pub mod keeper;
 pub mod listener;
+pub mod probe;
 pub mod seen;
 pub mod shard;
 pub mod sip_conn;

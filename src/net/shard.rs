@@ -15,16 +15,21 @@ use super::xmpp_conn::StreamConn;
 use crate::addr::Domain;
 use crate::gateway::effect::{Effect, LinkId, PeerId};
 use crate::gateway::observe::Observation;
+use crate::gateway::trial::{NoTrial, Outcome, Trial, TrialId};
 use crate::gateway::{Gateway, Input, Realm};
 use crate::ids::Ids;
 use crate::ids::Owner;
 use crate::now::Now;
-use crate::xmpp::{Condition, Outcome, StreamId};
+use crate::xmpp::{Condition, StreamId, dialback};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use tokio::sync::Notify;
+use std::time::Duration;
+use tokio::sync::{Notify, oneshot};
+
+/// Where the outcome of a trial comes, and how long it took.
+pub type Tried = oneshot::Receiver<(Outcome, Duration)>;
 
 /// Octets that one read may bring.
 pub const READ_SIZE: usize = 64 * 1024;
@@ -61,6 +66,8 @@ pub struct Shard {
     /// Held by each SIP connection that somebody opened to us.
     pub sip_open: Rc<()>,
     partners: RefCell<Vec<(StreamId, Domain)>>,
+    /// Who waits for the end of a trial.
+    trials: RefCell<HashMap<TrialId, oneshot::Sender<(Outcome, Duration)>>>,
 }
 
 /// How many connections there may be.
@@ -127,6 +134,7 @@ impl Shard {
             xmpp_open: Rc::default(),
             sip_open: Rc::default(),
             partners: RefCell::default(),
+            trials: RefCell::default(),
         })
     }
 
@@ -157,6 +165,19 @@ impl Shard {
         let said = what(&mut self.gateway.borrow_mut(), now);
         self.perform(now);
         said
+    }
+
+    /// Begins a trial; its outcome, and how long it took, come in time.
+    ///
+    /// # Errors
+    /// Nothing was begun.
+    pub fn try_out(self: &Rc<Self>, trial: &Trial) -> Result<Tried, NoTrial> {
+        let now = self.clock.now();
+        let id = self.gateway.borrow_mut().begin_trial(now, trial)?;
+        let (tell, told) = oneshot::channel();
+        self.trials.borrow_mut().insert(id, tell);
+        self.perform(now);
+        Ok(told)
     }
 
     /// A name for a new stream.
@@ -238,10 +259,16 @@ impl Shard {
             }
             Effect::Persist { ticket, changes } => self.tickets.persist(ticket, changes),
             Effect::Observe(observation) => (self.observer)(&observation),
+            Effect::Tried { trial, outcome, took } => {
+                if let Some(tell) = self.trials.borrow_mut().remove(&trial) {
+                    // Who asked may have gone.
+                    let _ = tell.send((outcome, took));
+                }
+            }
             Effect::XmppVerify { stream, verify } => {
                 let answer = match self.stream(stream) {
                     Some(conn) => conn.verify(now, verify),
-                    None => Some(verify.answer(Outcome::Error(Condition::RemoteServerTimeout))),
+                    None => Some(verify.answer(dialback::Outcome::Error(Condition::RemoteServerTimeout))),
                 };
                 if let Some(answer) = answer {
                     let shard = self.clone();

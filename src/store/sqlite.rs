@@ -56,14 +56,18 @@ impl Sqlite {
     }
 
     /// Whether [`Sqlite::open`] would find what it refuses, as far as that can be said without touching
-    /// anything: modes, and what the file says of itself. Nothing at all is fine.
+    /// anything: modes, what the file says of itself, and, while nobody has it open, its pages and rows.
+    /// Nothing at all is fine.
     ///
     /// # Errors
     ///
-    /// `Unsafe`, `Foreign`, `Newer`, `Damaged`, and `Io` where this user may not look.
+    /// `Unsafe`, `Foreign`, `Newer`, `Damaged`, `Behind`, and `Io` where this user may not look.
     pub fn look(directory: &Path) -> Result<(), StoreError> {
         match Place::look(directory)? {
-            Some(database) => schema::ours(&database, schema::STEPS.len()).map(|_| ()),
+            Some(database) => match schema::ours(&database, schema::STEPS.len())? {
+                true => inspect(&database),
+                false => missing(&database),
+            },
             None => Ok(()),
         }
     }
@@ -234,6 +238,59 @@ fn check(connection: &Connection) -> Result<(), Trouble> {
     if found == "ok" { Ok(()) } else { Err(Trouble::Broken(found.replace('\n', " "))) }
 }
 
+/// Reads all of a file that nobody has open, as [`Sqlite::open`] and `load` do. What is in use was read
+/// when it was opened, and what a write-ahead log still holds can't be seen without touching the file.
+fn inspect(database: &Path) -> Result<(), StoreError> {
+    let Some(acknowledged) = place::idle(database)? else { return Ok(()) };
+    let at = |trouble: Trouble| trouble.at_path(database, "read");
+    let look = || -> Result<u64, Trouble> {
+        let uri = format!("file:{}?immutable=1", encoded(database));
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+            | OpenFlags::SQLITE_OPEN_URI
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_EXRESCODE;
+        let connection = Connection::open_with_flags(uri, flags)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+        connection.pragma_update(None, "trusted_schema", false)?;
+        connection.pragma_update(None, "cell_size_check", true)?;
+        check(&connection)?;
+        // An older file has its tables brought up to date first.
+        let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if usize::try_from(version).is_ok_and(|version| version == schema::STEPS.len()) {
+            rows::load(&connection, &mut |_| {})?;
+        }
+        Ok(rows::counter(&connection, rows::COMMITS)?.unwrap_or(0))
+    };
+    not_behind(database, look().map_err(at)?, acknowledged)
+}
+
+/// There is no file; was there one?
+fn missing(database: &Path) -> Result<(), StoreError> {
+    not_behind(database, 0, place::idle(database)?.unwrap_or(0))
+}
+
+fn not_behind(database: &Path, held: u64, acknowledged: u64) -> Result<(), StoreError> {
+    if held >= acknowledged {
+        return Ok(());
+    }
+    let (path, lock) = (database.to_owned(), place::lock_of(database));
+    Err(StoreError::Behind { path, held, acknowledged, lock })
+}
+
+/// A path as the part of a `file:` URI.
+fn encoded(path: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    path.as_os_str().as_bytes().iter().fold(String::new(), |mut text, octet| {
+        match octet {
+            b'/' | b'-' | b'_' | b'.' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => {
+                text.push(char::from(*octet))
+            }
+            _ => text.push_str(&format!("%{octet:02X}")),
+        }
+        text
+    })
+}
+
 fn behind(place: &Place, held: u64) -> StoreError {
     StoreError::Behind {
         path: place.database.clone(),
@@ -274,7 +331,11 @@ impl From<StoreError> for Trouble {
 
 impl Trouble {
     fn at(self, place: &Place, doing: &'static str) -> StoreError {
-        let path = place.database.clone();
+        self.at_path(&place.database, doing)
+    }
+
+    fn at_path(self, path: &Path, doing: &'static str) -> StoreError {
+        let path = path.to_owned();
         let source = match self {
             Self::Told(error) => return error,
             Self::Broken(what) => return StoreError::Damaged { path, what },

@@ -431,6 +431,24 @@ fn a_peer_is_not_trusted_by_everybodys_address() {
 }
 
 #[test]
+fn f110_f111_the_self_test_has_one_user_on_each_side() {
+    let said = |text: &str| printed(&format!("{DAEMON}\n[selftest]\n{text}"), "");
+    let (alice, romeo) = ("sip:alice@contoso.example", "xmpp:romeo@fabrikam.example");
+    let pair = |from: &str, to: &str| format!("from = \"{from}\"\nto = \"{to}\"\n");
+    for (from, to) in [(alice, romeo), (romeo, alice)] {
+        assert_eq!(said(&pair(from, to)), "");
+        assert_eq!(said(&format!("{}every = \"24h\"\n", pair(from, to))), "");
+    }
+    assert!(said(&pair(alice, "sip:bob@contoso.example")).contains("no pair to be tested"));
+    assert!(said(&pair("x@", romeo)).contains("from"));
+    assert!(said(&format!("from = \"{alice}\"\n")).contains("needs \"to\""));
+    assert!(said(&format!("{}every = \"1s\"\n", pair(alice, romeo))).contains("every"));
+    let config = read(&files(&format!("{DAEMON}\n[selftest]\n{}", pair(alice, romeo)), "")).unwrap();
+    let set = config.selftest.unwrap();
+    assert_eq!((set.from.as_str(), set.to.as_str(), set.every), (alice, romeo, None));
+}
+
+#[test]
 fn two_listeners_for_one_port_are_an_error() {
     let listen = |second: &str| {
         let one = "{ addr = \"[::]:5061\", transport = \"tls\" }";
@@ -440,7 +458,15 @@ fn two_listeners_for_one_port_are_an_error() {
         )
     };
     assert!(listen("{ addr = \"[::]:5061\", transport = \"tcp\" }").contains("two listeners for [::]:5061"));
-    assert_eq!(listen("{ addr = \"[::]:5061\", transport = \"udp\" }"), "");
+    // RFC 3261 §18.2.1: udp brings tcp at its port.
+    let said = listen("{ addr = \"[::]:5061\", transport = \"udp\" }");
+    assert!(said.contains("two tcp listeners for [::]:5061"), "{said}");
+    assert_eq!(listen("{ addr = \"[::]:5060\", transport = \"udp\" }"), "");
+    let said = listen("{ addr = \"[::]:5269\", transport = \"tcp\" }");
+    assert!(
+        said.contains("two tcp listeners for [::]:5269") && said.contains("[xmpp] listen has it too"),
+        "{said}"
+    );
     assert!(listen("{ addr = \"[::]:5060\", transport = \"websocket\" }").contains("one of: tls, tcp, udp"));
     assert!(listen("{ transport = \"udp\" }").contains("a listener of [sip] needs \"addr\""));
 }

@@ -38,6 +38,7 @@ use super::Gateway;
 use super::effect::{Due, PeerId, Timer};
 use super::outgoing::{EventLoad, Outgoing, Undelivered};
 use super::settings::PresenceSettings;
+use super::trial::TrialId;
 use crate::bridge::watch::s2x::{Input as SipInput, Leg};
 use crate::bridge::watch::x2s::{Answer, Input as XmppInput};
 use crate::bridge::watch::{s2x as sip_machine, x2s as xmpp_machine};
@@ -62,6 +63,8 @@ pub(super) enum EventOf {
     Subscribe { watch: WatchRef, serial: u8 },
     /// A NOTIFY of that leg.
     Notify { watch: WatchRef, leg: Leg },
+    /// A SUBSCRIBE of a trial, of no watch at all.
+    Trial(TrialId),
 }
 
 /// What is heard later, or at once, of something that was done.
@@ -155,6 +158,7 @@ impl Presence {
                 let has = |entry: &Sip| entry.watch.machine.legs().any(|known| known == leg);
                 event.request.is_last() || self.sip.get(watch).is_some_and(has)
             }
+            EventOf::Trial(_) => true,
         }
     }
 
@@ -166,6 +170,7 @@ impl Presence {
                 if entry.serial == serial { entry.watch.subscriber.as_mut()?.next_cseq() } else { None }
             }
             EventOf::Notify { watch, leg } => self.sip.get_mut(watch)?.watch.notifier(leg)?.next_cseq(),
+            EventOf::Trial(_) => None,
         }
     }
 
@@ -219,7 +224,7 @@ impl Gateway {
     }
 
     /// A final response to a request of a watch.
-    pub(super) fn on_event_answered(&mut self, of: EventOf, status: u16, message: &Message<'_>) {
+    pub(super) fn on_event_answered(&mut self, now: Now, of: EventOf, status: u16, message: &Message<'_>) {
         let outcome = match of {
             EventOf::Subscribe { watch, serial } => {
                 if let Some(entry) = self.presence.xmpp.get_mut(watch)
@@ -236,13 +241,20 @@ impl Gateway {
                 Outcome::Answered { watch, serial, answer }
             }
             EventOf::Notify { watch, leg } => Outcome::NotifyAnswered { watch, leg, status },
+            EventOf::Trial(trial) => return self.on_trial_fetched(now, trial, status),
         };
         self.presence.outcomes.push_back(outcome);
     }
 
     /// A request of a watch could not be sent, got no response, or one that says no more than that the
     /// server is in trouble.
-    pub(super) fn on_event_failed(&mut self, of: EventOf, request: &Outgoing, failure: &Undelivered) {
+    pub(super) fn on_event_failed(
+        &mut self,
+        now: Now,
+        of: EventOf,
+        request: &Outgoing,
+        failure: &Undelivered,
+    ) {
         let status = failure.status;
         let outcome = match of {
             EventOf::Subscribe { watch, serial } => match status {
@@ -258,6 +270,7 @@ impl Gateway {
                 (true, status) => Outcome::NotifyAnswered { watch, leg, status },
                 (false, _) => Outcome::NotifyAnswered { watch, leg, status: 503 },
             },
+            EventOf::Trial(trial) => return self.on_trial_unfetched(now, trial, failure),
         };
         self.presence.outcomes.push_back(outcome);
     }

@@ -37,6 +37,7 @@ impl Gateway {
             return self.reject(now, key, &busy(&over));
         }
         match self.admit_request(now, key, request) {
+            Some(admitted) if is_new && self.is_trial(key) => self.try_probe(now, key, &admitted),
             Some(admitted) if is_new => self.on_new_subscribe(now, key, &admitted, over_tls),
             Some(admitted) => self.on_subscribe_again(now, key, &admitted),
             None => {}
@@ -110,6 +111,9 @@ impl Gateway {
             }
             return;
         };
+        if self.on_trial_notified(now, admitted.message) {
+            return self.respond(now, key, 200, &[]);
+        }
         match found {
             Some(watch) => self.on_notify_of(now, key, watch, &admitted),
             None => self.reject(now, key, &Reject::status(481, "no such subscription")),

@@ -21,6 +21,7 @@ mod texts;
 mod to_sip;
 mod to_xmpp;
 mod transcripts;
+mod trial;
 mod world;
 
 pub(super) const ALICE: &str = "alice@contoso.example";

@@ -109,6 +109,8 @@ pub(super) struct World {
     inbound: BTreeMap<(String, &'static str), Stream>,
     /// What became of inbound streams that ended.
     pub(super) ended: Vec<String>,
+    /// What trials came to.
+    pub(super) tried: Vec<crate::gateway::trial::Outcome>,
     streams: BTreeMap<StreamId, Pair>,
     links: BTreeMap<LinkId, Dialled>,
     peer: Link,
@@ -148,6 +150,7 @@ impl World {
             ids: Ids::new([seed.wrapping_add(3); 32], Owner::default()),
             inbound: BTreeMap::new(),
             ended: Vec::new(),
+            tried: Vec::new(),
             streams: BTreeMap::new(),
             links: BTreeMap::new(),
             peer: Link::new(source, Limits::default()),
@@ -254,6 +257,10 @@ impl World {
             }
             Effect::XmppVerify { stream, verify } => Seen::Dialback(format!("{stream:?} {verify:?}")),
             Effect::XmppVerified { stream, answer } => Seen::Dialback(format!("{stream:?} {answer:?}")),
+            Effect::Tried { outcome, .. } => {
+                self.tried.push(outcome);
+                return;
+            }
             // World::reload does.
             Effect::XmppJudge => return,
             Effect::XmppClose { stream, .. } => {
@@ -336,6 +343,15 @@ impl World {
     pub(super) fn partner_is_listed(&self, remote: &str) -> bool {
         use crate::xmpp::Realm;
         self.realm.terms(None, remote).is_ok()
+    }
+
+    /// An operator tries something out.
+    pub(super) fn try_out(&mut self, kind: crate::crossing::Kind, from: &str, to: &str) {
+        let jid = |text| crate::addr::Jid::parse(text).unwrap();
+        let trial =
+            crate::gateway::trial::Trial { from: jid(from), to: jid(to), kind, text: "a test".into() };
+        self.gateway.begin_trial(self.now, &trial).unwrap();
+        self.perform();
     }
 
     /// A stanza from capulet.example.

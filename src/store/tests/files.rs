@@ -255,6 +255,62 @@ fn an_administrator_may_read_while_we_write() {
 }
 
 #[test]
+fn what_is_broken_or_gone_is_refused_alike_by_a_start_and_a_check() {
+    let made = || {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = Box::new(open(directory.path()));
+        (1..=60).for_each(|n| store.apply(&submission(n)).unwrap());
+        assert!(Sqlite::look(directory.path()).is_ok(), "it is in use");
+        store.close().unwrap();
+        assert!(Sqlite::look(directory.path()).is_ok());
+        directory
+    };
+    type Harm = fn(&std::path::Path);
+    let harms: [(&str, Harm); 4] = [
+        ("truncated", |path| {
+            let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+            file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+        }),
+        ("overwritten", |path| {
+            let mut octets = fs::read(path).unwrap();
+            let from = octets.len() / 2;
+            octets[from..].fill(0x5a);
+            fs::write(path, octets).unwrap();
+        }),
+        ("a row changed", |path| {
+            let connection = Connection::open(path).unwrap();
+            connection
+                .execute_batch("UPDATE authorizations SET state = 1 - state; PRAGMA wal_checkpoint")
+                .unwrap();
+            let gone = "PRAGMA journal_mode = DELETE; PRAGMA journal_mode = WAL";
+            connection.execute_batch(gone).unwrap();
+        }),
+        ("gone", |path| fs::remove_file(path).unwrap()),
+    ];
+    for (name, harm) in harms {
+        let directory = made();
+        harm(&directory.path().join("stoxd.db"));
+        let files = || {
+            let mut names: Vec<_> =
+                fs::read_dir(directory.path()).unwrap().map(|f| f.unwrap().file_name()).collect();
+            names.sort();
+            (
+                names,
+                fs::read(directory.path().join("stoxd.db")).ok(),
+                fs::read(directory.path().join("stoxd.lock")).unwrap(),
+            )
+        };
+        let before = files();
+        let looked = Sqlite::look(directory.path()).expect_err(name);
+        assert!(files() == before, "{name}: a look touches nothing");
+        let opened =
+            Sqlite::open(directory.path()).and_then(|mut store| store.load(&mut |_| {})).expect_err(name);
+        let same = std::mem::discriminant(&looked) == std::mem::discriminant(&opened);
+        assert!(same, "{name}: {looked} / {opened}");
+    }
+}
+
+#[test]
 fn what_is_no_directory_is_refused_alike_by_a_start_and_a_check() {
     let parent = tempfile::tempdir().unwrap();
     let (file, link) = (parent.path().join("file"), parent.path().join("link"));

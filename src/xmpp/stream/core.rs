@@ -1,7 +1,7 @@
 //! What both roles share: the state of a stream, its end, and the way from an element to its handler.
 
 use super::Purpose;
-use super::event::{DownReason, StreamEvent};
+use super::event::{DownReason, Features, StreamEvent};
 use super::header::{self, Dialback, Header, OfferTls, Version};
 use super::table::{self, Input, Phase, Role, Rule};
 use crate::addr::Domain;
@@ -116,6 +116,8 @@ pub(super) struct Core {
     pub(super) offered_tls: OfferTls,
     /// Initiating: whether the peer speaks dialback.
     pub(super) dialback: Dialback,
+    /// Initiating: what the peer offered last, before it was proven.
+    pub(super) peer_features: Option<Features>,
     pub(super) times: Times,
     /// Why our close tag was sent.
     pub(super) closing: DownReason,

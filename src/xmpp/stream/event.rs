@@ -45,6 +45,15 @@ pub enum StreamEvent<'s> {
     Down(DownReason),
 }
 
+/// Ways of proving a pair that a peer offers us.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Features {
+    /// SASL EXTERNAL.
+    pub external: bool,
+    /// Server Dialback, in the features or in the header.
+    pub dialback: bool,
+}
+
 /// Why a stream is over.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DownReason {

@@ -5,7 +5,7 @@
 
 use super::Purpose;
 use super::core::{Core, Framing, Pending, Question, addresses, outcome};
-use super::event::{DownReason, SendError, StreamEvent};
+use super::event::{DownReason, Features, SendError, StreamEvent};
 use super::header::{Dialback, Header, OfferTls, Offered, Version};
 use super::table::Phase;
 use crate::addr::Domain;
@@ -70,6 +70,8 @@ impl Core {
         if let Some(pair) = self.authenticated.take() {
             return self.prove(now, pair, Auth::External);
         }
+        self.peer_features =
+            Some(Features { external: offered.external, dialback: self.dialback == Dialback::Declared });
         if !self.secured() {
             match (terms.tls, offered.tls) {
                 // RFC 7590 §3.1: an attacker may have stripped the offer, so it is tried in any case.

@@ -30,7 +30,7 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
-pub use event::{DownReason, SendError, StreamEvent};
+pub use event::{DownReason, Features, SendError, StreamEvent};
 
 use self::core::{Behind, Core, Framing, RefusedKeys, Times};
 use self::header::{Dialback, OfferTls};
@@ -142,6 +142,7 @@ impl Stream {
                 wrong_questions: 0,
                 offered_tls: OfferTls::No,
                 dialback: Dialback::Silent,
+                peer_features: None,
                 times: Times {
                     setup: now.mono + setup,
                     heard: now.mono,
@@ -376,6 +377,11 @@ impl Stream {
     /// The language of the peer's stanzas that name none, from its header (RFC 6120 §4.7.4).
     pub fn lang(&self) -> Option<&str> {
         self.core.lang.as_deref()
+    }
+
+    /// Initiating: what the peer offered last to who has not proven itself yet.
+    pub fn features(&self) -> Option<Features> {
+        self.core.peer_features
     }
 
     /// The pairs that are proven, and how.
