@@ -121,6 +121,7 @@ impl Gateway {
                 subject: Some(pager.subject()).filter(|text| !text.is_empty()).map(Box::from),
                 language: Some(pager.language()).filter(|text| !text.is_empty()).map(Box::from),
                 thread: None,
+                sent: pager.sent(),
                 origin,
                 refused: tried,
             };
@@ -165,14 +166,14 @@ impl Gateway {
 
     fn send_as_pager(&mut self, now: Now, peer: PeerId, text: Text) {
         self.held = self.held.saturating_sub(text.octets());
-        let Text { origin, body, subject, language, thread, refused, .. } = text;
+        let Text { origin, body, subject, language, thread, refused, sent, .. } = text;
         let call_id = thread.and_then(|thread| self.call_id(origin.to.bare_str(), &thread));
         let parts = crate::sip::pager::Parts {
             body: &body,
             subject: subject.as_deref(),
             language: language.as_deref(),
             call_id: call_id.as_deref(),
-            sent: None,
+            sent,
         };
         let pager = self.build_message(&origin.from, &origin.to, &parts);
         let load = Load::Message { pager, origin: Some(origin) };

@@ -75,6 +75,7 @@ impl Gateway {
             subject: text.subject.as_deref().map(Box::from),
             language: text.language.as_deref().map(Box::from),
             thread: text.thread.as_deref().map(Box::from),
+            sent: text.sent,
             refused: 0,
         };
         let shows_states = admitted.element.children().any(|child| child.ns() == STATES);
