@@ -224,11 +224,11 @@ impl<'o> Writer<'o> {
     }
 
     /// A response's start line and paths.
-    pub fn response(out: &'o mut Vec<u8>, tid: &str, code: u16, to: &MsrpUri, from: &MsrpUri) -> Self {
+    pub fn response(out: &'o mut Vec<u8>, tid: &str, code: u16, to: &[MsrpUri], from: &MsrpUri) -> Self {
         let mut writer = Self(out);
         let comment = comment(code);
         writer.line(format_args!("MSRP {tid} {code}{}{comment}", if comment.is_empty() { "" } else { " " }));
-        writer.paths(std::slice::from_ref(to), from);
+        writer.paths(to, from);
         writer
     }
 
@@ -246,6 +246,11 @@ impl<'o> Writer<'o> {
     /// A Byte-Range.
     pub fn range(&mut self, start: u64, end: u64, total: u64) {
         self.line(format_args!("Byte-Range: {start}-{end}/{total}"));
+    }
+
+    /// The Status of a report (RFC 4975 §7.1.3).
+    pub fn status(&mut self, code: u16) {
+        self.line(format_args!("Status: 000 {code} {}", comment(code)));
     }
 
     /// The body, and the end-line with its flag.
@@ -379,7 +384,11 @@ mod tests {
             Message-ID: m1m1\r\nByte-Range: 1-2/2\r\nContent-Type: text/plain\r\n\r\nhi\r\n-------tid12345$\r\n";
         assert_eq!(String::from_utf8(out.clone()).unwrap(), expected);
         out.clear();
-        Writer::response(&mut out, "tid12345", 200, &from, &to[0]).end("tid12345", None, Flag::End);
+        Writer::response(&mut out, "tid12345", 200, std::slice::from_ref(&from), &to[0]).end(
+            "tid12345",
+            None,
+            Flag::End,
+        );
         let text = String::from_utf8(out).unwrap();
         assert!(
             text.starts_with("MSRP tid12345 200 OK\r\n") && text.ends_with("tcp\r\n-------tid12345$\r\n"),
