@@ -1,5 +1,5 @@
 //! The switch against octets written by hand, and against another one.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::needless_range_loop)]
 
 mod binding;
 mod pair;
