@@ -6,12 +6,14 @@
 //! | [`to_sip`] | an XMPP message as a SIP MESSAGE |
 //! | [`to_xmpp`] | a SIP MESSAGE as an XMPP message |
 //! | [`presence`] | presences as presence documents, and back |
+//! | [`session`] | one conversation in session mode: a machine |
 //! | [`watch`] | presence subscriptions: one machine for each direction |
 //!
 //! Nothing here decides whether an item may cross: the gateway calls it with what the gate has admitted.
 
 pub mod errors;
 pub mod presence;
+pub mod session;
 pub mod to_sip;
 pub mod to_xmpp;
 pub mod watch;

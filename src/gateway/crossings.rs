@@ -87,7 +87,7 @@ impl Gateway {
         }
         let text = match to_sip::translate(&admitted) {
             ToSip::Message(text) => text,
-            ToSip::Nothing => return,
+            ToSip::Nothing => return self.on_wordless(now, &admitted),
             ToSip::Refuse(condition, why) => {
                 let error = StanzaError::with_text(condition, why);
                 return self.return_stanza(now, &admitted, &error, why);
@@ -101,6 +101,9 @@ impl Gateway {
             let error = Condition::ItemNotFound.into();
             return self.return_stanza(now, &admitted, &error, "no SIP peer serves the domain");
         };
+        if self.is_for_session(now, peer, &admitted.from, &admitted.to) {
+            return self.send_in_session(now, peer, &admitted, &text);
+        }
         let call_id = text.thread.as_deref().and_then(|thread| self.call_id(admitted.to.bare_str(), thread));
         let parts = Parts {
             body: &text.body,
@@ -201,6 +204,7 @@ impl Gateway {
             Ok(admitted) => self.bridge_to_xmpp(now, key, admitted),
             Err(refusal) => {
                 let request = refusal.item;
+                let diagnostics = self.diagnostics_of(refusal.reason);
                 self.observe_denied(
                     &request.sender,
                     &request.target,
@@ -208,7 +212,7 @@ impl Gateway {
                     refusal.reason,
                     refusal.policy,
                 );
-                self.turn_down(now, key, 403, &[]);
+                self.turn_down(now, key, 403, &[(Name::MsDiagnostics, &diagnostics)]);
             }
         }
     }
@@ -293,14 +297,14 @@ impl Gateway {
         let _ = self.queue_stanza(now, pair, start, None);
     }
 
-    fn queue_stanza(
+    pub(super) fn queue_stanza(
         &mut self,
         now: Now,
         pair: (&str, &str),
         start: usize,
         answer: Option<Awaits>,
     ) -> Result<(), Condition> {
-        let partners = super::TablePartners(&self.table);
+        let partners = super::realm::TablePartners(&self.table);
         self.pairs.send(now, pair, start, answer, &partners, &mut self.effects, &mut self.due)
     }
 
@@ -351,7 +355,7 @@ impl Gateway {
     }
 
     /// The Call-ID for a message of `thread`: the thread itself the first time, then new ones.
-    fn call_id(&mut self, target: &str, thread: &str) -> Option<String> {
+    pub(super) fn call_id(&mut self, target: &str, thread: &str) -> Option<String> {
         if self.threads.is_first(target, thread) {
             return to_sip::call_id_of_thread(thread, None);
         }
@@ -359,7 +363,7 @@ impl Gateway {
         to_sip::call_id_of_thread(thread, Some(again.as_str()))
     }
 
-    fn build_message(&mut self, from: &Jid, to: &Jid, parts: &Parts<'_>) -> Pager {
+    pub(super) fn build_message(&mut self, from: &Jid, to: &Jid, parts: &Parts<'_>) -> Pager {
         self.next_cseq = (self.next_cseq + 1) & 0x7fff_ffff;
         Pager::build(from, to, parts, self.next_cseq, &self.guard, &mut self.ids)
     }

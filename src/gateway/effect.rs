@@ -5,6 +5,7 @@
 
 use super::observe::Observation;
 use super::presence::WatchRef;
+use super::sessions::SessionRef;
 use crate::addr::Domain;
 use crate::now::Mono;
 pub use crate::sip::link::{LinkId, PeerId};
@@ -197,6 +198,8 @@ pub enum Timer {
     Watch(WatchRef),
     /// A watcher is told again what did not arrive.
     Tell(WatchRef),
+    /// A session.
+    Session(SessionRef),
     /// Records that were not durable go to the store again.
     Keep,
     /// The age purge.

@@ -9,10 +9,13 @@
 //! | [`observe`] | what an operator may want to know, as values |
 //! | `crossings` | the two entrances of the bridge, the gate in front of each, refusals |
 //! | `answers` | SIP requests: transactions, checks, responses |
+//! | `invites` | our INVITEs as transactions |
 //! | `outgoing` | messages to SIP users: one outstanding for each, transactions, errors back |
 //! | [`pairs`] | streams to partners, and the stanzas that wait for them |
 //! | [`presence`] | watches: who sees whose presence, and what is kept of it |
 //! | `peers` | links to SIP peers, and the requests that wait for them |
+//! | `realm` | the partner entries, as streams ask for them |
+//! | [`sessions`] | conversations that an INVITE begins |
 //! | [`settings`] | what it is told |
 //! | `notice` | the text after a late failure |
 //! | `threads` | which threads have a Call-ID already |
@@ -20,26 +23,30 @@
 mod answers;
 mod crossings;
 pub mod effect;
+mod invites;
 mod notice;
 pub mod observe;
 mod outgoing;
 pub mod pairs;
 mod peers;
 pub mod presence;
+mod realm;
+pub mod sessions;
 pub mod settings;
 mod stop;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod undelivered;
 
 pub use peers::Way;
-pub use settings::{PeerSettings, PresenceSettings, SentBy, Settings};
+pub use realm::Realm;
+pub use settings::{Im, PeerSettings, PresenceSettings, SentBy, SessionSettings, Settings};
 
-use crate::addr::Domain;
 use crate::crossing::Verified;
 use crate::ids::{Ids, Owner};
 use crate::now::{Mono, Now};
-use crate::policy::{Budgets, Discovered, Need, Reason, Table};
+use crate::policy::{Budgets, Discovered, Table};
 use crate::sip::Fault;
 use crate::sip::link::{LinkId, PeerId, Source};
 use crate::sip::locate::Target;
@@ -48,14 +55,16 @@ use crate::sip::message::Readable;
 use crate::sip::txn::{ClientTable, ServerLimits, ServerTable};
 use crate::xmpp::error::Condition;
 use crate::xmpp::iq::IqContext;
-use crate::xmpp::{self, Iq, Misaddressed, Refused, Stanza, StreamId, Terms, Verify, VerifyAnswer, Ways};
+use crate::xmpp::{Iq, Misaddressed, Stanza, StreamId, Verify, VerifyAnswer};
 use answers::Answerable;
 use effect::{Due, Effect, Effects, Timer};
 use notice::Notices;
 use outgoing::{Outgoing, Undelivered};
-use pairs::{Awaits, Bounce, Pairs, Partners};
+use pairs::{Awaits, Bounce, Pairs};
 use peers::{Freed, Peers, Turn};
 use presence::Presence;
+use realm::TablePartners;
+use sessions::Sessions;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -200,6 +209,7 @@ pub struct Gateway {
     notices: Notices,
     threads: Threads,
     presence: Presence,
+    sessions: Sessions,
     counts: Counts,
     iq: IqContext<'static>,
     next_link: u32,
@@ -260,6 +270,7 @@ impl Gateway {
                 secrets.hashes,
                 presence::caps_ver(&iq),
             ),
+            sessions: Sessions::new(secrets.hashes),
             counts: Counts::default(),
             iq,
             next_link: 0,
@@ -323,6 +334,7 @@ impl Gateway {
             Input::Timeout => self.on_timeout(now),
         }
         self.settle_presence(now);
+        self.settle_sessions(now);
         self.collect_deadlines();
     }
 
@@ -330,9 +342,10 @@ impl Gateway {
         self.deadlines.extend(self.due.drain(..).map(Reverse));
         if self.deadlines.len() > self.crowd {
             // Half of them may be of watches that have had their timers set anew.
-            let Self { deadlines, presence, .. } = self;
+            let Self { deadlines, presence, sessions, .. } = self;
             deadlines.retain(|Reverse(due)| match due.what {
                 Timer::Watch(watch) => presence.is_armed(watch, due.at),
+                Timer::Session(session) => sessions.is_armed(session, due.at),
                 Timer::Pair(_) | Timer::Peer(_) | Timer::Tell(_) | Timer::Keep | Timer::Purge => true,
             });
             self.crowd = CROWD + 2 * self.deadlines.len();
@@ -376,21 +389,6 @@ impl Gateway {
         LinkId(self.next_link)
     }
 
-    /// What streams need to know of the tables, as they are now.
-    pub fn realm(&self) -> Realm {
-        // Once a load, not once a stream.
-        let welcome = |domain: &Domain| self.table.welcome(domain.as_str()).is_ok();
-        let ways = (self.table.partners().iter())
-            .filter(|partner| partner.domains().any(welcome))
-            .fold(Ways::default(), |ways, partner| ways.or(terms(partner).ways()));
-        Realm {
-            table: self.table.clone(),
-            settings: self.settings.clone(),
-            dialback: self.dialback.clone(),
-            ways,
-        }
-    }
-
     /// The settings, as they are now.
     pub fn settings(&self) -> &Arc<Settings> {
         &self.settings
@@ -408,7 +406,7 @@ impl Gateway {
 
     /// Are there requests of `link` that will still be answered?
     pub fn owes_answers(&self, link: LinkId) -> bool {
-        self.servers.any(|answerable| answerable.is_on(link))
+        self.servers.any(|answerable| answerable.is_owed_on(link))
     }
 
     /// Does the store have every change that was made?
@@ -420,7 +418,7 @@ impl Gateway {
     pub fn is_quiet(&self) -> bool {
         let messages = self.targets.is_empty() && self.held == 0;
         // A fetch waits for the XMPP side, like a message.
-        let answered = !self.servers.any(|_| true);
+        let answered = !self.servers.any(Answerable::is_owed) && self.sessions.is_empty();
         self.pairs.is_quiet() && messages && answered && self.waiting() == 0 && self.presence.is_kept()
     }
 
@@ -440,6 +438,7 @@ impl Gateway {
         self.tables = self.tables.wrapping_add(1);
         // What watches that end now have to say goes over streams that end next.
         self.judge_watches(now);
+        self.judge_sessions(now);
         self.effects.push(Effect::XmppJudge);
         let bounces = self.pairs.on_reload(&TablePartners(&self.table), &mut self.effects);
         self.bounce_all(now, bounces, "the partner was removed");
@@ -453,6 +452,7 @@ impl Gateway {
         });
         self.bounce_all(now, bounces, outgoing::NO_LONGER);
         self.settle_presence(now);
+        self.settle_sessions(now);
         self.collect_deadlines();
         before
     }
@@ -499,6 +499,7 @@ impl Gateway {
                 }
                 Timer::Watch(watch) => self.on_watch_timer(now, watch, due.at),
                 Timer::Tell(watch) => self.tell_again(now, watch),
+                Timer::Session(session) => self.on_session_timer(now, session, due.at),
                 Timer::Keep => self.on_keep_timer(),
                 Timer::Purge => self.purge(now),
                 Timer::Peer(peer) => {
@@ -509,90 +510,10 @@ impl Gateway {
                 }
             }
             self.settle_presence(now);
+            self.settle_sessions(now);
             self.collect_deadlines();
         }
         self.on_client_timers(now);
         self.on_server_timers(now);
-    }
-}
-
-/// What streams need to know of the loaded tables.
-pub struct Realm {
-    table: Arc<Table>,
-    settings: Arc<Settings>,
-    dialback: Arc<[u8]>,
-    /// The ways that are open to some partner or other.
-    ways: Ways,
-}
-
-impl Realm {
-    /// Limits and timeouts of streams.
-    pub fn xmpp(&self) -> &xmpp::Settings {
-        &self.settings.xmpp
-    }
-
-    /// Streams that may be open with the partner of `domain`, if its entry says.
-    pub fn connection_limit(&self, domain: &str) -> Option<u32> {
-        self.table.partner(domain)?.connection_limit
-    }
-
-    /// Do the two domains belong to one partner?
-    pub fn same_partner(&self, one: &str, other: &str) -> bool {
-        one == other
-            || match (self.table.partner(one), self.table.partner(other)) {
-                (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-                (_, None) | (None, _) => false,
-            }
-    }
-}
-
-impl xmpp::Realm for Realm {
-    fn serves(&self, domain: &str) -> bool {
-        self.settings.peer_of(domain).is_some()
-    }
-
-    fn terms(&self, _local: Option<&str>, remote: &str) -> Result<Terms, Refused> {
-        let partner = self.table.welcome(remote).map_err(|reason| match reason {
-            Reason::FederationOff => Refused::FederationOff,
-            Reason::DomainBlocked => Refused::Blocked,
-            Reason::Unlisted
-            | Reason::AddressBlocked
-            | Reason::PolicyFederation
-            | Reason::PolicyXmpp
-            | Reason::NotAdded => Refused::Unlisted,
-        })?;
-        Ok(terms(partner))
-    }
-
-    fn any_ways(&self) -> Ways {
-        self.ways
-    }
-
-    fn dialback_secret(&self) -> &[u8] {
-        &self.dialback
-    }
-}
-
-/// The partner entries, as routes ask for them.
-struct TablePartners<'t>(&'t Table);
-
-impl Partners for TablePartners<'_> {
-    fn route(&self, _local: &str, remote: &str) -> Option<(Terms, Option<(Domain, u16)>)> {
-        let partner = self.0.welcome(remote).ok()?;
-        Some((terms(partner), partner.proxy.as_ref().map(|proxy| (proxy.host.clone(), proxy.port))))
-    }
-}
-
-fn terms(partner: &crate::policy::Partner) -> Terms {
-    let need = |need| match need {
-        Need::Required => xmpp::Need::Required,
-        Need::Optional => xmpp::Need::Optional,
-        Need::NotSupported => xmpp::Need::NotSupported,
-    };
-    Terms {
-        tls: need(partner.terms.tls),
-        sasl: need(partner.terms.sasl),
-        dialback: partner.terms.dialback,
-        keepalive: partner.keepalive,
     }
 }
