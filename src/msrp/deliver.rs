@@ -86,9 +86,9 @@ pub(super) enum Subject {
 }
 
 impl Sending {
-    /// The messages that nobody has answered.
-    pub(super) fn unanswered(&self) -> impl Iterator<Item = MessageId> + '_ {
-        self.messages.iter().map(|message| message.id)
+    /// The messages that nobody has answered, and whether any of it has left.
+    pub(super) fn unanswered(&self) -> impl Iterator<Item = (MessageId, bool)> + '_ {
+        self.messages.iter().map(|message| (message.id, message.position > 0 || message.done))
     }
 
     fn room(&self, octets: usize) -> bool {

@@ -143,8 +143,8 @@ pub struct Peer {
     pub fingerprints: Vec<Fingerprint>,
     /// Octets of one message that it takes.
     pub max_size: Option<u64>,
-    /// The host that its signalling came from: an address that is not public is connected to if it is this
-    /// one, because the path is only what the peer says.
+    /// The SIP domain that its signalling speaks for: an address that is not public is connected to only if
+    /// the operator has put that domain there, because the path is only what the peer says.
     pub near: String,
 }
 
@@ -216,7 +216,8 @@ pub enum Event {
         session: SessionId,
         /// The message.
         message: MessageId,
-        /// A code of RFC 4975 §10: 408 for what was not answered, 481 for what ended with its session.
+        /// A code of RFC 4975 §10: 408 for what left and was not answered, 481 for what the peer certainly does
+        /// not have, because its session ended before.
         status: u16,
     },
     /// A report on a message that was [`Event::Sent`], or is about to be.

@@ -394,8 +394,10 @@ impl Switch {
 
     fn forget(&mut self, now: Now, id: SessionId) {
         let Some(session) = self.sessions.remove(id.as_str()) else { return };
-        for message in session.sending.unanswered() {
-            self.events.push_back(Event::Failed { session: id, message, status: 481 });
+        for (message, has_left) in session.sending.unanswered() {
+            // Of what has left, nobody knows whether it arrived.
+            let status = if has_left { 408 } else { 481 };
+            self.events.push_back(Event::Failed { session: id, message, status });
         }
         if let Some(conn) = session.conn.and_then(|conn| self.conns.get_mut(&conn)) {
             conn.sessions.retain(|bound| *bound != id);

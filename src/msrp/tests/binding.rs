@@ -110,9 +110,9 @@ fn check_051_a_lost_connection_fails_its_sessions_and_unanswered_texts() {
     let mut events = bench.events();
     events.sort_by_key(|event| (event.session(), matches!(event, Event::Down { .. })));
     let mut expected = vec![
-        Event::Failed { session: id, message: messages[0], status: 481 },
+        Event::Failed { session: id, message: messages[0], status: 408 },
         Event::Down { session: id, why: Down::Lost },
-        Event::Failed { session: second, message: messages[1], status: 481 },
+        Event::Failed { session: second, message: messages[1], status: 408 },
         Event::Down { session: second, why: Down::Lost },
     ];
     expected.sort_by_key(|event| (event.session(), matches!(event, Event::Down { .. })));

@@ -100,7 +100,7 @@ fn a_peer_that_knows_no_session_ends_it() {
             bench.events(),
             [
                 Event::Failed { session: id, message: messages[0], status },
-                Event::Failed { session: id, message: messages[1], status: 481 },
+                Event::Failed { session: id, message: messages[1], status: 408 },
                 Event::Down { session: id, why: Down::Refused(status) },
             ]
         );
@@ -146,7 +146,7 @@ fn a_message_that_is_sent_again_in_a_new_session_keeps_its_name() {
     let (id, conn) = bench.bound();
     let name = bench.send(id, "hello").unwrap();
     bench.switch.close(bench.now, &mut bench.ids, id);
-    assert_eq!(bench.events(), [Event::Failed { session: id, message: name, status: 481 }]);
+    assert_eq!(bench.events(), [Event::Failed { session: id, message: name, status: 408 }]);
     bench.written(conn);
     let (next, conn) = bench.bound();
     let again = Outgoing { again: Some(name), ..text_message("hello") };
