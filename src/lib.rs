@@ -36,6 +36,7 @@
 //! | [`policy`] | sites, policies, grants, partners; the gate; budgets |
 //! | [`xmpp`] | streams and their negotiation, stanzas, errors, iq answers |
 //! | [`sip`] | wire layer, transactions, dialogs, subscriptions, sessions, locating, digest, the UAS's checks |
+//! | [`msrp`] | the Message Session Relay Protocol: frames, chunks, reports, sessions on their connections |
 //! | [`bridge`] | translators, the one error table between both sides; watches: one authorization joined to one subscription; sessions: one conversation |
 //! | [`gateway`] | what crosses, what is answered, what waits: routes, queues, deadlines; who sees whose presence |
 //! | [`store`] | what outlives the process: durable records, and the thread that writes them |
@@ -102,6 +103,7 @@ pub mod crossing;
 pub mod daemon;
 pub mod gateway;
 pub mod ids;
+pub mod msrp;
 pub mod net;
 pub mod now;
 pub mod policy;

@@ -34,6 +34,9 @@ impl Gateway {
     /// The text in the air, as a MESSAGE in the dialog.
     fn send_text(&mut self, now: Now, session: SessionRef) {
         let Some(found) = self.sessions.table.get_mut(session) else { return };
+        if found.msrp.is_some() {
+            return self.send_by_msrp(now, session);
+        }
         let Some(text) = found.machine.in_air() else { return };
         let subject = text.subject.as_deref().map(|subject| ("Subject", subject));
         let language = text.language.as_deref().map(|language| ("Content-Language", language));
@@ -111,6 +114,9 @@ impl Gateway {
 
     fn forget_session(&mut self, now: Now, session: SessionRef) {
         let Some(mut gone) = self.sessions.table.remove(session) else { return };
+        if let Some(msrp) = gone.msrp.take() {
+            self.close_msrp(now, msrp.id);
+        }
         if let Some(key) = gone.invite.take()
             && gone.dialog.decline()
         {

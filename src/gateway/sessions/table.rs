@@ -47,6 +47,16 @@ impl Text {
     }
 }
 
+/// The MSRP half of a conversation.
+#[derive(Debug)]
+pub(super) struct MsrpSession {
+    pub(super) id: crate::msrp::SessionId,
+    /// Who connects, as our description says.
+    pub(super) setup: crate::body::sdp::Setup,
+    /// The text in the air.
+    pub(super) in_air: Option<crate::msrp::MessageId>,
+}
+
 /// A conversation between a contact and a SIP user.
 pub(super) struct Conversation {
     number: u32,
@@ -72,6 +82,8 @@ pub(super) struct Conversation {
     pub(super) knows_states: bool,
     /// Names our descriptions (RFC 8866 §5.2).
     pub(super) description: u64,
+    /// Where its texts go, unless into the dialog.
+    pub(super) msrp: Option<MsrpSession>,
     pub(super) since: Wall,
     /// Texts that were delivered: to the contact, to the SIP user.
     pub(super) delivered: [u32; 2],
@@ -101,6 +113,7 @@ impl Conversation {
             awaits_answer: false,
             knows_states: false,
             description: 0,
+            msrp: None,
             since,
             delivered: [0; 2],
             armed: None,
