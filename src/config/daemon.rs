@@ -274,15 +274,8 @@ pub(super) fn metrics(root: &mut Section<'_>) -> Option<SocketAddr> {
     listen
 }
 
-/// `[msrp]` and `[storage]`: only what means "none of it" is taken.
+/// `[storage]`: only what means "embedded" is taken.
 pub(super) fn not_built(root: &mut Section<'_>) {
-    let mut msrp = root.section("msrp", "[msrp]");
-    if let Some(listen) = msrp.list("listen", socket_address)
-        && !listen.is_empty()
-    {
-        msrp.error(&msrp.span_of("listen"), format!("MSRP is {NOT_BUILT}"), "leave it empty");
-    }
-    msrp.done();
     let mut storage = root.section("storage", "[storage]");
     if let Some((true, span)) = storage.choice("kind", &[("embedded", false), ("cluster", true)]) {
         storage.error(&span, format!("storage in a cluster is {NOT_BUILT}"), "use \"embedded\"");

@@ -16,6 +16,7 @@ mod access;
 mod daemon;
 mod grants;
 pub mod load;
+mod msrp;
 mod partners;
 mod presence;
 pub mod problem;
@@ -137,6 +138,7 @@ pub fn parse(
     let dns = daemon::dns(&mut root);
     let xmpp = daemon::xmpp(&mut root, &context);
     let sip = sip::sip(&mut root, &context, &mut served, ids.len());
+    let msrp = msrp::msrp(&mut root, ids.len());
     let presence = presence::presence(&mut root);
     let limits = daemon::limits(&mut root);
     let log = daemon::log(&mut root);
@@ -176,6 +178,7 @@ pub fn parse(
     let valid = problems.iter().all(|problem| problem.severity == Severity::Warning);
     match (gateway, loaded) {
         (Some(gateway), Some(loaded)) if valid => Ok(Config {
+            msrp,
             gateway,
             domains,
             tls,

@@ -8,6 +8,7 @@ use super::presence::WatchRef;
 use super::sessions::SessionRef;
 use super::trial::{Outcome, TrialId};
 use crate::addr::Domain;
+use crate::msrp::{ConnId, Dial};
 use crate::now::Mono;
 pub use crate::sip::link::{LinkId, PeerId};
 use crate::sip::locate::Target;
@@ -98,6 +99,20 @@ pub enum Effect {
     SipClose {
         /// The link.
         link: LinkId,
+    },
+    /// Connect an MSRP session. Answered by `Input::MsrpUp` or `Input::MsrpDown`.
+    MsrpDial(Box<Dial>),
+    /// Send these octets on an MSRP connection. Answered by `Input::MsrpDrained` when the kernel has all.
+    MsrpSend {
+        /// The connection.
+        conn: ConnId,
+        /// Where the octets stand in [`Effects::octets`].
+        octets: Range<usize>,
+    },
+    /// Close an MSRP connection once what was sent on it is written.
+    MsrpClose {
+        /// The connection.
+        conn: ConnId,
     },
     /// Make these changes durable, after those of every ticket before. Answered by
     /// `Input::Persisted`, once for each ticket, in their order.
@@ -213,6 +228,8 @@ pub enum Timer {
     Session(SessionRef),
     /// Records that were not durable go to the store again.
     Keep,
+    /// The deadlines of MSRP.
+    Msrp,
     /// The age purge.
     Purge,
     /// A trial.

@@ -13,6 +13,7 @@
 //! | `ours` | requests of ours, and their answers |
 //! | `theirs` | INVITEs of SIP users, and our answers |
 //! | `inside` | what SIP users send in a dialog |
+//! | `msrp` | sessions whose texts go by MSRP: descriptions, texts both ways |
 //! | `auto` | who is written to in which way, found out |
 //! | `rights` | the gate asked again, stopping |
 //! | `list` | what an operator may read |
@@ -25,6 +26,7 @@
 mod auto;
 mod inside;
 mod list;
+mod msrp;
 mod ours;
 mod perform;
 mod rights;
@@ -124,11 +126,17 @@ impl Sessions {
 impl Gateway {
     /// What the last turn brought about, and what follows from that, until nothing is left.
     pub(super) fn settle_sessions(&mut self, now: Now) {
-        while let Some(outcome) = self.sessions.outcomes.pop_front() {
-            match outcome {
-                Outcome::Input(session, input) => self.drive_session(now, session, input),
-                Outcome::Written(session, key) => self.on_text_written(now, session, key),
-                Outcome::Bounced(session, key) => self.on_text_bounced(now, session, key),
+        loop {
+            while let Some(outcome) = self.sessions.outcomes.pop_front() {
+                match outcome {
+                    Outcome::Input(session, input) => self.drive_session(now, session, input),
+                    Outcome::Written(session, key) => self.on_text_written(now, session, key),
+                    Outcome::Bounced(session, key) => self.on_text_bounced(now, session, key),
+                }
+            }
+            self.settle_msrp(now);
+            if self.sessions.outcomes.is_empty() {
+                return;
             }
         }
     }
