@@ -34,13 +34,13 @@ pub(super) fn domains(root: &mut Section<'_>, certificates: &[At<String>]) -> Ve
     }
     for mut section in sections {
         let name = section.required("name", fqdn);
-        let certificate = section.text("certificate");
+        let own = section.texts_or_one("certificate");
         let tel_domain = section.flag("tel_domain", false);
         let discovery = section.flag("discovery", false);
-        if let Some((id, span)) = &certificate
-            && !certificates.iter().any(|(known, _)| known == id)
-        {
-            super::tls::unknown(&section, id, span, certificates);
+        for (id, span) in &own {
+            if !certificates.iter().any(|(known, _)| known == id) {
+                super::tls::unknown(&section, id, span, certificates);
+            }
         }
         if tel_domain && served.iter().any(|(earlier, _)| earlier.tel_domain) {
             let label = "tel: URIs map into one domain";
@@ -54,8 +54,8 @@ pub(super) fn domains(root: &mut Section<'_>, certificates: &[At<String>]) -> Ve
                     format!("first in line {}", section.source.line_of(first.start)),
                 ),
                 None => {
-                    let certificate = certificate.map(|(id, _)| id.to_owned());
-                    let entry = Served { name, certificate, tel_domain, discovery, peer: None };
+                    let certificates = own.iter().map(|(id, _)| (*id).to_owned()).collect();
+                    let entry = Served { name, certificates, tel_domain, discovery, peer: None };
                     served.push((entry, span));
                 }
             }
@@ -65,8 +65,8 @@ pub(super) fn domains(root: &mut Section<'_>, certificates: &[At<String>]) -> Ve
     served
 }
 
-/// `[sip]` with its peers, each joined to the domains in `served`. `certificates`: how many
-/// the file lists.
+/// `[sip]` with its peers, each joined to the domains in `served`. `certificates`: how many the file lists for
+/// SIP.
 pub(super) fn sip(
     root: &mut Section<'_>,
     context: &Context<'_>,
@@ -82,7 +82,8 @@ pub(super) fn sip(
     if let Some((_, span)) = tls_listener
         && certificates == 0
     {
-        let (message, label) = ("a TLS listener needs a certificate", "add a [[tls.certificate]]");
+        let (message, label) =
+            ("a TLS listener needs a certificate", "add a [[tls.certificate]], for SIP if it has a \"for\"");
         if section.has("listen") {
             section.error(span, message, label);
         } else {

@@ -12,10 +12,12 @@
 //! | [`edge`] | the thread for handshakes, DNS and dialling |
 //! | [`dialer`] | finds servers, has TLS configurations at hand, judges certificates |
 //! | [`tls`] | certificates, handshakes, judgement |
+//! | [`crl`] | revocation lists, fetched over HTTP |
 //! | [`dns`], [`srv`], [`xmpp_locate`] | questions to the DNS, and where a partner's servers are |
 
 pub mod clock;
 mod conn;
+pub mod crl;
 pub mod dialer;
 pub mod dns;
 pub mod edge;

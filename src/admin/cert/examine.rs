@@ -59,6 +59,13 @@ pub fn findings(ours: &Ours, now: Wall) -> Vec<Finding> {
             add(Line::new(Outcome::Pass, text, ""));
         }
     }
+    let tls = &ours.certificates.tls;
+    for (name, side) in super::SIDES.into_iter().filter(|_| !tls.certificates.is_empty()) {
+        if tls.count(side) == 0 {
+            let text = format!("no certificate is for the {name} listeners: nobody gets TLS there");
+            add(Line::new(Outcome::Warn, text, format!("stoxd cert assign ID --for {name}")));
+        }
+    }
     if findings.is_empty() {
         let name = "certs";
         let text = "no [[tls.certificate]] is configured".to_owned();

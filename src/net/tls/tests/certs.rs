@@ -129,11 +129,12 @@ fn all_errors_come_at_once() {
         chain: "/nowhere/a".into(),
         key: "/nowhere/b".into(),
         replaces: None,
+        sides: Sides::BOTH,
     };
     let settings = CertSettings {
         sources: vec![good.clone(), gone, good],
         assigned: vec![(domain("a.example"), "good".to_owned()), (domain("b.example"), "goood".to_owned())],
-        default: None,
+        default: Vec::new(),
     };
     let errors = CertStore::load(settings).unwrap_err();
     assert!(
@@ -158,9 +159,9 @@ fn f68_an_assigned_certificate_goes_before_one_that_has_the_name() {
     ]));
     let sources = vec![named.save(dir.path(), "named"), multi.save(dir.path(), "multi")];
     let assigned = vec![(domain("c.example"), "named".to_owned()), (domain("a.example"), "multi".to_owned())];
-    let store = CertStore::load(CertSettings { sources, assigned, default: None }).unwrap();
+    let store = CertStore::load(CertSettings { sources, assigned, default: Vec::new() }).unwrap();
     let id = |name: &str| {
-        let found = store.for_name(name)?;
+        let found = store.for_name(name, Side::Xmpp)?;
         Some(if found.cert == named.chain { "named" } else { "multi" })
     };
     assert_eq!(id("a.example"), Some("multi"));
@@ -192,12 +193,12 @@ fn f065_a_certificate_takes_anothers_place_at_its_date() {
         in_place(last.save(dir.path(), "last"), "next", 200),
     ];
     let assigned = vec![(domain("c.example"), "old".to_owned())];
-    let store = CertStore::load(CertSettings { sources, assigned, default: None }).unwrap();
-    let shown = |name: &str| store.for_name(name).map(|key| key.cert.clone());
+    let store = CertStore::load(CertSettings { sources, assigned, default: Vec::new() }).unwrap();
+    let shown = |name: &str| store.for_name(name, Side::Xmpp).map(|key| key.cert.clone());
     let everywhere = |issued: &Issued| {
         assert_eq!(shown("a.example").as_ref(), Some(&issued.chain));
         assert_eq!(shown("c.example").as_ref(), Some(&issued.chain), "where it was assigned");
-        assert_eq!(store.default().unwrap().cert, issued.chain);
+        assert_eq!(store.default(Side::Sip).unwrap().cert, issued.chain);
         assert_eq!(shown("b.example").as_ref(), Some(&other.chain));
     };
     let ids = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {

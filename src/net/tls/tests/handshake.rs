@@ -303,7 +303,7 @@ fn threat_030_tls12_and_tls13_work_and_the_operator_may_ask_for_13_only() {
     let old =
         ServerConfig::builder_with_provider(Arc::clone(provider())).with_protocol_versions(TLS12).unwrap();
     let old =
-        old.with_no_client_auth().with_cert_resolver(Arc::new(Always(theirs.store().default().unwrap())));
+        old.with_no_client_auth().with_cert_resolver(Arc::new(Always(theirs.store().default(Side::Xmpp).unwrap())));
     assert!(handshake(strict, IM, Arc::new(old)).is_err());
 }
 

@@ -7,8 +7,9 @@ mod identity;
 mod links;
 mod openssl;
 mod revocation;
+mod strict;
 
-use super::certs::CertSettings;
+use super::certs::{CertSettings, Side, Sides};
 use super::{CertSource, CertStore, ClientRole, ClientTls, MinVersion, PeerCert, ServerTls, Trust};
 use crate::addr::Domain;
 use crate::now::{Now, Wall};
@@ -174,7 +175,7 @@ impl Issued {
         std::fs::write(&chain, pem(&self.chain)).unwrap();
         std::fs::write(&key, self.key.serialize_pem()).unwrap();
         std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
-        CertSource { id: id.to_owned(), chain, key, replaces: None }
+        CertSource { id: id.to_owned(), chain, key, replaces: None, sides: Sides::BOTH }
     }
 
     fn store(&self) -> Arc<CertStore> {
