@@ -7,8 +7,6 @@
 //! allows it. Lists are kept in the state directory, and believed for their signature alone.
 
 mod http;
-#[cfg(test)]
-mod tests;
 
 use super::dns::Dns;
 use super::tls::lists::{ADDRESSES, List, Lists, Point};

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod certs;
+mod fetching;
 mod handshake;
 mod identity;
 mod links;

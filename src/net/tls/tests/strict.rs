@@ -61,7 +61,7 @@ fn good() -> Ask {
 fn f069_a_server_that_we_dial_hears_the_alert_and_the_reason_is_kept() {
     let (ca, mut list) = refused();
     let elsewhere = ca.issue(&Ask::dns("elsewhere.example").years(2020, 2090));
-    let why = "certificate is not for im.example, but for elsewhere.example";
+    let why = "certificate is not for im.example, but for DNS:elsewhere.example";
     list.push((elsewhere, AlertDescription::BadCertificate, why));
     let ours = ClientTls::new(no_certificate(), MinVersion::Tls12).unwrap();
     for wanted in [Wanted::Xmpp(domain("im.example")), Wanted::Sip(vec![domain("im.example")])] {
