@@ -156,7 +156,9 @@ pub fn parse(
                 false => format!("# {} octets are too many to be shown\n", text.len()),
             };
             texts.push((policy_name.clone(), shown));
-            Some(access::load(Source::new(&policy_path, text), files, &names, &report))
+            let unverifiable = sip.peers.iter().filter(|peer| peer.unverifiable);
+            let unverifiable = unverifiable.flat_map(|peer| peer.domains.clone()).collect();
+            Some(access::load(Source::new(&policy_path, text), files, &names, unverifiable, &report))
         }
         Err(fault) => {
             let message = format!("can't read {}", policy_path.display());

@@ -256,6 +256,8 @@ pub struct Peer {
     pub message_limit: Option<usize>,
     /// The account that we answer challenges with.
     pub digest: Option<Digest>,
+    /// `verification = "always-unverifiable"`: its users reach only whoever has them as a contact.
+    pub unverifiable: bool,
 }
 
 /// The host, port and transport of a `sip:` URI.

@@ -189,7 +189,7 @@ fn peer(section: &mut Section<'_>, context: &Context<'_>, listen: &[At<SipListen
     } else {
         section.size("message_limit", 200..=16 << 20)
     };
-    verification(section);
+    let unverifiable = verification(section);
     if section.flag("monitor", false) {
         let message = format!("counting a peer's traffic apart is {NOT_BUILT}");
         section.error(&section.span_of("monitor"), message, "leave it out");
@@ -206,6 +206,7 @@ fn peer(section: &mut Section<'_>, context: &Context<'_>, listen: &[At<SipListen
         addresses: addresses.into_iter().map(|(network, _)| network).collect(),
         message_limit,
         digest,
+        unverifiable,
     };
     Some(Read { peer, domains })
 }
@@ -218,17 +219,21 @@ fn im(section: &mut Section<'_>) {
     }
 }
 
-/// How what we send is marked: as verified, without a word about it.
-fn verification(section: &mut Section<'_>) {
-    let not_built = format!("\"always-unverifiable\" is {NOT_BUILT}");
-    let not_public = "\"use-source-verification\" can't be had: its header is not public";
+/// Whether the peer's users reach only whoever has them as a contact.
+fn verification(section: &mut Section<'_>) -> bool {
     let choices = [
-        ("always-verifiable", None),
-        ("always-unverifiable", Some(not_built.as_str())),
-        ("use-source-verification", Some(not_public)),
+        ("always-verifiable", Some(false)),
+        ("always-unverifiable", Some(true)),
+        ("use-source-verification", None),
     ];
-    if let Some((Some(message), span)) = section.choice("verification", &choices) {
-        section.error(&span, message, "use \"always-verifiable\"");
+    match section.choice("verification", &choices) {
+        None => false,
+        Some((Some(unverifiable), _)) => unverifiable,
+        Some((None, span)) => {
+            let message = "\"use-source-verification\" can't be had: its header is not public";
+            section.error(&span, message, "use \"always-verifiable\" or \"always-unverifiable\"");
+            false
+        }
     }
 }
 

@@ -48,7 +48,7 @@ impl Gateway {
             let error = StanzaError::with_text(Condition::ResourceConstraint, "too many messages; slow down");
             return self.return_stanza(now, &stanza, &error, "over the rate limit");
         }
-        match self.table.admit(stanza, &self.presence.contacts) {
+        match self.table.admit(stanza, &self.presence) {
             Ok(admitted) => self.bridge_to_sip(now, admitted),
             Err(refusal) => {
                 let stanza = refusal.item;
@@ -168,7 +168,7 @@ impl Gateway {
         if !self.notices.may_say(now, &from, &to, condition) {
             return;
         }
-        let Ok(admitted) = self.table.admit(stanza, &self.presence.contacts) else { return };
+        let Ok(admitted) = self.table.admit(stanza, &self.presence) else { return };
         let status = status_of(condition, &StatusContext::default()).status;
         self.effects.observe(Observation::Failed {
             kind: Kind::Message,
@@ -197,7 +197,7 @@ impl Gateway {
         if let Err(over) = self.charge_request(now, &request) {
             return self.reject(now, key, &busy(&over));
         }
-        match self.table.admit(request, &self.presence.contacts) {
+        match self.table.admit(request, &self.presence) {
             Ok(admitted) => self.bridge_to_xmpp(now, key, admitted),
             Err(refusal) => {
                 let request = refusal.item;

@@ -447,7 +447,7 @@ impl Gateway {
         let bounces = pairs.judge(|awaits| match awaits {
             Awaits::Request(key) => {
                 let carried = servers.value(key).and_then(|answerable| answerable.carried());
-                carried.is_none_or(|crossing| table.judge(&crossing, &presence.contacts).is_ok())
+                carried.is_none_or(|crossing| table.judge(&crossing, presence).is_ok())
             }
             Awaits::Watch(watch) => presence.may_still_wait(table, watch),
         });
@@ -559,7 +559,8 @@ impl xmpp::Realm for Realm {
             | Reason::AddressBlocked
             | Reason::PolicyFederation
             | Reason::PolicyXmpp
-            | Reason::NotAdded => Refused::Unlisted,
+            | Reason::NotAdded
+            | Reason::Unverifiable => Refused::Unlisted,
         })?;
         Ok(terms(partner))
     }

@@ -348,7 +348,6 @@ fn what_is_not_built_yet_is_an_error_that_says_so() {
         ("im = \"msrp\"", "sessions are not built yet"),
         ("im = \"ms-session\"", "sessions are not built yet"),
         ("verification = \"use-source-verification\"", "its header is not public"),
-        ("verification = \"always-unverifiable\"", "\"always-unverifiable\" is not built yet"),
         ("monitor = true", "counting a peer's traffic apart is not built yet"),
         ("[metrics]\nlisten = \"127.0.0.1:9464\"", "metrics are not built yet"),
     ] {

@@ -150,7 +150,7 @@ impl Gateway {
         key: ServerKey,
         request: Verified<Request<'m>>,
     ) -> Option<Admitted<Request<'m>>> {
-        match self.table.admit(request, &self.presence.contacts) {
+        match self.table.admit(request, &self.presence) {
             Ok(admitted) => Some(admitted),
             Err(refusal) => {
                 let Request { sender, target, .. } = &refusal.item;
