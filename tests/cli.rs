@@ -8,6 +8,8 @@
 mod cert;
 #[path = "cli/cert_live.rs"]
 mod cert_live;
+#[path = "cli/cert_sides.rs"]
+mod cert_sides;
 #[path = "cli/changes.rs"]
 mod changes;
 #[path = "cli/daemon.rs"]
@@ -18,6 +20,8 @@ mod journal;
 mod limits;
 #[path = "cli/partners.rs"]
 mod partners;
+#[path = "cli/peers_tls.rs"]
+mod peers_tls;
 #[path = "cli/policies.rs"]
 mod policies;
 #[path = "cli/reload.rs"]

@@ -220,6 +220,9 @@ pub fn main(run: impl FnOnce(&Path) -> u8, now: Wall) -> u8 {
                 What::Config => {
                     let state = loaded.as_ref().ok().map(|config| &config.gateway.state_dir);
                     findings.extend(state.and_then(|state| check::store(state)));
+                    if let (Ok(_), Ok(ours)) = (&loaded, cert::Ours::read(&file.config)) {
+                        findings.extend(cert::examine::faults(&ours));
+                    }
                 }
                 What::Policy => findings = vec![check::policy(&file.config, &loaded)],
                 What::Certs => {

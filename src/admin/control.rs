@@ -112,11 +112,36 @@ pub struct LinkStatus {
     pub transport: String,
 }
 
-/// Asks the daemon behind `socket`.
+/// After how long whoever waits for the daemon is told so.
+const SAID_AFTER: Duration = Duration::from_secs(10);
+
+/// Asks the daemon behind `socket`. When that takes long, stderr says what is waited for.
 ///
 /// # Errors
 /// Nobody is there, or what came back is no answer.
 pub fn ask(socket: &Path, question: &Question) -> io::Result<Answer> {
+    let text = format!(
+        "waiting for the daemon behind {}, which does not answer; it is given up 2 minutes after the question\n",
+        socket.display()
+    );
+    late(SAID_AFTER, move || super::complain(&text), || put(socket, question))
+}
+
+/// Does `work`; when that takes longer than `after`, `say` is called meanwhile.
+fn late<T>(after: Duration, say: impl FnOnce() + Send + 'static, work: impl FnOnce() -> T) -> T {
+    let (done, waits) = std::sync::mpsc::channel::<()>();
+    // Without a thread nothing is said.
+    let _ = std::thread::Builder::new().spawn(move || {
+        if waits.recv_timeout(after) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            say();
+        }
+    });
+    let result = work();
+    drop(done);
+    result
+}
+
+fn put(socket: &Path, question: &Question) -> io::Result<Answer> {
     let mut stream = UnixStream::connect(socket)?;
     let patience = match question {
         Question::Status
@@ -211,6 +236,17 @@ mod tests {
         assert_eq!(serde_json::to_string(&all).unwrap(), r#"{"verb":"subscriptions"}"#);
         assert_eq!(serde_json::from_str::<Question>(r#"{"verb":"subscriptions"}"#).unwrap(), all);
         assert!(serde_json::from_str::<Question>(r#"{"verb":"subscriptions","usr":"a@b"}"#).is_err());
+    }
+
+    #[test]
+    fn whoever_waits_long_is_told_so_and_else_nobody() {
+        let (said, heard) = std::sync::mpsc::channel();
+        let say = said.clone();
+        let moment = Duration::from_millis(20);
+        let got = late(moment, move || say.send(()).unwrap(), || heard.recv_timeout(Duration::from_secs(20)));
+        assert_eq!(got, Ok(()), "it is said while the work goes on");
+        assert_eq!(late(Duration::from_secs(60), move || { let _ = said.send(()); }, || 7), 7);
+        assert_eq!(heard.recv(), Err(std::sync::mpsc::RecvError), "the thread ends without a word");
     }
 
     #[test]

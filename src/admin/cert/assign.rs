@@ -54,6 +54,7 @@ struct Chosen {
 /// The certificate is not there, or not for the domains; the date is wrong.
 pub fn run(assign: &Assign, now: Wall) -> Result<u8, Refused> {
     let ours = Ours::read(&assign.how.file.config)?;
+    assign.report.is_free(assign.how.yes)?;
     let chosen = choose(&ours, &assign.which)?;
     let (words, named) = split(assign);
     let domains = domains(&ours, &named)?;

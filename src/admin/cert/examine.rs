@@ -98,6 +98,25 @@ fn entry(ours: &Ours, chain_file: &Path, key_file: &Path, now: Wall) -> Vec<Line
     lines
 }
 
+/// What keeps the daemon from using its certificates, file by file; nothing if all is well or can't be seen.
+pub fn faults(ours: &Ours) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (certificate, chain, key_file) in ours.all() {
+        let lines = match bundle::read(&chain, None).map(|bundle| bundle.certificates) {
+            Ok(chain) => chain.first().map(|own| key(&key_file, own)).unwrap_or_default(),
+            Err(bundle::BundleError::Unreadable { .. }) => Vec::new(),
+            Err(error) => {
+                vec![Line::new(Outcome::Fail, error.to_string(), "stoxd cert import writes it")]
+            }
+        };
+        for Line { outcome, text, notes } in lines.into_iter().filter(|line| line.outcome == Outcome::Fail) {
+            let (name, text) = ("certs", format!("{}: {text}", certificate.id));
+            findings.push(Finding { name, outcome, text, notes, problems: Vec::new() });
+        }
+    }
+    findings
+}
+
 /// What a certificate and its chain are worth; the first line is the summary.
 pub fn certificate(chain: &[CertificateDer<'static>], seen: &Seen, ours: &Ours, now: Wall) -> Vec<Line> {
     let expiry = format!("expires {} ({})", seen.expiry(now), seen.not_after);

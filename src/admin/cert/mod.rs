@@ -68,6 +68,9 @@ pub enum CertVerb {
         /// Warnings count as problems
         #[arg(long)]
         strict: bool,
+        /// Overwrite a report that is there
+        #[arg(long)]
+        yes: bool,
         #[command(flatten)]
         report: Report,
         #[command(flatten)]
@@ -86,6 +89,20 @@ pub struct Report {
 }
 
 impl Report {
+    /// Whether a report that is wanted may be written: a file that is there is overwritten only with `yes`.
+    ///
+    /// # Errors
+    /// The file is there.
+    pub fn is_free(&self, yes: bool) -> Result<(), Refused> {
+        match &self.report {
+            Some(path) if !yes && path.exists() => Err(Refused::usage(format!(
+                "--report {}: this file is there: another name, or --yes to overwrite it",
+                path.display()
+            ))),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Writes the report, if one is wanted.
     ///
     /// # Errors
@@ -108,7 +125,8 @@ pub fn run(verb: CertVerb, now: Wall) -> u8 {
         CertVerb::Request(request) => request::run(&request),
         CertVerb::Import(import) => import::run(&import, now),
         CertVerb::Assign(assign) => assign::run(&assign, now),
-        CertVerb::Check { strict, report, file, output } => Ours::read(&file.config).and_then(|ours| {
+        CertVerb::Check { strict, yes, report, file, output } => Ours::read(&file.config).and_then(|ours| {
+            report.is_free(yes)?;
             let findings = examine::findings(&ours, now);
             let (json, code) = check::render(&findings, strict, true);
             report.write(&json)?;
