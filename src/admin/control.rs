@@ -245,7 +245,16 @@ mod tests {
         let moment = Duration::from_millis(20);
         let got = late(moment, move || say.send(()).unwrap(), || heard.recv_timeout(Duration::from_secs(20)));
         assert_eq!(got, Ok(()), "it is said while the work goes on");
-        assert_eq!(late(Duration::from_secs(60), move || { let _ = said.send(()); }, || 7), 7);
+        assert_eq!(
+            late(
+                Duration::from_secs(60),
+                move || {
+                    let _ = said.send(());
+                },
+                || 7
+            ),
+            7
+        );
         assert_eq!(heard.recv(), Err(std::sync::mpsc::RecvError), "the thread ends without a word");
     }
 

@@ -124,11 +124,19 @@ fn sides(section: &mut Section<'_>) -> Sides {
         match side {
             "xmpp" => sides.xmpp = true,
             "sip" => sides.sip = true,
-            _ => section.error(&span, format!("unknown side {} in \"for\"", quoted(side)), "\"xmpp\" or \"sip\""),
+            _ => section.error(
+                &span,
+                format!("unknown side {} in \"for\"", quoted(side)),
+                "\"xmpp\" or \"sip\"",
+            ),
         }
     }
     if section.has("for") && !sides.meet(Sides::BOTH) {
-        section.error(&section.span_of("for"), "this certificate is for nothing", "for = [\"xmpp\", \"sip\"]");
+        section.error(
+            &section.span_of("for"),
+            "this certificate is for nothing",
+            "for = [\"xmpp\", \"sip\"]",
+        );
     }
     sides
 }

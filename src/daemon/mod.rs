@@ -139,7 +139,8 @@ struct Daemon {
 fn start(path: &Path, config: Config) -> Result<(), StartError> {
     let _ = tls::provider().as_ref().clone().install_default();
     let lists = Arc::new(tls::Lists::default());
-    let Ready { config, certificates, trust, settings } = Ready::new(config, &lists).map_err(StartError::Config)?;
+    let Ready { config, certificates, trust, settings } =
+        Ready::new(config, &lists).map_err(StartError::Config)?;
     let (certificates, trust) = (Arc::new(certificates), Arc::new(trust));
     let (store, records) = records::open(&config)?;
     let dialback = secrets::dialback(&config).map_err(StartError::Config)?;
@@ -174,10 +175,9 @@ fn start(path: &Path, config: Config) -> Result<(), StartError> {
             .map_err(|error| StartError::Config(format!("[dns]: {error}")))?;
         let (dns, peers) = (Arc::new(dns), setup::peers(&config));
         let fetcher = Fetcher::new(lists.clone(), dns.clone(), Some(config.gateway.state_dir.join("crl")));
-        let dialer =
-            Dialer::new(edge, certificates.clone(), setup::min_version(&config), trust, dns, peers)
-                .map_err(|error| StartError::Config(format!("TLS: {error}")))?
-                .with_fetcher(fetcher);
+        let dialer = Dialer::new(edge, certificates.clone(), setup::min_version(&config), trust, dns, peers)
+            .map_err(|error| StartError::Config(format!("TLS: {error}")))?
+            .with_fetcher(fetcher);
         let seed =
             || secrets::seed().map_err(|error| StartError::System { what: "no random numbers", error });
         let secrets = Secrets { ids: seed()?, hashes: seed()?, loops: seed()?, dialback };

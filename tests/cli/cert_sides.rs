@@ -12,7 +12,8 @@ fn two() -> Option<House> {
     let house = house()?;
     house.certificate("gateway", &NAMES);
     house.certificate("other", &NAMES);
-    let row = "[[tls.certificate]]\nid = \"other\"\nchain = \"pki/other.pem\"\nkey = \"pki/other.key\"\n[dns]\n";
+    let row =
+        "[[tls.certificate]]\nid = \"other\"\nchain = \"pki/other.pem\"\nkey = \"pki/other.key\"\n[dns]\n";
     house.edit("[dns]\n", row);
     Some(house)
 }

@@ -120,7 +120,8 @@ fn f070_lists_are_fetched_and_a_live_link_ends_with_its_certificate() {
     house.edit("crl = \"soft\"\n", "crl = \"hard\"\n");
     assert_eq!(house.stoxd(&["reload"]).code, 0);
     let _link = Link::open(&house, "lost");
-    let why = format!("it is not known whether it was revoked: no list of its issuer; http://{closed}/ca.crl: ");
+    let why =
+        format!("it is not known whether it was revoked: no list of its issuer; http://{closed}/ca.crl: ");
     let alone = why.replace("no list of its issuer", "its revocation list was not to be had");
     wait_for("the refusal", || {
         let log = house.read("log");

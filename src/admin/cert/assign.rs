@@ -110,7 +110,9 @@ pub fn run(assign: &Assign, now: Wall) -> Result<u8, Refused> {
     let what = [("for", &assign.whom), ("domain", &assign.domain)]
         .into_iter()
         .filter(|(_, list)| !list.is_empty())
-        .fold(format!("cert assign {id}"), |what, (name, list)| format!("{what} --{name} {}", list.join(",")));
+        .fold(format!("cert assign {id}"), |what, (name, list)| {
+            format!("{what} --{name} {}", list.join(","))
+        });
     // What the other side keeps: an earlier one that is for it.
     let kept = |earlier: Vec<String>| {
         let for_others = |other: &String| {
@@ -175,7 +177,8 @@ fn split(assign: &Assign) -> (Option<Sides>, Vec<String>) {
     for word in &assign.whom {
         let side = super::SIDES.into_iter().find(|(name, _)| name == word).map(|(_, side)| side);
         let side = if word == "all" { Some(Sides::BOTH) } else { side };
-        let both = |one: Sides, other: Sides| Sides { xmpp: one.xmpp || other.xmpp, sip: one.sip || other.sip };
+        let both =
+            |one: Sides, other: Sides| Sides { xmpp: one.xmpp || other.xmpp, sip: one.sip || other.sip };
         match side {
             Some(side) => sides = Some(sides.map_or(side, |known| both(known, side))),
             None => named.push(word.clone()),

@@ -62,19 +62,21 @@ async fn ask(dns: &Dns, url: &Uri, most: usize) -> Result<Answer, String> {
         let status = response.status();
         if status.is_redirection() {
             let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
-            return location.and_then(|location| elsewhere(url, location)).map(Answer::Elsewhere).ok_or_else(
-                || format!("HTTP status {}, to nowhere that we follow", status.as_u16()),
-            );
+            return location
+                .and_then(|location| elsewhere(url, location))
+                .map(Answer::Elsewhere)
+                .ok_or_else(|| format!("HTTP status {}, to nowhere that we follow", status.as_u16()));
         }
         if status != hyper::StatusCode::OK {
             return Err(format!("HTTP status {}", status.as_u16()));
         }
-        let body = Limited::new(response.into_body(), most).collect().await.map_err(|error| {
-            match error.is::<LengthLimitError>() {
+        let body =
+            Limited::new(response.into_body(), most).collect().await.map_err(|error| match error
+                .is::<LengthLimitError>(
+            ) {
                 true => format!("longer than {} MiB", most >> 20),
                 false => format!("HTTP: {error}"),
-            }
-        })?;
+            })?;
         Ok(Answer::Body(body.to_bytes().to_vec()))
     };
     // The connection moves as long as it is waited for, and ends with this.

@@ -114,7 +114,10 @@ impl Fetcher {
         match self.lists.put(url, list, fetched) {
             Ok(()) => {
                 let url = url.escape_debug();
-                tracing::info!(stoxd_event = "crl.fetched", "revocation list {url} {how}, good until {until}");
+                tracing::info!(
+                    stoxd_event = "crl.fetched",
+                    "revocation list {url} {how}, good until {until}"
+                );
                 self.arrived.send_modify(|count| *count = count.wrapping_add(1));
             }
             Err(why) => self.fail(url, why, fetched),

@@ -96,7 +96,8 @@ impl Revocation {
         let above: Vec<_> = path.intermediate_certificates().collect();
         let anchor = sequence(&path.anchor().subject_public_key_info);
         let keys = above.iter().map(|cert| cert.subject_public_key_info().to_vec()).chain([anchor]);
-        let certs = std::iter::once(own.as_ref().to_vec()).chain(above.iter().map(|cert| cert.der().to_vec()));
+        let certs =
+            std::iter::once(own.as_ref().to_vec()).chain(above.iter().map(|cert| cert.der().to_vec()));
         let mut points = Vec::new();
         for (der, key) in certs.zip(keys) {
             let Ok((_, cert)) = X509Certificate::from_der(&der) else { continue };
@@ -128,8 +129,7 @@ impl Revocation {
                 Err(CertFault::RevocationUnknown(faults.fold(reason.to_owned(), |text, fault| text + &fault)))
             }
         };
-        let fetched: Vec<Arc<List>> =
-            points.iter().filter_map(|point| lists?.get(&point.url)).collect();
+        let fetched: Vec<Arc<List>> = points.iter().filter_map(|point| lists?.get(&point.url)).collect();
         let mut all: Vec<&List> = self.files.iter().chain(fetched.iter().map(Arc::as_ref)).collect();
         // Of two lists of one issuer the first is asked: the newest.
         all.sort_by_key(|list| std::cmp::Reverse(list.this_update));

@@ -40,8 +40,7 @@ impl ServerTls {
     pub fn xmpp(&self, to: Option<&Domain>) -> Arc<ServerConfig> {
         let Some(to) = to else { return Arc::clone(&self.xmpp) };
         let mut config = ServerConfig::clone(&self.xmpp);
-        config.cert_resolver =
-            Arc::new(Resolver::new(&self.store, Side::Xmpp, Some(to.to_ascii().into())));
+        config.cert_resolver = Arc::new(Resolver::new(&self.store, Side::Xmpp, Some(to.to_ascii().into())));
         Arc::new(config)
     }
 

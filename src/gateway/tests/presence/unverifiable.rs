@@ -23,7 +23,8 @@ fn f100_an_unverifiable_user_reaches_nobody_who_has_not_asked_for_it() {
     assert_eq!(world.statuses(), [403], "nor does it make itself a contact");
     assert!(world.take_xmpp().is_empty() && !world.seen.iter().any(|s| matches!(s, Seen::Persist { .. })));
     // The other way is open, and answers to it are not asked about.
-    world.romeo(&format!("<message from='{ROMEO}' to='{ALICE}' type='chat' id='m'><body>hi</body></message>"));
+    world
+        .romeo(&format!("<message from='{ROMEO}' to='{ALICE}' type='chat' id='m'><body>hi</body></message>"));
     let sent = world.one_sip();
     assert!(sent.text.starts_with("MESSAGE "), "{}", sent.text);
     world.sip(&message(2, ALICE, ROMEO, "an answer"));
