@@ -274,8 +274,8 @@ fn f100_from_an_unverifiable_server_only_who_has_the_sender_as_a_contact_is_reac
     let table = config(&daemon, &format!("{ON}{GLOBAL}{PARTNER}")).unwrap().table;
     assert_eq!(attempt(&table, ALICE, ROMEO), Err(Reason::Unverifiable));
     assert!(attempt(&table, ROMEO, ALICE).is_ok(), "the other way is open");
-    // The contact has our user, not the other way round.
-    let lists = |contact: &Jid, user: &Jid| {
+    // Such contacts and no others.
+    let lists = |user: &Jid, contact: &Jid| {
         contact.bare_str() == "romeo@fabrikam.example" && user.bare_str() == "alice@contoso.example"
     };
     assert!(try_with(&table, ALICE, ROMEO, &lists).is_ok());
