@@ -8,6 +8,8 @@
 mod cert;
 #[path = "cli/cert_live.rs"]
 mod cert_live;
+#[path = "cli/cert_sides.rs"]
+mod cert_sides;
 #[path = "cli/changes.rs"]
 mod changes;
 #[path = "cli/check.rs"]
@@ -22,6 +24,8 @@ mod limits;
 mod observe;
 #[path = "cli/partners.rs"]
 mod partners;
+#[path = "cli/peers_tls.rs"]
+mod peers_tls;
 #[path = "cli/policies.rs"]
 mod policies;
 #[path = "cli/reload.rs"]

@@ -86,6 +86,10 @@ pub(super) fn run(args: &CheckArgs, look: Look, now: Wall) -> u8 {
     if is_wanted(What::Config) {
         findings.push(check::config(path, &loaded));
         findings.extend(loaded.iter().flat_map(check::obstacles));
+        // With all of it, the certificates have lines of their own.
+        if let (Ok(_), Ok(ours), Some(_)) = (&loaded, cert::Ours::read(path), args.what) {
+            findings.extend(cert::examine::faults(&ours));
+        }
     }
     if is_wanted(What::Policy) {
         let mut policy = check::policy(path, &loaded);
@@ -206,7 +210,8 @@ fn policy_of(config: &Config, domain: &str) -> Finding {
             | Reason::AddressBlocked
             | Reason::PolicyFederation
             | Reason::PolicyXmpp
-            | Reason::NotAdded,
+            | Reason::NotAdded
+            | Reason::Unverifiable,
         ) => refused("no partner, so nothing is let through", format!("fix: stoxd partner new {domain}")),
     }
 }

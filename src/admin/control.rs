@@ -165,12 +165,37 @@ pub struct Status {
     pub last_reload: Option<String>,
 }
 
-/// Asks the daemon behind `socket`.
+/// After how long whoever waits for a reload is told so.
+const SAID_AFTER: Duration = Duration::from_secs(10);
+
+/// Asks the daemon behind `socket`. When a reload takes long, stderr says what is waited for.
 ///
 /// # Errors
 /// Nobody is there, or what came back is no answer.
 pub fn ask(socket: &Path, question: &Question) -> io::Result<Answer> {
-    begin(socket, question).map(|(answer, _)| answer)
+    let asked = || begin(socket, question).map(|(answer, _)| answer);
+    if *question != Question::Reload {
+        return asked();
+    }
+    let text = format!(
+        "waiting for the daemon behind {}, which does not answer; it is given up 2 minutes after the question\n",
+        socket.display()
+    );
+    late(SAID_AFTER, move || super::complain(&text), asked)
+}
+
+/// Does `work`; when that takes longer than `after`, `say` is called meanwhile.
+fn late<T>(after: Duration, say: impl FnOnce() + Send + 'static, work: impl FnOnce() -> T) -> T {
+    let (done, waits) = std::sync::mpsc::channel::<()>();
+    // Without a thread nothing is said.
+    let _ = std::thread::Builder::new().spawn(move || {
+        if waits.recv_timeout(after) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            say();
+        }
+    });
+    let result = work();
+    drop(done);
+    result
 }
 
 /// The same, and the connection, which the daemon may keep open.
@@ -287,6 +312,26 @@ mod tests {
         assert_eq!(serde_json::to_string(&all).unwrap(), r#"{"verb":"subscriptions"}"#);
         assert_eq!(serde_json::from_str::<Question>(r#"{"verb":"subscriptions"}"#).unwrap(), all);
         assert!(serde_json::from_str::<Question>(r#"{"verb":"subscriptions","usr":"a@b"}"#).is_err());
+    }
+
+    #[test]
+    fn whoever_waits_long_is_told_so_and_else_nobody() {
+        let (said, heard) = std::sync::mpsc::channel();
+        let say = said.clone();
+        let moment = Duration::from_millis(20);
+        let got = late(moment, move || say.send(()).unwrap(), || heard.recv_timeout(Duration::from_secs(20)));
+        assert_eq!(got, Ok(()), "it is said while the work goes on");
+        assert_eq!(
+            late(
+                Duration::from_secs(60),
+                move || {
+                    let _ = said.send(());
+                },
+                || 7
+            ),
+            7
+        );
+        assert_eq!(heard.recv(), Err(std::sync::mpsc::RecvError), "the thread ends without a word");
     }
 
     #[test]

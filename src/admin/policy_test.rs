@@ -118,7 +118,11 @@ fn sender_sees(direction: Direction, reason: Reason) -> (&'static str, Value) {
         ),
         (
             Direction::XmppToSip,
-            Reason::AddressBlocked | Reason::PolicyFederation | Reason::PolicyXmpp | Reason::NotAdded,
+            Reason::AddressBlocked
+            | Reason::PolicyFederation
+            | Reason::PolicyXmpp
+            | Reason::NotAdded
+            | Reason::Unverifiable,
         ) => ("XMPP forbidden (a SIP sender: 403)", json!({ "xmpp": "forbidden" })),
     }
 }
@@ -141,6 +145,9 @@ fn action(remedy: &Remedy, config: &Config) -> Vec<String> {
         }
         Remedy::AddContact(user, contact) => {
             vec![format!("{} adds {} as a contact", shown(user, true), shown(contact, false))]
+        }
+        Remedy::BeContact(contact, user) => {
+            vec![format!("{} adds {} as a contact", shown(contact, false), shown(user, true))]
         }
     }
 }

@@ -173,9 +173,11 @@ pub fn diagnostic_of_reason(reason: Reason) -> (u16, &'static str) {
     match reason {
         Reason::FederationOff => (1012, "Not authorized to communicate outside the enterprise"),
         Reason::Unlisted | Reason::DomainBlocked => (1005, "Cannot route to the destination domain"),
-        Reason::AddressBlocked | Reason::PolicyFederation | Reason::PolicyXmpp | Reason::NotAdded => {
-            (1002, "From URI not authorized to communicate with federated partners")
-        }
+        Reason::AddressBlocked
+        | Reason::PolicyFederation
+        | Reason::PolicyXmpp
+        | Reason::NotAdded
+        | Reason::Unverifiable => (1002, "From URI not authorized to communicate with federated partners"),
     }
 }
 

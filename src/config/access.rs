@@ -32,12 +32,19 @@ struct TestRow {
 
 /// Reads the policy file `source`, and the grants file that it names. `ours` are the domains that we
 /// serve.
-pub(super) fn load(source: Source, files: &dyn Files, ours: &[Domain], report: &Report) -> Loaded {
+pub(super) fn load(
+    source: Source,
+    files: &dyn Files,
+    ours: &[Domain],
+    unverifiable: Vec<Domain>,
+    report: &Report,
+) -> Loaded {
     let document = read::document(&source, report);
     let mut root = Section::root(&source, report, document.get_ref());
     let grants_file = grants_file(&mut root);
     let grants_name = grants_file.as_ref().map(|(path, _)| shown_name(path)).unwrap_or_default();
     let mut builder = Table::builder(Names { policy: source.name.clone(), grants: grants_name.clone() });
+    builder.unverifiable(unverifiable);
 
     let mut federation = root.section("federation", "[federation]");
     let enabled = federation.flag("enabled", false);

@@ -133,11 +133,11 @@ pub fn parse(
     let context = Context { surroundings, named: RefCell::default() };
 
     let gateway = daemon::gateway(&mut root, surroundings);
-    let tls::Read { tls, ids, .. } = tls::tls(&mut root, &context);
+    let tls::Read { tls, ids, for_sip, .. } = tls::tls(&mut root, &context);
     let mut served = sip::domains(&mut root, &ids);
     let dns = daemon::dns(&mut root);
     let xmpp = daemon::xmpp(&mut root, &context);
-    let sip = sip::sip(&mut root, &context, &mut served, ids.len());
+    let sip = sip::sip(&mut root, &context, &mut served, for_sip);
     let msrp = msrp::msrp(&mut root, ids.len());
     let presence = presence::presence(&mut root);
     let limits = daemon::limits(&mut root);
@@ -165,7 +165,9 @@ pub fn parse(
                 false => format!("# {} octets are too many to be shown\n", text.len()),
             };
             texts.push((policy_name.clone(), shown));
-            Some(access::load(Source::new(&policy_path, text), files, &names, &report))
+            let unverifiable = sip.peers.iter().filter(|peer| peer.unverifiable);
+            let unverifiable = unverifiable.flat_map(|peer| peer.domains.clone()).collect();
+            Some(access::load(Source::new(&policy_path, text), files, &names, unverifiable, &report))
         }
         Err(fault) => {
             let message = format!("can't read {}", policy_path.display());
@@ -247,8 +249,8 @@ pub fn places(path: &Path, files: &dyn Files) -> Places {
 pub struct Certificates {
     /// `[gateway] name`.
     pub gateway: Option<Domain>,
-    /// The domains that are served, and the id of the certificate that each names.
-    pub domains: Vec<(Domain, Option<String>)>,
+    /// The domains that are served, and the ids of the certificates that each names.
+    pub domains: Vec<(Domain, Vec<String>)>,
     /// `[tls]`. The path of a credential is empty where nobody says where credentials are.
     pub tls: settings::Tls,
     /// The certificates' chains and keys as the file names them.
@@ -281,7 +283,7 @@ pub fn certificates_of(
     let served = sip::domains(&mut root, &read.ids);
     Ok(Certificates {
         gateway,
-        domains: served.into_iter().map(|(served, _)| (served.name, served.certificate)).collect(),
+        domains: served.into_iter().map(|(served, _)| (served.name, served.certificates)).collect(),
         tls: read.tls,
         written: read.written.into_iter().map(|written| [written.chain, written.key]).collect(),
     })

@@ -203,6 +203,14 @@ impl<'d> Section<'d> {
         None
     }
 
+    /// A string, or a list of them.
+    pub(super) fn texts_or_one(&mut self, key: &'static str) -> Vec<At<&'d str>> {
+        match self.table.and_then(|table| table.get(key)).map(Spanned::get_ref) {
+            Some(DeValue::Array(_)) => self.texts(key).unwrap_or_default(),
+            Some(_) | None => self.text(key).into_iter().collect(),
+        }
+    }
+
     /// A list of texts under `key`; `None` if the key is not there.
     pub(super) fn texts(&mut self, key: &'static str) -> Option<Vec<At<&'d str>>> {
         let value = self.value(key)?;

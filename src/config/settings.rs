@@ -68,8 +68,9 @@ pub struct Gateway {
 pub struct Served {
     /// The domain.
     pub name: Domain,
-    /// The id of its certificate; `None`: the first that is valid for the name.
-    pub certificate: Option<String>,
+    /// The ids of its certificates: each side has the first that is for it. None: the first that is valid
+    /// for the name.
+    pub certificates: Vec<String>,
     /// Whether `tel:` URIs map into this domain; at most one domain has it.
     pub tel_domain: bool,
     /// Whether the server behind it is found by SRV, with the limits of discovered peers.
@@ -107,8 +108,11 @@ pub struct Tls {
     pub crl: Crl,
     /// `crl_files`.
     pub crl_files: Vec<PathBuf>,
-    /// `default_certificate`: the id of the one for who asks for none; else the first.
-    pub default_certificate: Option<String>,
+    /// `crl_fetch`: lists are fetched from where certificates say.
+    pub crl_fetch: bool,
+    /// `default_certificate`: the ids of the one for who asks for none, the first that is for the side; else
+    /// the first of all that is.
+    pub default_certificates: Vec<String>,
     /// `[[tls.certificate]]`.
     pub certificates: Vec<Certificate>,
 }
@@ -124,6 +128,27 @@ pub struct Certificate {
     pub key: PathBuf,
     /// Whose place it takes, and when.
     pub replaces: Option<Replaces>,
+    /// `for`: where it is shown, as server and as client.
+    pub sides: Sides,
+}
+
+/// XMPP, SIP or both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sides {
+    /// On XMPP streams.
+    pub xmpp: bool,
+    /// On SIP links.
+    pub sip: bool,
+}
+
+impl Sides {
+    /// Both.
+    pub const BOTH: Self = Self { xmpp: true, sip: true };
+
+    /// Whether one of `other` is among them.
+    pub fn meet(self, other: Self) -> bool {
+        (self.xmpp && other.xmpp) || (self.sip && other.sip)
+    }
 }
 
 /// A dated roll-over.
@@ -270,6 +295,8 @@ pub struct Peer {
     pub monitor: bool,
     /// The account that we answer challenges with.
     pub digest: Option<Digest>,
+    /// `verification = "always-unverifiable"`: its users reach only whoever has them as a contact.
+    pub unverifiable: bool,
 }
 
 /// The host, port and transport of a `sip:` URI.

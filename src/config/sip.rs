@@ -4,7 +4,7 @@ use super::daemon::{Content, Context, each_once, name, socket_address};
 use super::problem::quoted;
 use super::read::{At, Section};
 use super::settings::{Digest, Im, Peer, Route, Served, Sip, SipListen, Srv, Transport};
-use super::{NOT_BUILT, fqdn, host_name, suggest, value};
+use super::{fqdn, host_name, suggest, value};
 use crate::addr::Domain;
 use crate::addr::uri::{Scheme, Uri};
 use ipnet::IpNet;
@@ -34,13 +34,13 @@ pub(super) fn domains(root: &mut Section<'_>, certificates: &[At<String>]) -> Ve
     }
     for mut section in sections {
         let name = section.required("name", fqdn);
-        let certificate = section.text("certificate");
+        let own = section.texts_or_one("certificate");
         let tel_domain = section.flag("tel_domain", false);
         let discovery = section.flag("discovery", false);
-        if let Some((id, span)) = &certificate
-            && !certificates.iter().any(|(known, _)| known == id)
-        {
-            super::tls::unknown(&section, id, span, certificates);
+        for (id, span) in &own {
+            if !certificates.iter().any(|(known, _)| known == id) {
+                super::tls::unknown(&section, id, span, certificates);
+            }
         }
         if tel_domain && served.iter().any(|(earlier, _)| earlier.tel_domain) {
             let label = "tel: URIs map into one domain";
@@ -54,8 +54,8 @@ pub(super) fn domains(root: &mut Section<'_>, certificates: &[At<String>]) -> Ve
                     format!("first in line {}", section.source.line_of(first.start)),
                 ),
                 None => {
-                    let certificate = certificate.map(|(id, _)| id.to_owned());
-                    let entry = Served { name, certificate, tel_domain, discovery, peer: None };
+                    let certificates = own.iter().map(|(id, _)| (*id).to_owned()).collect();
+                    let entry = Served { name, certificates, tel_domain, discovery, peer: None };
                     served.push((entry, span));
                 }
             }
@@ -65,8 +65,8 @@ pub(super) fn domains(root: &mut Section<'_>, certificates: &[At<String>]) -> Ve
     served
 }
 
-/// `[sip]` with its peers, each joined to the domains in `served`. `certificates`: how many
-/// the file lists.
+/// `[sip]` with its peers, each joined to the domains in `served`. `certificates`: how many the file lists for
+/// SIP.
 pub(super) fn sip(
     root: &mut Section<'_>,
     context: &Context<'_>,
@@ -83,7 +83,8 @@ pub(super) fn sip(
     if let Some((_, span)) = tls_listener
         && certificates == 0
     {
-        let (message, label) = ("a TLS listener needs a certificate", "add a [[tls.certificate]]");
+        let (message, label) =
+            ("a TLS listener needs a certificate", "add a [[tls.certificate]], for SIP if it has a \"for\"");
         if section.has("listen") {
             section.error(span, message, label);
         } else {
@@ -190,7 +191,7 @@ fn peer(section: &mut Section<'_>, context: &Context<'_>, listen: &[At<SipListen
     } else {
         section.size("message_limit", 200..=16 << 20)
     };
-    verification(section);
+    let unverifiable = verification(section);
     let monitor = section.flag("monitor", false);
     let digest = digest(section, context);
     let (name, _) = peer_name?;
@@ -206,6 +207,7 @@ fn peer(section: &mut Section<'_>, context: &Context<'_>, listen: &[At<SipListen
         message_limit,
         monitor,
         digest,
+        unverifiable,
     };
     Some(Read { peer, domains })
 }
@@ -217,17 +219,21 @@ fn im(section: &mut Section<'_>) -> Im {
     section.choice("im", &choices).map_or(Im::default(), |(im, _)| im)
 }
 
-/// How what we send is marked: as verified, without a word about it.
-fn verification(section: &mut Section<'_>) {
-    let not_built = format!("\"always-unverifiable\" is {NOT_BUILT}");
-    let not_public = "\"use-source-verification\" can't be had: its header is not public";
+/// Whether the peer's users reach only whoever has them as a contact.
+fn verification(section: &mut Section<'_>) -> bool {
     let choices = [
-        ("always-verifiable", None),
-        ("always-unverifiable", Some(not_built.as_str())),
-        ("use-source-verification", Some(not_public)),
+        ("always-verifiable", Some(false)),
+        ("always-unverifiable", Some(true)),
+        ("use-source-verification", None),
     ];
-    if let Some((Some(message), span)) = section.choice("verification", &choices) {
-        section.error(&span, message, "use \"always-verifiable\"");
+    match section.choice("verification", &choices) {
+        None => false,
+        Some((Some(unverifiable), _)) => unverifiable,
+        Some((None, span)) => {
+            let message = "\"use-source-verification\" can't be had: its header is not public";
+            section.error(&span, message, "use \"always-verifiable\" or \"always-unverifiable\"");
+            false
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::daemon::{Content, Context, name};
 use super::problem::quoted;
 use super::read::{At, Section};
-use super::settings::{Certificate, Crl, Replaces, Tls, TlsVersion, Trust};
+use super::settings::{Certificate, Crl, Replaces, Sides, Tls, TlsVersion, Trust};
 use super::{suggest, value};
 use crate::now::Wall;
 use std::path::PathBuf;
@@ -20,6 +20,8 @@ pub(super) struct Read {
     pub(super) tls: Tls,
     /// The ids that may be named: those of certificates that replace no other.
     pub(super) ids: Vec<At<String>>,
+    /// How many of them are for SIP.
+    pub(super) for_sip: usize,
     pub(super) written: Vec<Written>,
 }
 
@@ -43,9 +45,11 @@ pub(super) fn tls(root: &mut Section<'_>, context: &Context<'_>) -> Read {
             "crl is \"off\"; \"soft\" or \"hard\" looks at them",
         );
     }
+    let crl_fetch = section.flag("crl_fetch", true);
     let mut all: Vec<At<String>> = Vec::new();
     let mut ids: Vec<At<String>> = Vec::new();
     let mut written = Vec::new();
+    let (mut for_xmpp, mut for_sip) = (0, 0);
     for mut section in section.sections("certificate", "[[tls.certificate]]") {
         let id = section.required("id", name);
         for key in ["chain", "key"] {
@@ -58,6 +62,11 @@ pub(super) fn tls(root: &mut Section<'_>, context: &Context<'_>) -> Read {
         let key = context.file(&mut section, "key", Content::Secret);
         let is_replacement = section.has("replaces") || section.has("use_from");
         let replaces = replaces(&mut section, &all);
+        let sides = sides(&mut section);
+        if !is_replacement {
+            for_xmpp += usize::from(sides.xmpp);
+            for_sip += usize::from(sides.sip);
+        }
         if let Some((id, span)) = id {
             match all.iter().find(|(earlier, _)| *earlier == id) {
                 Some((_, first)) => section.error(
@@ -74,22 +83,62 @@ pub(super) fn tls(root: &mut Section<'_>, context: &Context<'_>) -> Read {
             }
             if let (Some(chain), Some(key)) = (chain, key) {
                 let [chain_text, key_text] = texts;
-                let certificate = Certificate { id, chain, key, replaces };
+                let certificate = Certificate { id, chain, key, replaces, sides };
                 written.push(Written { certificate, chain: chain_text, key: key_text });
             }
         }
         section.done();
     }
-    let default_certificate = section.text("default_certificate").map(|(id, span)| {
+    if for_xmpp == 0 && for_sip > 0 {
+        let label = "add \"xmpp\" to the \"for\" of one: partners get no TLS";
+        section.warn(&section.span, "no certificate is for XMPP", label);
+    }
+    let mut default_certificates = Vec::new();
+    for (id, span) in section.texts_or_one("default_certificate") {
         if !ids.iter().any(|(known, _)| known == id) {
             unknown(&section, id, &span, &ids);
         }
-        id.to_owned()
-    });
+        default_certificates.push(id.to_owned());
+    }
     section.done();
     let certificates = written.iter().map(|written| written.certificate.clone()).collect();
-    let tls = Tls { trust, min_version, crl, crl_files, default_certificate, certificates };
-    Read { tls, ids, written }
+    let tls = Tls { trust, min_version, crl, crl_files, crl_fetch, default_certificates, certificates };
+    Read { tls, ids, for_sip, written }
+}
+
+impl Tls {
+    /// How many certificates there are for one of `sides`, those not counted that wait for their date.
+    pub fn count(&self, sides: Sides) -> usize {
+        let pool = self.certificates.iter().filter(|certificate| certificate.replaces.is_none());
+        pool.filter(|certificate| certificate.sides.meet(sides)).count()
+    }
+}
+
+/// `for`: where a certificate is shown.
+fn sides(section: &mut Section<'_>) -> Sides {
+    if !section.has("for") {
+        return Sides::BOTH;
+    }
+    let mut sides = Sides { xmpp: false, sip: false };
+    for (side, span) in section.texts_or_one("for") {
+        match side {
+            "xmpp" => sides.xmpp = true,
+            "sip" => sides.sip = true,
+            _ => section.error(
+                &span,
+                format!("unknown side {} in \"for\"", quoted(side)),
+                "\"xmpp\" or \"sip\"",
+            ),
+        }
+    }
+    if section.has("for") && !sides.meet(Sides::BOTH) {
+        section.error(
+            &section.span_of("for"),
+            "this certificate is for nothing",
+            "for = [\"xmpp\", \"sip\"]",
+        );
+    }
+    sides
 }
 
 /// Whose place the certificate takes, one of `earlier`, and when.

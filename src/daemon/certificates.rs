@@ -14,6 +14,20 @@ const TICK: Duration = Duration::from_secs(60);
 const DAYS: [u64; 3] = [3, 14, 30];
 const DAY: u64 = 24 * 3600;
 
+/// Sees to the revocation lists of peers, for ever.
+pub(super) async fn watch_lists(daemon: Rc<Daemon>) {
+    let Some(mut arrived) = daemon.shard.dialer.fetcher().map(|fetcher| fetcher.arrived()) else { return };
+    loop {
+        tokio::select! {
+            changed = arrived.changed() => match changed {
+                Ok(()) => daemon.shard.look_again().await,
+                Err(_) => return,
+            },
+            () = tokio::time::sleep(TICK) => daemon.shard.refresh_lists().await,
+        }
+    }
+}
+
 /// Watches the certificates for ever.
 pub(super) async fn watch(daemon: Rc<Daemon>) {
     let mut said = Said::default();

@@ -42,6 +42,7 @@ use crate::config;
 use crate::config::settings::{Config, LogLevel, LogTarget, SelfTest, Transport};
 use crate::gateway::{Gateway, Secrets};
 use crate::net::clock::Clock;
+use crate::net::crl::Fetcher;
 use crate::net::dialer::Dialer;
 use crate::net::dns::Dns;
 use crate::net::edge::Edge;
@@ -133,6 +134,8 @@ struct Daemon {
     shard: Rc<Shard>,
     records: Rc<Records>,
     certificates: Arc<CertStore>,
+    /// Revocation lists that were fetched.
+    lists: Arc<tls::Lists>,
     listening: Vec<String>,
     fixed: Fixed,
     generation: Cell<u64>,
@@ -155,7 +158,9 @@ struct Daemon {
 
 fn start(path: &Path, config: Config) -> Result<(), StartError> {
     let _ = tls::provider().as_ref().clone().install_default();
-    let Ready { config, certificates, trust, settings } = Ready::new(config).map_err(StartError::Config)?;
+    let lists = Arc::new(tls::Lists::default());
+    let Ready { config, certificates, trust, settings } =
+        Ready::new(config, &lists).map_err(StartError::Config)?;
     let (certificates, trust) = (Arc::new(certificates), Arc::new(trust));
     let (store, records) = records::open(&config)?;
     let dialback = secrets::dialback(&config).map_err(StartError::Config)?;
@@ -176,10 +181,11 @@ fn start(path: &Path, config: Config) -> Result<(), StartError> {
             .await
             .ok_or_else(|| StartError::Config("no edge thread".to_owned()))?
             .map_err(|error| StartError::Config(format!("[dns]: {error}")))?;
-        let peers = setup::peers(&config);
-        let dialer =
-            Dialer::new(edge, certificates.clone(), setup::min_version(&config), trust, Arc::new(dns), peers)
-                .map_err(|error| StartError::Config(format!("TLS: {error}")))?;
+        let (dns, peers) = (Arc::new(dns), setup::peers(&config));
+        let fetcher = Fetcher::new(lists.clone(), dns.clone(), Some(config.gateway.state_dir.join("crl")));
+        let dialer = Dialer::new(edge, certificates.clone(), setup::min_version(&config), trust, dns, peers)
+            .map_err(|error| StartError::Config(format!("TLS: {error}")))?
+            .with_fetcher(fetcher);
         let seed =
             || secrets::seed().map_err(|error| StartError::System { what: "no random numbers", error });
         let secrets = Secrets { ids: seed()?, hashes: seed()?, loops: seed()?, dialback };
@@ -207,6 +213,7 @@ fn start(path: &Path, config: Config) -> Result<(), StartError> {
             shard,
             records: keeper,
             certificates,
+            lists,
             listening: sockets.names.clone(),
             fixed,
             generation: Cell::new(0),
@@ -248,6 +255,7 @@ async fn serve(daemon: Rc<Daemon>, sockets: Sockets, control: control::Control) 
     tokio::task::spawn_local(control::serve(listener, daemon.clone()));
     daemon.certificates.advance(shard.clock.now().wall);
     tokio::task::spawn_local(certificates::watch(daemon.clone()));
+    tokio::task::spawn_local(certificates::watch_lists(daemon.clone()));
     tokio::task::spawn_local(selftest::watch(daemon.clone()));
     watchdog();
     let signals = |kind| signal(kind).map_err(|error| StartError::System { what: "no signals", error });

@@ -34,7 +34,7 @@ impl Ready {
     ///
     /// # Errors
     /// All that is wrong with them, a line each.
-    pub(super) fn new(config: Config) -> Result<Self, String> {
+    pub(super) fn new(config: Config, lists: &Arc<tls::Lists>) -> Result<Self, String> {
         let certificates = CertStore::load(setup::certificates(&config));
         let trust = match &config.tls.trust {
             Trust::System => tls::Trust::system(),
@@ -44,6 +44,10 @@ impl Ready {
         let settings = setup::gateway(&config, journal::wants_deliveries());
         match (certificates, trust, settings, revocation) {
             (Ok(certificates), Ok(trust), Ok(settings), Ok(revocation)) => {
+                let revocation = match config.tls.crl_fetch {
+                    true => revocation.with_fetched(lists.clone()),
+                    false => revocation,
+                };
                 Ok(Self { config, certificates, trust: trust.with(revocation), settings })
             }
             (certificates, trust, settings, revocation) => {
@@ -57,10 +61,10 @@ impl Ready {
         }
     }
 
-    fn load(path: &Path) -> Result<Self, String> {
+    fn load(path: &Path, lists: &Arc<tls::Lists>) -> Result<Self, String> {
         let config =
             config::load(path).map_err(|problems| check::problems(&problems).trim_end().to_owned())?;
-        Self::new(config)
+        Self::new(config, lists)
     }
 }
 
@@ -136,8 +140,8 @@ impl Daemon {
     pub(super) async fn reload(&self) -> Result<String, String> {
         let _one_at_a_time = self.reloading.lock().await;
         manager::tell(Note::Reloading);
-        let path = self.path.clone();
-        let ready = tokio::task::spawn_blocking(move || Ready::load(&path)).await;
+        let (path, lists) = (self.path.clone(), self.lists.clone());
+        let ready = tokio::task::spawn_blocking(move || Ready::load(&path, &lists)).await;
         let outcome = ready.unwrap_or_else(|error| Err(error.to_string())).and_then(|r| self.adopt(r));
         let (said, status) = match &outcome {
             Ok(said) => {

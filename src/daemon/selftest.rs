@@ -230,6 +230,9 @@ fn refused(pair: &Pair, reason: Reason, policy: Option<&str>) -> Why {
         Reason::NotAdded => {
             denied(format!("{domain} is public-unverified, and {user} has not added {contact}"))
         }
+        Reason::Unverifiable => denied(format!(
+            "the SIP server of {user} is always-unverifiable, and {contact} has not added {user}"
+        )),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::msrp;
 use crate::net::dialer::PeerNet;
 use crate::net::dns::DnsSettings;
 use crate::net::shard::Limits;
-use crate::net::tls::certs::{CertSettings, CertSource};
+use crate::net::tls::certs::{CertSettings, CertSource, Sides};
 use crate::net::tls::{Lookup, MinVersion};
 use crate::policy::Allowance;
 use crate::sip::digest::Credentials;
@@ -255,14 +255,15 @@ pub fn certificates(config: &Config) -> CertSettings {
             chain: c.chain.clone(),
             key: c.key.clone(),
             replaces: c.replaces.as_ref().map(|replaces| (replaces.id.clone(), replaces.from)),
+            sides: Sides { xmpp: c.sides.xmpp, sip: c.sides.sip },
         })
         .collect();
     let assigned = config
         .domains
         .iter()
-        .filter_map(|served| Some((served.name.clone(), served.certificate.clone()?)))
+        .flat_map(|served| served.certificates.iter().map(|id| (served.name.clone(), id.clone())))
         .collect();
-    CertSettings { sources, assigned, default: config.tls.default_certificate.clone() }
+    CertSettings { sources, assigned, default: config.tls.default_certificates.clone() }
 }
 
 /// Whether peers' certificates are looked up in revocation lists.

@@ -52,7 +52,7 @@ impl Gateway {
             let error = StanzaError::with_text(Condition::ResourceConstraint, "too many messages; slow down");
             return self.return_as(now, &stanza, &error, "over the rate limit", Fate::Limited);
         }
-        match self.table.admit(stanza, &self.presence.contacts) {
+        match self.table.admit(stanza, &self.presence) {
             Ok(admitted) => {
                 self.meter.allowed();
                 self.bridge_to_sip(now, admitted);
@@ -185,7 +185,7 @@ impl Gateway {
         if !self.notices.may_say(now, &from, &to, condition) {
             return;
         }
-        let Ok(admitted) = self.table.admit(stanza, &self.presence.contacts) else { return };
+        let Ok(admitted) = self.table.admit(stanza, &self.presence) else { return };
         let status = status_of(condition, &StatusContext::default()).status;
         self.effects.observe(Observation::Failed {
             kind: Kind::Message,
@@ -214,7 +214,7 @@ impl Gateway {
         if let Err(over) = self.charge_request(now, &request) {
             return self.reject_message(now, key, &request.target, &busy(&over), Fate::Limited);
         }
-        match self.table.admit(request, &self.presence.contacts) {
+        match self.table.admit(request, &self.presence) {
             Ok(admitted) => {
                 self.meter.allowed();
                 self.bridge_to_xmpp(now, key, admitted);

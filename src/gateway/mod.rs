@@ -501,11 +501,11 @@ impl Gateway {
         let bounces = pairs.judge(|awaits| match awaits {
             Awaits::Request(key) => {
                 let carried = servers.value(key).and_then(|answerable| answerable.carried());
-                carried.is_none_or(|crossing| table.judge(&crossing, &presence.contacts).is_ok())
+                carried.is_none_or(|crossing| table.judge(&crossing, presence).is_ok())
             }
             Awaits::Msrp(ticket) => {
                 let carried = msrp.carried(ticket);
-                carried.is_none_or(|crossing| table.judge(&crossing, &presence.contacts).is_ok())
+                carried.is_none_or(|crossing| table.judge(&crossing, presence).is_ok())
             }
             Awaits::Watch(watch) => presence.may_still_wait(table, watch),
         });

@@ -78,7 +78,8 @@ impl xmpp::Realm for Realm {
             | Reason::AddressBlocked
             | Reason::PolicyFederation
             | Reason::PolicyXmpp
-            | Reason::NotAdded => Refused::Unlisted,
+            | Reason::NotAdded
+            | Reason::Unverifiable => Refused::Unlisted,
         })?;
         Ok(terms(partner))
     }

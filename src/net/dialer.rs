@@ -2,16 +2,19 @@
 //!
 //! What the drivers need from TLS and DNS, in one place; nothing here decides who may talk to whom.
 
+use super::crl::{self, Fetcher};
 use super::dns::{Dns, DnsFault};
 use super::edge::Edge;
-use super::tls::{self, CertStore, ClientRole, ClientTls, MinVersion, PeerCert, ServerTls, Trust};
+use super::tls::{
+    self, CertStore, ClientRole, ClientTls, Judged, MinVersion, PeerCert, ServerTls, Strict, Trust, Wanted,
+};
 use super::xmpp_locate::{self, LocateError, Proxy, XmppTarget};
 use crate::addr::Domain;
 use crate::ids::Ids;
 use crate::now::{Now, Wall};
 use crate::sip::link::{LinkIdentity, PeerId};
 use crate::sip::locate::{self, Answer, Asked, Destination, Enabled, Locator, Question, Target};
-use crate::xmpp::{CertFault, CertVerdict, Condition, Pair, PeerIdentity};
+use crate::xmpp::{CertFault, CertVerdict, Condition, Pair, PeerIdentity, Terms};
 use arc_swap::ArcSwap;
 use rustls::pki_types::{CertificateDer, ServerName};
 use std::net::{IpAddr, SocketAddr};
@@ -53,6 +56,7 @@ pub struct Dialer {
     client: ClientTls,
     trust: ArcSwap<Trust>,
     dns: Arc<Dns>,
+    fetcher: Option<Arc<Fetcher>>,
     peers: ArcSwap<Vec<PeerNet>>,
     enabled: Enabled,
 }
@@ -76,9 +80,20 @@ impl Dialer {
             client: ClientTls::new(store, min)?,
             trust: ArcSwap::new(trust),
             dns,
+            fetcher: None,
             peers: ArcSwap::from_pointee(peers),
             enabled: ENABLED,
         })
+    }
+
+    /// The same, and revocation lists are fetched by `fetcher`.
+    pub fn with_fetcher(self, fetcher: Arc<Fetcher>) -> Self {
+        Self { fetcher: Some(fetcher), ..self }
+    }
+
+    /// Who fetches revocation lists.
+    pub fn fetcher(&self) -> Option<&Arc<Fetcher>> {
+        self.fetcher.as_ref()
     }
 
     /// Who answers questions to the DNS.
@@ -112,16 +127,18 @@ impl Dialer {
     }
 
     /// TLS for a stream that somebody opens to us; `domain` is what its header asked for.
-    pub fn xmpp_server(&self, domain: Option<&Domain>) -> Arc<rustls::ServerConfig> {
-        self.server.xmpp(domain)
+    pub fn xmpp_server(&self, domain: Option<&Domain>) -> Judged<rustls::ServerConfig> {
+        Judged::later(self.server.xmpp(domain))
     }
 
-    /// TLS for a SIP link that somebody opens to us.
-    pub fn sip_server(&self) -> Arc<rustls::ServerConfig> {
-        self.server.sip()
+    /// TLS for a SIP link that somebody opens to us. A certificate without a good path ends it: nothing else
+    /// proves anything there. Whose a good one is, is asked later, so that a stranger hears 403.
+    pub fn sip_server(&self) -> Judged<rustls::ServerConfig> {
+        self.server.sip_judged(Strict::new(self.trust.load_full(), Wanted::Anybody))
     }
 
-    /// TLS for a stream that we open: our domain's certificate, the partner's domain as SNI.
+    /// TLS for a stream that we open: our domain's certificate, the partner's domain as SNI. Where `terms`
+    /// leave no dialback, the partner's certificate has to be good.
     ///
     /// # Errors
     /// The partner's domain can be no name in TLS.
@@ -129,14 +146,33 @@ impl Dialer {
         &self,
         pair: &Pair,
         direct: bool,
-    ) -> Result<(Arc<rustls::ClientConfig>, ServerName<'static>), String> {
+        terms: &Terms,
+    ) -> Result<(Judged<rustls::ClientConfig>, ServerName<'static>), String> {
         let role = if direct { ClientRole::XmppDirect } else { ClientRole::XmppStartTls };
         let name = tls::client::server_name(&pair.remote)
             .ok_or_else(|| format!("{} can be no server name in TLS", pair.remote))?;
-        Ok((self.client.config(Some(&pair.local), role), name))
+        let strict = (!terms.ways().dialback(true))
+            .then(|| Strict::new(self.trust.load_full(), Wanted::Xmpp(pair.remote.clone())));
+        Ok((self.client.judged(Some(&pair.local), role, strict), name))
     }
 
-    /// TLS for a SIP link that we open: the name that the certificate must have as SNI.
+    /// The same for one who wants to see whatever certificate is there.
+    ///
+    /// # Errors
+    /// As [`Dialer::xmpp_client`].
+    pub fn xmpp_looker(
+        &self,
+        pair: &Pair,
+        direct: bool,
+    ) -> Result<(Judged<rustls::ClientConfig>, ServerName<'static>), String> {
+        let role = if direct { ClientRole::XmppDirect } else { ClientRole::XmppStartTls };
+        let name = tls::client::server_name(&pair.remote)
+            .ok_or_else(|| format!("{} can be no server name in TLS", pair.remote))?;
+        Ok((self.client.judged(Some(&pair.local), role, None), name))
+    }
+
+    /// TLS for a SIP link that we open: the name that the certificate must have as SNI. The certificate has
+    /// to be the peer's.
     ///
     /// # Errors
     /// The name can be none in TLS.
@@ -144,14 +180,15 @@ impl Dialer {
         &self,
         peer: PeerId,
         identity: &str,
-    ) -> Result<(Arc<rustls::ClientConfig>, ServerName<'static>), String> {
+    ) -> Result<(Judged<rustls::ClientConfig>, ServerName<'static>), String> {
         let name = Domain::parse(identity)
             .ok()
             .and_then(|domain| tls::client::server_name(&domain))
             .ok_or_else(|| format!("{identity} can be no server name in TLS"))?;
         let peers = self.peers.load();
-        let local = peers.get(usize::from(peer.0)).and_then(|peer| peer.domains.first());
-        Ok((self.client.config(local, ClientRole::Sip), name))
+        let peer = peers.get(usize::from(peer.0)).ok_or("no such peer")?;
+        let strict = Strict::new(self.trust.load_full(), Wanted::Sip(peer.identity.clone()));
+        Ok((self.client.judged(peer.domains.first(), ClientRole::Sip, Some(strict)), name))
     }
 
     /// TLS for an MSRP connection that we open: the host of the URI as SNI.
@@ -161,10 +198,10 @@ impl Dialer {
     pub fn msrp_client(
         &self,
         host: &Domain,
-    ) -> Result<(Arc<rustls::ClientConfig>, ServerName<'static>), String> {
+    ) -> Result<(Judged<rustls::ClientConfig>, ServerName<'static>), String> {
         let name =
             tls::client::server_name(host).ok_or_else(|| format!("{host} can be no server name in TLS"))?;
-        Ok((self.client.config(None, ClientRole::Sip), name))
+        Ok((self.client.judged(None, ClientRole::Sip, None), name))
     }
 
     /// Where `host` is that a description of the SIP domain `near` names: addresses of the Internet, and those
@@ -205,21 +242,52 @@ impl Dialer {
     }
 
     /// What TLS knows of a peer. Its chain is validated on the edge thread: a hostile one may cost
-    /// milliseconds.
+    /// milliseconds. Revocation lists that are missing are fetched meanwhile; where one has to say that the
+    /// certificate is good, it is waited for, [`crl::WAIT`] at most.
     pub async fn identity(
         &self,
         chain: Vec<CertificateDer<'static>>,
         version: &'static str,
         wall: Wall,
-    ) -> PeerCert {
-        let trust = self.trust.load_full();
-        let (same_chain, same_trust) = (chain.clone(), trust.clone());
+    ) -> Arc<PeerCert> {
+        let cert = Arc::new(PeerCert::new(chain, self.trust.load_full(), version));
+        let (same, fetcher) = (cert.clone(), self.fetcher.clone());
         let work = async move {
-            let cert = PeerCert::new(chain, trust, version);
             cert.prepare(wall);
-            cert
+            let Some(fetcher) = fetcher else { return };
+            let due = fetcher.due(cert.points(wall), wall);
+            if due.is_empty() {
+                return;
+            }
+            // It goes on, whether or not it is waited for.
+            let fetching = tokio::spawn(fetcher.refresh(due, wall));
+            if cert.lacks_list(wall) {
+                let _ = tokio::time::timeout(crl::WAIT, fetching).await;
+                let _ = cert.look_again(wall);
+            }
         };
-        self.edge.run(work).await.unwrap_or_else(|| PeerCert::new(same_chain, same_trust, version))
+        let _ = self.edge.run(work).await;
+        same
+    }
+
+    /// Judges `cert` again, on the edge thread: there is another revocation list.
+    ///
+    /// # Errors
+    /// It is not good any more, and why.
+    pub async fn look_again(&self, cert: Arc<PeerCert>, wall: Wall) -> Result<(), tls::CertFault> {
+        self.edge.run(async move { cert.look_again(wall) }).await.unwrap_or(Ok(()))
+    }
+
+    /// Fetches the lists for `certs` that are due, without waiting for them.
+    pub async fn refresh_lists(&self, certs: Vec<Arc<PeerCert>>, wall: Wall) {
+        let Some(fetcher) = self.fetcher.clone() else { return };
+        let work = async move {
+            let mut due: Vec<_> = certs.iter().flat_map(|c| fetcher.due(c.points(wall), wall)).collect();
+            due.sort_by(|a, b| a.url.cmp(&b.url));
+            due.dedup();
+            drop(tokio::spawn(fetcher.refresh(due, wall)));
+        };
+        let _ = self.edge.run(work).await;
     }
 
     /// The servers of a partner.
@@ -400,7 +468,7 @@ impl LocateError {
     }
 }
 
-impl PeerIdentity for PeerCert {
+impl PeerIdentity for Arc<PeerCert> {
     fn judge(&self, domain: &Domain, now: Now) -> CertVerdict {
         match self.judge_xmpp(domain, now.wall) {
             Ok(()) => CertVerdict::Valid,
@@ -415,15 +483,15 @@ impl PeerIdentity for PeerCert {
     }
 
     fn not_after(&self) -> Option<Wall> {
-        PeerCert::not_after(self)
+        self.as_ref().not_after()
     }
 
     fn tls_version(&self) -> &'static str {
-        PeerCert::tls_version(self)
+        self.as_ref().tls_version()
     }
 
     fn presented(&self) -> bool {
-        PeerCert::presented(self)
+        self.as_ref().presented()
     }
 }
 

@@ -4,12 +4,14 @@
 //! stop what is established on the shard's thread. A connection is handed over as a plain socket
 //! and comes back as a [`Secured`] one.
 
+use super::conn::LINGER;
+use super::tls::{CertFault, Judged, Refused};
 use rustls::pki_types::{CertificateDer, ServerName};
 use socket2::{SockRef, TcpKeepalive};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -49,6 +51,9 @@ pub enum ConnectError {
         /// What the system said.
         error: io::Error,
     },
+    /// The peer's certificate was refused inside the handshake, and it was told so by an alert.
+    #[error("certificate refused: {0}")]
+    Certificate(CertFault),
     /// TCP was there, TLS failed.
     #[error("TLS handshake: {0}")]
     Tls(io::Error),
@@ -86,15 +91,19 @@ impl Edge {
     pub async fn accept_tls(
         &self,
         socket: std::net::TcpStream,
-        config: Arc<rustls::ServerConfig>,
+        Judged { config, refused }: Judged<rustls::ServerConfig>,
         limit: Duration,
     ) -> Result<Secured, ConnectError> {
         let work = async move {
             let socket = TcpStream::from_std(socket).map_err(ConnectError::Tls)?;
-            let stream =
-                within(limit, TlsAcceptor::from(config).accept(socket)).await?.map_err(ConnectError::Tls)?;
-            let (socket, session) = stream.into_inner();
-            secured(socket, session.into())
+            let accepting = TlsAcceptor::from(config).accept(socket).into_fallible();
+            match within(limit, accepting).await? {
+                Ok(stream) => {
+                    let (socket, session) = stream.into_inner();
+                    secured(socket, session.into())
+                }
+                Err((error, socket)) => Err(failed(error, socket, &refused).await),
+            }
         };
         self.run(work).await.unwrap_or(Err(ConnectError::Closed))
     }
@@ -106,13 +115,13 @@ impl Edge {
     pub async fn connect_tls(
         &self,
         socket: std::net::TcpStream,
-        config: Arc<rustls::ClientConfig>,
+        judged: Judged<rustls::ClientConfig>,
         name: ServerName<'static>,
         limit: Duration,
     ) -> Result<Secured, ConnectError> {
         let work = async move {
             let socket = TcpStream::from_std(socket).map_err(ConnectError::Tls)?;
-            client_handshake(socket, config, name, limit).await
+            client_handshake(socket, judged, name, limit).await
         };
         self.run(work).await.unwrap_or(Err(ConnectError::Closed))
     }
@@ -136,11 +145,11 @@ impl Edge {
     pub async fn dial_tls(
         &self,
         addr: SocketAddr,
-        config: Arc<rustls::ClientConfig>,
+        judged: Judged<rustls::ClientConfig>,
         name: ServerName<'static>,
         limit: Duration,
     ) -> Result<Secured, ConnectError> {
-        let work = async move { client_handshake(dial(addr, limit).await?, config, name, limit).await };
+        let work = async move { client_handshake(dial(addr, limit).await?, judged, name, limit).await };
         self.run(work).await.unwrap_or(Err(ConnectError::Closed))
     }
 }
@@ -168,14 +177,31 @@ pub(super) fn prepare(socket: &TcpStream) -> io::Result<()> {
 
 async fn client_handshake(
     socket: TcpStream,
-    config: Arc<rustls::ClientConfig>,
+    Judged { config, refused }: Judged<rustls::ClientConfig>,
     name: ServerName<'static>,
     limit: Duration,
 ) -> Result<Secured, ConnectError> {
-    let stream =
-        within(limit, TlsConnector::from(config).connect(name, socket)).await?.map_err(ConnectError::Tls)?;
-    let (socket, session) = stream.into_inner();
-    secured(socket, session.into())
+    let connecting = TlsConnector::from(config).connect(name, socket).into_fallible();
+    match within(limit, connecting).await? {
+        Ok(stream) => {
+            let (socket, session) = stream.into_inner();
+            secured(socket, session.into())
+        }
+        Err((error, socket)) => Err(failed(error, socket, &refused).await),
+    }
+}
+
+/// Why a handshake failed. A peer whose certificate was refused has time to read the alert: a socket that is
+/// closed with octets unread takes back what was just written.
+async fn failed(error: io::Error, mut socket: TcpStream, refused: &Refused) -> ConnectError {
+    let Some(fault) = refused.fault() else { return ConnectError::Tls(error) };
+    let ended = async {
+        let mut scratch = [0; 4096];
+        let _ = socket.shutdown().await;
+        while matches!(socket.read(&mut scratch).await, Ok(1..)) {}
+    };
+    let _ = tokio::time::timeout(LINGER, ended).await;
+    ConnectError::Certificate(fault.clone())
 }
 
 async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, ConnectError> {

@@ -12,12 +12,14 @@
 //! | [`edge`] | the thread for handshakes, DNS and dialling |
 //! | [`dialer`] | finds servers, has TLS configurations at hand, judges certificates |
 //! | [`tls`] | certificates, handshakes, judgement |
+//! | [`crl`] | revocation lists, fetched over HTTP |
 //! | [`seen`] | what TLS showed of a peer, for operators |
 //! | [`probe`] | attempts that are made to learn whether they work |
 //! | [`dns`], [`srv`], [`xmpp_locate`] | questions to the DNS, and where a partner's servers are |
 
 pub mod clock;
 mod conn;
+pub mod crl;
 pub mod dialer;
 pub mod dns;
 pub mod edge;

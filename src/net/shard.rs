@@ -11,6 +11,7 @@ use super::dialer::Dialer;
 use super::keeper::Tickets;
 use super::msrp_conn::MsrpConns;
 use super::sip_conn::LinkConn;
+use super::tls::CertFault;
 use super::udp::UdpSocketConn;
 use super::xmpp_conn::StreamConn;
 use crate::addr::Domain;
@@ -554,6 +555,35 @@ impl Shard {
 
     fn stream(&self, stream: StreamId) -> Option<Rc<StreamConn>> {
         self.streams.borrow().get(&stream).cloned()
+    }
+
+    /// Judges the certificates of all connections again: another revocation list has come. Who was revoked
+    /// goes.
+    pub async fn look_again(self: &Rc<Self>) {
+        let wall = self.clock.now().wall;
+        for conn in self.all_streams() {
+            let Some(cert) = conn.cert().filter(|cert| !cert.points(wall).is_empty()) else { continue };
+            if self.dialer.look_again(cert, wall).await == Err(CertFault::Revoked) {
+                let (event, address) = ("stream.revoked", conn.address);
+                tracing::warn!(stoxd_event = event, %address, "the peer's certificate was revoked: the stream ends");
+                conn.revoked(self.clock.now());
+            }
+        }
+        for conn in self.all_links() {
+            let Some(cert) = conn.cert.clone().filter(|cert| !cert.points(wall).is_empty()) else { continue };
+            if self.dialer.look_again(cert, wall).await == Err(CertFault::Revoked) {
+                let (event, address) = ("link.revoked", conn.address);
+                tracing::warn!(stoxd_event = event, %address, "the peer's certificate was revoked: the link ends");
+                conn.io.kill("the peer's certificate was revoked");
+            }
+        }
+    }
+
+    /// Fetches the revocation lists for all connections that are due.
+    pub async fn refresh_lists(&self) {
+        let streams = self.all_streams().into_iter().filter_map(|conn| conn.cert());
+        let certs = streams.chain(self.all_links().into_iter().filter_map(|conn| conn.cert.clone()));
+        self.dialer.refresh_lists(certs.collect(), self.clock.now().wall).await;
     }
 
     /// Ends the links of a peer, so that whoever is there proves anew who it is.

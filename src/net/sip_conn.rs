@@ -9,17 +9,19 @@ use super::dialer::shown;
 use super::edge::Secured;
 use super::seen::Seen;
 use super::shard::{READ_SIZE, Shard};
+use super::tls::PeerCert;
 use super::wire::Wire;
 use super::xmpp_conn::sleep_until;
 use crate::addr::Clean;
 use crate::gateway::{Input, Way};
-use crate::now::{Mono, Wall};
+use crate::now::Mono;
 use crate::sip::frame::Limits;
 use crate::sip::link::{Link, LinkEvent, LinkId, LinkIdentity, PeerId, Source};
 use crate::sip::locate::{Target, Transport};
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
@@ -53,6 +55,8 @@ pub struct LinkConn {
     /// Whose it is, if that is proven.
     pub peer: Cell<Option<PeerId>>,
     pub(super) io: Conn,
+    /// What the peer showed, with TLS.
+    pub(super) cert: Option<Arc<PeerCert>>,
     machine: RefCell<Link>,
     /// Messages that came before the link proved whose it is.
     unproven: Cell<u32>,
@@ -108,8 +112,7 @@ pub async fn accept(shard: Rc<Shard>, socket: TcpStream, address: SocketAddr, tr
                     let Ok(stream) = TcpStream::from_std(socket) else { return };
                     let (read, write) = stream.into_split();
                     let wire = Wire::new(write, Some(tls));
-                    let end = cert.not_after();
-                    run(shard, id, address, transport, identity, false, read, wire, end).await;
+                    run(shard, id, address, transport, identity, false, read, wire, Some(cert)).await;
                 }
                 Err(error) => tracing::info!(
                     stoxd_event = "link.refused",
@@ -140,7 +143,7 @@ pub async fn dial(shard: Rc<Shard>, link: LinkId, peer: PeerId, target: Target) 
         let why = format!("{} {}: {why}", target.host, target.address);
         shard.handle(shard.clock.now(), Input::LinkDown { link, why: &why });
     };
-    let (identity, socket, tls, end) = match target.transport {
+    let (identity, socket, tls, cert) = match target.transport {
         Transport::Udp => {
             let Some(socket) = shard.udp_for(address) else {
                 return failed("[sip] listen has no udp socket of this address family to send from");
@@ -163,7 +166,7 @@ pub async fn dial(shard: Rc<Shard>, link: LinkId, peer: PeerId, target: Target) 
                     let wall = shard.clock.now().wall;
                     let cert = shard.dialer.identity(chain, version, wall).await;
                     match shard.dialer.check_sip_peer(peer, &cert, wall) {
-                        Ok(identity) => (identity, socket, Some(tls), cert.not_after()),
+                        Ok(identity) => (identity, socket, Some(tls), Some(cert)),
                         // RFC 5922 §7.3: nothing is sent to a server that is not the one we want.
                         Err(why) => return failed(&format!("certificate refused: {why}")),
                     }
@@ -175,7 +178,7 @@ pub async fn dial(shard: Rc<Shard>, link: LinkId, peer: PeerId, target: Target) 
     let Ok(stream) = TcpStream::from_std(socket) else { return failed("the socket is gone") };
     let (read, write) = stream.into_split();
     let wire = Wire::new(write, tls);
-    run(shard.clone(), link, address, target.transport, identity, true, read, wire, end).await;
+    run(shard.clone(), link, address, target.transport, identity, true, read, wire, cert).await;
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -188,14 +191,15 @@ async fn run(
     initiating: bool,
     mut read: OwnedReadHalf,
     wire: Wire,
-    end: Option<Wall>,
+    cert: Option<Arc<PeerCert>>,
 ) {
     let peer = identity.peer;
     // Who has proven nothing loses nothing. The monotonic clock counts it down, so that a leap of the wall
     // clock ends no link.
     let now = shard.clock.now();
-    let left = |end: Wall| Duration::from_millis(end.as_millis().saturating_sub(now.wall.as_millis()));
-    let expiry = end.filter(|_| peer.is_some()).map(|end| now.mono + left(end));
+    let end = cert.as_ref().and_then(|cert| cert.not_after()).filter(|_| peer.is_some());
+    let expiry =
+        end.map(|end| now.mono + Duration::from_millis(end.as_millis().saturating_sub(now.wall.as_millis())));
     let limits =
         Limits { body: shard.gateway().settings().message_size.saturating_mul(2), ..Limits::default() };
     let source = Source { link: id, transport, address, identity };
@@ -207,6 +211,7 @@ async fn run(
         initiating,
         peer: Cell::new(peer),
         io: Conn::new(wire),
+        cert,
         machine: RefCell::new(Link::new(source, limits)),
         unproven: Cell::new(0),
         settling: Cell::new(false),

@@ -23,6 +23,7 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
@@ -47,6 +48,8 @@ pub struct StreamConn {
     /// The TLS version, once there is one.
     pub tls: Cell<Option<&'static str>>,
     pub(super) io: Conn,
+    /// What the peer showed, once there is TLS.
+    cert: RefCell<Option<Arc<PeerCert>>>,
     pub(super) reported: Cell<u64>,
     machine: RefCell<Stream>,
     /// The only pair of an initiating stream.
@@ -73,6 +76,7 @@ impl StreamConn {
             pairs: RefCell::default(),
             tls: Cell::new(None),
             io: Conn::new(wire),
+            cert: RefCell::default(),
             reported: Cell::new(0),
             machine: RefCell::new(machine),
             pair,
@@ -134,6 +138,19 @@ impl StreamConn {
 
     pub(super) fn close(&self, now: Now, condition: Option<StreamCondition>) {
         self.machine.borrow_mut().close(now, condition.map(Into::into));
+        self.io.wake.notify_one();
+    }
+
+    /// What the peer showed.
+    pub(super) fn cert(&self) -> Option<Arc<PeerCert>> {
+        self.cert.borrow().clone()
+    }
+
+    /// The peer's certificate was revoked (RFC 6120 §4.9.3.16).
+    pub(super) fn revoked(&self, now: Now) {
+        let text = "your certificate was revoked";
+        let error = StreamError::with_text(StreamCondition::Reset, text.to_owned());
+        self.machine.borrow_mut().close(now, Some(error));
         self.io.wake.notify_one();
     }
 
@@ -253,7 +270,7 @@ pub async fn dial(
                 Ok(socket) => Ok(Ok(socket)),
                 Err(error) => Err(error),
             },
-            Mode::DirectTls => match shard.dialer.xmpp_client(&pair, true) {
+            Mode::DirectTls => match shard.dialer.xmpp_client(&pair, true, &terms) {
                 Ok((config, name)) => {
                     shard.dialer.edge.dial_tls(target.addr, config, name, CONNECT_TIMEOUT).await.map(Err)
                 }
@@ -332,8 +349,9 @@ async fn run_secured(
     drive(shard, conn, read).await;
 }
 
-fn begin_tls(conn: &StreamConn, identity: PeerCert, version: &'static str) {
+fn begin_tls(conn: &StreamConn, identity: Arc<PeerCert>, version: &'static str) {
     conn.tls.set(Some(version));
+    *conn.cert.borrow_mut() = Some(identity.clone());
     conn.machine.borrow_mut().handle_tls(Box::new(identity));
     // The peer's first octets may have come with its last handshake message.
     let _ = conn.io.wire.decrypt(&[], &mut |octets| conn.machine.borrow_mut().push(octets));
@@ -505,9 +523,10 @@ async fn start_tls(
             shard.dialer.edge.accept_tls(socket, config, HANDSHAKE_TIMEOUT).await?
         }
         Some(pair) => {
+            let terms = conn.machine.borrow().terms();
             let (config, name) = shard
                 .dialer
-                .xmpp_client(pair, false)
+                .xmpp_client(pair, false, &terms)
                 .map_err(|error| ConnectError::Tls(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
             shard.dialer.edge.connect_tls(socket, config, name, HANDSHAKE_TIMEOUT).await?
         }

@@ -44,8 +44,14 @@ impl TableBuilder {
                 partners: Vec::new(),
                 domains: Map::default(),
                 blocked: Blocked::default(),
+                unverifiable: Vec::new(),
             },
         }
+    }
+
+    /// The users of `domains`, which are ours, reach only whoever has them as a contact.
+    pub fn unverifiable(&mut self, domains: Vec<Domain>) {
+        self.table.unverifiable = domains;
     }
 
     /// Sets the organisation's switch.

@@ -55,6 +55,8 @@ pub enum Remedy {
     },
     /// Our user adds the contact.
     AddContact(Jid, Jid),
+    /// The contact, the first, adds our user.
+    BeContact(Jid, Jid),
 }
 
 impl Table {
@@ -89,11 +91,24 @@ impl Table {
                 remedies.push(Remedy::AddContact(local.to_bare(), remote.to_bare()));
             }
         }
+        if self.needs_to_be_contact(crossing) {
+            let listed = contacts.lists(remote, local);
+            let has = if listed { "has" } else { "has not" };
+            let text = format!(
+                "{} {has} {} as a contact (verification = \"always-unverifiable\")",
+                remote.bare_str(),
+                local.bare_str()
+            );
+            steps.push(self.step("contact", text, At::default(), listed));
+            if !listed {
+                remedies.push(Remedy::BeContact(remote.to_bare(), local.to_bare()));
+            }
+        }
         let decided = denied.map(|reason| match reason {
             Reason::FederationOff => 0,
             Reason::Unlisted | Reason::DomainBlocked | Reason::AddressBlocked => 1,
             Reason::PolicyFederation | Reason::PolicyXmpp => 3,
-            Reason::NotAdded => 4,
+            Reason::NotAdded | Reason::Unverifiable => 4,
         });
         Explanation { denied, policy: policy.to_string(), steps, decided, remedies }
     }

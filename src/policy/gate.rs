@@ -12,14 +12,22 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// Knows whom our users have added as contacts.
+/// Knows whom our users have added as contacts, and who has them.
 pub trait Contacts {
     /// Whether our user `user` has added `contact`. Both count as bare addresses.
     fn added(&self, user: &Jid, contact: &Jid) -> bool;
+
+    /// Whether `contact`, who is on XMPP, has our user `user` as a contact: asked for the user's presence, or
+    /// let the user see its own.
+    fn lists(&self, contact: &Jid, user: &Jid) -> bool;
 }
 
 impl<F: Fn(&Jid, &Jid) -> bool> Contacts for F {
     fn added(&self, user: &Jid, contact: &Jid) -> bool {
+        self(user, contact)
+    }
+
+    fn lists(&self, contact: &Jid, user: &Jid) -> bool {
         self(user, contact)
     }
 }
@@ -30,6 +38,10 @@ pub struct NoContacts;
 
 impl Contacts for NoContacts {
     fn added(&self, _user: &Jid, _contact: &Jid) -> bool {
+        false
+    }
+
+    fn lists(&self, _contact: &Jid, _user: &Jid) -> bool {
         false
     }
 }
@@ -86,11 +98,13 @@ pub enum Reason {
     PolicyXmpp,
     /// The partner is public-unverified and our user has not added the contact.
     NotAdded,
+    /// Our user's SIP server is always-unverifiable and the contact has not our user as a contact.
+    Unverifiable,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::FederationOff,
         Self::Unlisted,
         Self::DomainBlocked,
@@ -98,6 +112,7 @@ impl Reason {
         Self::PolicyFederation,
         Self::PolicyXmpp,
         Self::NotAdded,
+        Self::Unverifiable,
     ];
 
     /// One word for logs and as a metric's label.
@@ -110,6 +125,7 @@ impl Reason {
             Self::PolicyFederation => "policy-federation",
             Self::PolicyXmpp => "policy-xmpp",
             Self::NotAdded => "not-added",
+            Self::Unverifiable => "unverifiable",
         }
     }
 }

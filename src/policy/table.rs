@@ -3,7 +3,8 @@
 //! Three gates, all open, in this order and in both directions: the organisation's switch, the
 //! partner entry of the XMPP side's domain, the effective policy of our user. A
 //! [`PartnerKind::PublicUnverified`] partner has a fourth on the way in: our user has added the
-//! contact. What no row lets through is refused.
+//! contact; and users of a SIP server that is always-unverifiable have one on the way out: the XMPP contact
+//! has them as a contact. What no row lets through is refused.
 
 use super::builder::TableBuilder;
 use super::gate::{Contacts, Denial, Grant, Reason};
@@ -36,6 +37,8 @@ pub struct Table {
     pub(super) partners: Vec<Arc<Partner>>,
     pub(super) domains: Map<Listed>,
     pub(super) blocked: Blocked,
+    /// Our domains whose users reach only whoever has them as a contact.
+    pub(super) unverifiable: Vec<Domain>,
 }
 
 /// What the files that a table was read from are called in messages.
@@ -297,7 +300,16 @@ impl Table {
         if needs_contact(partner.kind, crossing.direction) && !contacts.added(local, remote) {
             return Err(Denial { reason: Reason::NotAdded, policy: Some(policy.clone()) });
         }
+        if self.needs_to_be_contact(crossing) && !contacts.lists(remote, local) {
+            return Err(Denial { reason: Reason::Unverifiable, policy: Some(policy.clone()) });
+        }
         Ok(Grant::new(policy.clone(), partner.clone(), self.generation))
+    }
+
+    /// Whether only whoever has the sender as a contact is reached.
+    pub(super) fn needs_to_be_contact(&self, crossing: &Crossing<'_>) -> bool {
+        let domain = crossing.local().domain();
+        crossing.direction == Direction::SipToXmpp && self.unverifiable.iter().any(|d| d.as_str() == domain)
     }
 
     /// The row `at` as text: `policy.toml:22`; empty for what is built in.

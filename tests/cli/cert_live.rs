@@ -5,7 +5,7 @@ use super::rig::{House, wait_for};
 use std::process::{Child, Command, Stdio};
 
 /// The SHA-256 of the certificate that is shown on `port` to who asks for `name`.
-fn shown(house: &House, port: u16, name: &str) -> String {
+pub fn shown(house: &House, port: u16, name: &str) -> String {
     let at = format!("{}:{port}", house.ip);
     let mut words = vec!["s_client", "-connect", &at, "-servername", name];
     if port == 15269 {
@@ -19,15 +19,15 @@ fn shown(house: &House, port: u16, name: &str) -> String {
     print(house, "shown.pem")
 }
 
-fn print(house: &House, file: &str) -> String {
+pub fn print(house: &House, file: &str) -> String {
     made(house, &["x509", "-in", file, "-noout", "-fingerprint", "-sha256"])
 }
 
 /// A SIP link over TLS with the certificate `pki/NAME.pem`, which lives until it is dropped.
-struct Link(Child);
+pub struct Link(Child);
 
 impl Link {
-    fn open(house: &House, name: &str) -> Self {
+    pub fn open(house: &House, name: &str) -> Self {
         let at = format!("{}:15061", house.ip);
         let (cert, key) = (format!("pki/{name}.pem"), format!("pki/{name}.key"));
         let words = ["s_client", "-quiet", "-connect", &at, "-cert", &cert, "-key", &key];
@@ -44,7 +44,7 @@ impl Drop for Link {
     }
 }
 
-fn has_link(house: &House) -> bool {
+pub fn has_link(house: &House) -> bool {
     house.stoxd(&["status"]).out.contains("\n  in  edge  ")
 }
 

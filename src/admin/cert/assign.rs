@@ -1,8 +1,9 @@
 //! `stoxd cert assign`: which domains get a certificate, at once or from a date on.
 //!
-//! One certificate serves the XMPP and the SIP listeners alike: what a connection gets follows the domain that
-//! it names. `--for all` also makes it the one for who names none. A roll-over leaves the domains as they are
-//! and writes `replaces` and `use_from` at the new certificate; the daemon takes it up when its time comes.
+//! A certificate is for XMPP, for SIP or for both (`for` at it), and what a connection gets follows the domain
+//! that it names. Who gets it for all domains gets it as the one for who names none, too. Where it is for one
+//! side only, the other side keeps what it had. A roll-over leaves the domains as they are and writes
+//! `replaces` and `use_from` at the new certificate; the daemon takes it up when its time comes.
 
 use super::seen::{Seen, stamp};
 use super::{Ours, Report, bundle, keys};
@@ -10,20 +11,24 @@ use crate::addr::Domain;
 use crate::admin::change::{self, How, Refused, Which, rows};
 use crate::admin::{complain, exit};
 use crate::config;
+use crate::config::settings::Sides;
 use crate::now::Wall;
 use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;
-use toml_edit::{ArrayOfTables, DocumentMut, Item, Table};
+use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value};
 
 /// Options of `stoxd cert assign`.
 #[derive(Debug, Args)]
 pub struct Assign {
     /// The certificate: its id, or its SHA-256 or thumbprint (an unambiguous beginning)
     which: String,
-    /// The domains that get it: "all", or some of them
-    #[arg(long = "for", value_name = "DOMAIN", value_delimiter = ',', required = true)]
+    /// Where it is shown: xmpp, sip, or "xmpp,sip" ("all") for both. Domains may be named here, too
+    #[arg(long = "for", value_name = "WHERE", value_delimiter = ',', required_unless_present = "domain")]
     whom: Vec<String>,
+    /// The domains that get it; without this, all of them
+    #[arg(long, value_name = "DOMAIN", value_delimiter = ',')]
+    domain: Vec<String>,
     /// Roll over at a date, in place of at once
     #[arg(long, requires = "from")]
     roll: bool,
@@ -49,10 +54,14 @@ struct Chosen {
 /// The certificate is not there, or not for the domains; the date is wrong.
 pub fn run(assign: &Assign, now: Wall) -> Result<u8, Refused> {
     let ours = Ours::read(&assign.how.file.config)?;
+    assign.report.is_free(assign.how.yes)?;
     let chosen = choose(&ours, &assign.which)?;
-    let domains = domains(&ours, &assign.whom)?;
-    let is_all = assign.whom.iter().any(|whom| whom == "all");
+    let (words, named) = split(assign);
+    let domains = domains(&ours, &named)?;
+    let is_all = named.is_empty();
     let id = chosen.id.as_str();
+    let before = ours.certificates.tls.certificates.iter().find(|c| c.id == id).map(|c| c.sides);
+    let sides = words.or(before).unwrap_or(Sides::BOTH);
     if let Some(domain) = domains.iter().find(|domain| !chosen.seen.is_for(domain)) {
         return Err(Refused {
             text: format!(
@@ -63,7 +72,7 @@ pub fn run(assign: &Assign, now: Wall) -> Result<u8, Refused> {
         });
     }
     let replaced = match assign.from {
-        Some(from) => Some((replaced(&ours, &chosen, &domains, from, now)?, from)),
+        Some(from) => Some((replaced(&ours, &chosen, &domains, sides, from, now)?, from)),
         None if chosen.seen.end < now || chosen.seen.begin > now => {
             return Err(Refused {
                 text: format!(
@@ -76,30 +85,55 @@ pub fn run(assign: &Assign, now: Wall) -> Result<u8, Refused> {
         None => None,
     };
     let names: Vec<String> = domains.iter().map(ToString::to_string).collect();
+    let only = if sides == Sides::BOTH {
+        String::new()
+    } else {
+        format!(", {} only", super::side_names(sides).join(" and "))
+    };
     let said = match &replaced {
         Some((old, from)) => {
             format!(
-                "certificate {id} takes the place of {old} from {} on: {}",
+                "certificate {id} takes the place of {old} from {} on: {}{only}",
                 stamp(*from),
                 names.join(", ")
             )
         }
-        None => format!("certificate {id} is for {}", names.join(", ")),
+        None => format!("certificate {id} is for {}{only}", names.join(", ")),
     };
     let as_credential = ours.certificates.written.iter().any(|[chain, _]| chain.starts_with("cred:"));
     let report = json!({
-        "id": id, "domains": names, "all": is_all, "replaces": replaced.as_ref().map(|(old, _)| old),
+        "id": id, "for": super::side_names(sides), "domains": names, "all": is_all, "replaces": replaced.as_ref().map(|(old, _)| old),
         "use_from": replaced.as_ref().map(|(_, from)| stamp(*from)), "certificate": chosen.seen,
         "what_if": assign.how.what_if,
     });
     assign.report.write(&format!("{report:#}\n"))?;
-    let what = format!("cert assign {id} --for {}", assign.whom.join(","));
+    let what = [("for", &assign.whom), ("domain", &assign.domain)]
+        .into_iter()
+        .filter(|(_, list)| !list.is_empty())
+        .fold(format!("cert assign {id}"), |what, (name, list)| {
+            format!("{what} --{name} {}", list.join(","))
+        });
+    // What the other side keeps: an earlier one that is for it.
+    let kept = |earlier: Vec<String>| {
+        let for_others = |other: &String| {
+            let other = ours.certificates.tls.certificates.iter().find(|c| c.id == *other);
+            other.is_some_and(|other| {
+                super::SIDES.iter().any(|(_, side)| other.sides.meet(*side) && !sides.meet(*side))
+            })
+        };
+        let rest = earlier.into_iter().filter(|other| other != id && for_others(other));
+        ids(std::iter::once(id.to_owned()).chain(rest).collect())
+    };
     let code = change::edit(&what, &assign.how, Which::Daemon, |document| {
         let table = certificate(document, id)?;
         if table.get("chain").is_none() {
             let place = if as_credential { "cred:" } else { "credentials/" };
             rows::set(table, "chain", format!("{place}{id}.crt"));
             rows::set(table, "key", format!("{place}{id}.key"));
+        }
+        match sides == Sides::BOTH {
+            true => drop(table.remove("for")),
+            false => rows::set(table, "for", super::side_names(sides).into_iter().collect::<Array>()),
         }
         match &replaced {
             Some((old, from)) => {
@@ -115,11 +149,14 @@ pub fn run(assign: &Assign, now: Wall) -> Result<u8, Refused> {
         for row in rows::rows(document, "domain")?.iter_mut() {
             let name = rows::text(row, "name").and_then(|name| Domain::parse(name).ok());
             if name.is_some_and(|name| domains.contains(&&name)) {
-                rows::set(row, "certificate", id);
+                let all = kept(earlier(row, "certificate"));
+                rows::set(row, "certificate", all);
             }
         }
         if is_all {
-            rows::set(rows::table(document, "tls")?, "default_certificate", id);
+            let tls = rows::table(document, "tls")?;
+            let all = kept(earlier(tls, "default_certificate"));
+            rows::set(tls, "default_certificate", all);
         }
         Ok(said)
     });
@@ -131,6 +168,37 @@ pub fn run(assign: &Assign, now: Wall) -> Result<u8, Refused> {
         ));
     }
     Ok(code)
+}
+
+/// The sides that are named, if any, and the domains.
+fn split(assign: &Assign) -> (Option<Sides>, Vec<String>) {
+    let mut sides: Option<Sides> = None;
+    let mut named = assign.domain.clone();
+    for word in &assign.whom {
+        let side = super::SIDES.into_iter().find(|(name, _)| name == word).map(|(_, side)| side);
+        let side = if word == "all" { Some(Sides::BOTH) } else { side };
+        let both =
+            |one: Sides, other: Sides| Sides { xmpp: one.xmpp || other.xmpp, sip: one.sip || other.sip };
+        match side {
+            Some(side) => sides = Some(sides.map_or(side, |known| both(known, side))),
+            None => named.push(word.clone()),
+        }
+    }
+    named.retain(|domain| domain != "all");
+    (sides, named)
+}
+
+/// The ids under `key`, one or several.
+fn earlier(table: &Table, key: &str) -> Vec<String> {
+    rows::text(table, key).map_or_else(|| rows::list(table, key), |one| vec![one.to_owned()])
+}
+
+/// One id as a string, several as a list.
+fn ids(all: Vec<String>) -> Value {
+    match all.as_slice() {
+        [one] => Value::from(one.as_str()),
+        _ => Value::from(all.iter().map(String::as_str).collect::<Array>()),
+    }
 }
 
 /// The certificate that is called `which`.
@@ -199,7 +267,7 @@ fn choose(ours: &Ours, which: &str) -> Result<Chosen, Refused> {
 
 fn domains<'o>(ours: &'o Ours, whom: &[String]) -> Result<Vec<&'o Domain>, Refused> {
     let all = || ours.certificates.domains.iter().map(|(domain, _)| domain);
-    if whom.iter().any(|whom| whom == "all") {
+    if whom.is_empty() {
         return Ok(all().collect());
     }
     let mut some = Vec::new();
@@ -208,7 +276,7 @@ fn domains<'o>(ours: &'o Ours, whom: &[String]) -> Result<Vec<&'o Domain>, Refus
         some.push(all().find(|domain| parsed.as_ref() == Some(domain)).ok_or_else(|| {
             let served: Vec<&str> = all().map(Domain::as_str).collect();
             Refused::usage(format!(
-                "--for {}: no [[domain]] has this name; there are: {}",
+                "{}: no [[domain]] has this name; there are: {}",
                 whom.escape_debug(),
                 served.join(", ")
             ))
@@ -222,6 +290,7 @@ fn replaced(
     ours: &Ours,
     chosen: &Chosen,
     domains: &[&Domain],
+    sides: Sides,
     from: Wall,
     now: Wall,
 ) -> Result<String, Refused> {
@@ -249,7 +318,7 @@ fn replaced(
     let pool = ours.certificates.tls.certificates.iter().filter(|c| c.replaces.is_none() && c.id != *id);
     let mut used: Vec<(&str, Vec<&Domain>)> = Vec::new();
     for certificate in pool {
-        let (all, _) = ours.users(&certificate.id, has);
+        let (all, _) = ours.users_on(&certificate.id, sides, has);
         if all.iter().any(|domain| domains.contains(domain)) {
             used.push((&certificate.id, all));
         }
@@ -257,7 +326,7 @@ fn replaced(
     match used.as_slice() {
         [(old, all)] => match all.iter().find(|domain| !domains.contains(domain)) {
             Some(other) => Err(Refused::usage(format!(
-                "certificate {old} is for {other}, too, which would roll over with the others: name it in --for, or \
+                "certificate {old} is for {other}, too, which would roll over with the others: name it in --domain, or \
                  give it another certificate first"
             ))),
             None => Ok((*old).to_owned()),

@@ -59,6 +59,13 @@ pub fn findings(ours: &Ours, now: Wall) -> Vec<Finding> {
             add(Line::new(Outcome::Pass, text, ""));
         }
     }
+    let tls = &ours.certificates.tls;
+    for (name, side) in super::SIDES.into_iter().filter(|_| !tls.certificates.is_empty()) {
+        if tls.count(side) == 0 {
+            let text = format!("no certificate is for the {name} listeners: nobody gets TLS there");
+            add(Line::new(Outcome::Warn, text, format!("stoxd cert assign ID --for {name}")));
+        }
+    }
     if findings.is_empty() {
         let name = "certs";
         let text = "no [[tls.certificate]] is configured".to_owned();
@@ -89,6 +96,25 @@ fn entry(ours: &Ours, chain_file: &Path, key_file: &Path, now: Wall) -> Vec<Line
     let mut lines = certificate(&chain, &seen, ours, now);
     lines.extend(key(key_file, own));
     lines
+}
+
+/// What keeps the daemon from using its certificates, file by file; nothing if all is well or can't be seen.
+pub fn faults(ours: &Ours) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (certificate, chain, key_file) in ours.all() {
+        let lines = match bundle::read(&chain, None).map(|bundle| bundle.certificates) {
+            Ok(chain) => chain.first().map(|own| key(&key_file, own)).unwrap_or_default(),
+            Err(bundle::BundleError::Unreadable { .. }) => Vec::new(),
+            Err(error) => {
+                vec![Line::new(Outcome::Fail, error.to_string(), "stoxd cert import writes it")]
+            }
+        };
+        for Line { outcome, text, notes } in lines.into_iter().filter(|line| line.outcome == Outcome::Fail) {
+            let (name, text) = ("certs", format!("{}: {text}", certificate.id));
+            findings.push(Finding { name, outcome, text, notes, problems: Vec::new() });
+        }
+    }
+    findings
 }
 
 /// What a certificate and its chain are worth; the first line is the summary.

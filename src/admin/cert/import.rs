@@ -39,6 +39,9 @@ pub struct Import {
     /// Say what would be written, and write nothing
     #[arg(long)]
     what_if: bool,
+    /// Overwrite a report that is there
+    #[arg(long)]
+    yes: bool,
     #[command(flatten)]
     report: Report,
     #[command(flatten)]
@@ -60,6 +63,7 @@ struct Found {
 /// What is wrong with the files, and what to do.
 pub fn run(import: &Import, now: Wall) -> Result<u8, Refused> {
     let ours = Ours::read(&import.file.config)?;
+    import.report.is_free(import.yes)?;
     let password = import.password_file.as_deref().map(password).transpose()?;
     let fault = |error: bundle::BundleError| Refused::failed(error.to_string());
     let Bundle { kind, mut certificates, mut keys } =

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// The certificates that are configured; only those that expire within `expiring` days, if it is given.
 pub fn list(ours: &Ours, expiring: Option<u64>, now: Wall, as_json: bool) -> String {
-    let mut rows = vec![["ID", "EXPIRES", "KEY", "ISSUER", "DOMAINS"].map(str::to_owned)];
+    let mut rows = vec![["ID", "FOR", "EXPIRES", "KEY", "ISSUER", "DOMAINS"].map(str::to_owned)];
     let mut all: Vec<Value> = Vec::new();
     let read: Vec<(String, Result<Seen, String>)> = ours
         .all()
@@ -43,9 +43,10 @@ pub fn list(ours: &Ours, expiring: Option<u64>, now: Wall, as_json: bool) -> Str
             Err(why) => ("-".to_owned(), "-".to_owned(), why.clone()),
         };
         let used = from.map_or_else(|| used.join(" "), |from| format!("{} ({from})", used.join(" ")));
-        rows.push([id.clone(), expires, kind, issuer, used]);
+        let sides = super::side_names(certificate.sides);
+        rows.push([id.clone(), sides.join(","), expires, kind, issuer, used]);
         all.push(json!({
-            "id": id, "chain": chain, "key": key, "certificate": seen.as_ref().ok(), "error": seen.as_ref().err(),
+            "id": id, "for": sides, "chain": chain, "key": key, "certificate": seen.as_ref().ok(), "error": seen.as_ref().err(),
             "days_left": seen.as_ref().ok().map(|seen| seen.days_left(now)),
             "domains": domains.iter().map(ToString::to_string).collect::<Vec<_>>(), "default": is_default,
             "replaces": replaces.map(|replaces| &replaces.id), "use_from": replaces.map(|replaces| stamp(replaces.from)),
@@ -64,7 +65,7 @@ pub fn list(ours: &Ours, expiring: Option<u64>, now: Wall, as_json: bool) -> Str
 }
 
 /// Columns that are as wide as their widest cell.
-fn columns(rows: &[[String; 5]]) -> String {
+fn columns(rows: &[[String; 6]]) -> String {
     let width = |at: usize| rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max();
     let mut out = String::new();
     for row in rows {

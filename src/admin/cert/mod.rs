@@ -29,7 +29,7 @@ use super::change::Refused;
 use super::cli::{ConfigFile, Output, say};
 use super::{check, exit};
 use crate::addr::Domain;
-use crate::config::settings::Certificate;
+use crate::config::settings::{Certificate, Sides};
 use crate::config::{self, Certificates};
 use crate::now::Wall;
 use clap::{Args, Subcommand};
@@ -68,6 +68,9 @@ pub enum CertVerb {
         /// Warnings count as problems
         #[arg(long)]
         strict: bool,
+        /// Overwrite a report that is there
+        #[arg(long)]
+        yes: bool,
         #[command(flatten)]
         report: Report,
         #[command(flatten)]
@@ -86,6 +89,20 @@ pub struct Report {
 }
 
 impl Report {
+    /// Whether a report that is wanted may be written: a file that is there is overwritten only with `yes`.
+    ///
+    /// # Errors
+    /// The file is there.
+    pub fn is_free(&self, yes: bool) -> Result<(), Refused> {
+        match &self.report {
+            Some(path) if !yes && path.exists() => Err(Refused::usage(format!(
+                "--report {}: this file is there: another name, or --yes to overwrite it",
+                path.display()
+            ))),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Writes the report, if one is wanted.
     ///
     /// # Errors
@@ -108,7 +125,8 @@ pub fn run(verb: CertVerb, now: Wall) -> u8 {
         CertVerb::Request(request) => request::run(&request),
         CertVerb::Import(import) => import::run(&import, now),
         CertVerb::Assign(assign) => assign::run(&assign, now),
-        CertVerb::Check { strict, report, file, output } => Ours::read(&file.config).and_then(|ours| {
+        CertVerb::Check { strict, yes, report, file, output } => Ours::read(&file.config).and_then(|ours| {
+            report.is_free(yes)?;
             let findings = examine::findings(&ours, now);
             let (json, code) = check::render(&findings, strict, true);
             report.write(&json)?;
@@ -117,6 +135,15 @@ pub fn run(verb: CertVerb, now: Wall) -> u8 {
         }),
     };
     done.unwrap_or_else(|refused| refused.print())
+}
+
+/// Where a certificate can be for, as `for` calls it.
+pub const SIDES: [(&str, Sides); 2] =
+    [("xmpp", Sides { xmpp: true, sip: false }), ("sip", Sides { xmpp: false, sip: true })];
+
+/// `sides` as `for` has them.
+pub fn side_names(sides: Sides) -> Vec<&'static str> {
+    SIDES.into_iter().filter(|(_, side)| sides.meet(*side)).map(|(name, _)| name).collect()
 }
 
 /// Whole days of a duration such as `30d`.
@@ -186,15 +213,43 @@ impl Ours {
     /// The domains that certificate `id` is for, sooner or later, and whether it is the default. `names` says
     /// whether a certificate has a domain's name.
     pub fn users(&self, id: &str, names: impl Fn(&str, &Domain) -> bool) -> (Vec<&Domain>, bool) {
+        self.users_on(id, Sides::BOTH, names)
+    }
+
+    /// As [`Ours::users`], on some sides only.
+    pub fn users_on(
+        &self,
+        id: &str,
+        on: Sides,
+        names: impl Fn(&str, &Domain) -> bool,
+    ) -> (Vec<&Domain>, bool) {
         let first = self.first_of(id);
         let tls = &self.certificates.tls;
-        let pool = || tls.certificates.iter().filter(|certificate| certificate.replaces.is_none());
-        let default = tls.default_certificate.as_deref().or_else(|| pool().next().map(|c| c.id.as_str()));
+        let sides_of = |id: &str| tls.certificates.iter().find(|c| c.id == id).map(|c| c.sides);
+        let sides: Vec<Sides> = SIDES
+            .into_iter()
+            .map(|(_, side)| side)
+            .filter(|side| side.meet(on))
+            .filter(|side| [id, first].iter().all(|id| sides_of(id).is_some_and(|all| all.meet(*side))))
+            .collect();
+        let pool = |side: Sides| {
+            let pool = tls.certificates.iter().filter(|certificate| certificate.replaces.is_none());
+            pool.filter(move |certificate| certificate.sides.meet(side))
+        };
+        let has_side = |id: &&String, side: Sides| sides_of(id).is_some_and(|all| all.meet(side));
+        let default = |side: Sides| {
+            let named = tls.default_certificates.iter().find(|id| has_side(id, side));
+            named.map(String::as_str).or_else(|| pool(side).next().map(|c| c.id.as_str()))
+        };
         let domains = self.certificates.domains.iter().filter(|(domain, pinned)| {
-            let by_name = || pool().find(|c| names(&c.id, domain)).map(|c| c.id.as_str());
-            pinned.as_deref().or_else(by_name).or(default) == Some(first)
+            sides.iter().any(|side| {
+                let pinned = pinned.iter().find(|id| has_side(id, *side)).map(String::as_str);
+                let by_name = || pool(*side).find(|c| names(&c.id, domain)).map(|c| c.id.as_str());
+                pinned.or_else(by_name).or_else(|| default(*side)) == Some(first)
+            })
         });
-        (domains.map(|(domain, _)| domain).collect(), default == Some(first))
+        let is_default = sides.iter().any(|side| default(*side) == Some(first));
+        (domains.map(|(domain, _)| domain).collect(), is_default)
     }
 }
 

@@ -88,6 +88,9 @@ pub struct Request {
     /// Say what would be made, and make nothing
     #[arg(long)]
     what_if: bool,
+    /// Overwrite a report that is there
+    #[arg(long)]
+    yes: bool,
     #[command(flatten)]
     report: Report,
     #[command(flatten)]
@@ -208,6 +211,7 @@ impl San {
 /// What is missing, or in the way.
 pub fn run(request: &Request) -> Result<u8, Refused> {
     let ours = Ours::read(&request.file.config)?;
+    request.report.is_free(request.yes)?;
     let Some(gateway) = &ours.certificates.gateway else {
         return Err(Refused {
             text: "[gateway] name is missing or wrong in stoxd.toml: stoxd check config".into(),

@@ -3,14 +3,13 @@
 use crate::addr::Domain;
 use crate::now::Wall;
 use crate::x509::names::{self, Names, quoted};
-use crate::x509::wall;
+use crate::x509::{distribution_points, wall};
 use rustls::pki_types::CertificateDer;
 use serde::Serialize;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::{DistributionPointName, GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
 
@@ -82,7 +81,7 @@ impl Seen {
             signature,
             server_auth: allows(|usage| usage.server_auth),
             client_auth: allows(|usage| usage.client_auth),
-            crl: distribution_points(&cert),
+            crl: distribution_points(&cert).into_iter().map(|uri| quoted(uri.as_bytes())).collect(),
             is_authority: cert.is_ca(),
             begin,
             end,
@@ -176,22 +175,4 @@ fn signature(cert: &X509Certificate<'_>) -> (String, Option<&'static str>) {
     let pss = (name == "RSASSA-PSS").then_some("it is signed with RSASSA-PSS, which Lync does not take");
     let sha1 = weak.then_some("it is signed with a hash that nobody takes any more");
     (name.to_owned(), sha1.or(pss))
-}
-
-fn distribution_points(cert: &X509Certificate<'_>) -> Vec<String> {
-    let points = cert.extensions().iter().find_map(|extension| match extension.parsed_extension() {
-        ParsedExtension::CRLDistributionPoints(points) => Some(points),
-        _ => None,
-    });
-    let names = points.into_iter().flat_map(|points| points.iter()).filter_map(|point| {
-        match &point.distribution_point {
-            Some(DistributionPointName::FullName(names)) => Some(names),
-            Some(DistributionPointName::NameRelativeToCRLIssuer(_)) | None => None,
-        }
-    });
-    let uris = names.flatten().filter_map(|name| match name {
-        GeneralName::URI(uri) => Some(quoted(uri.as_bytes())),
-        _ => None,
-    });
-    uris.take(8).collect()
 }

@@ -399,6 +399,7 @@ impl<'h> Change<'h> {
         )?;
         let files: Vec<(&Path, &str)> = changed.iter().map(|edit| (edit.path.as_path(), &*edit.to)).collect();
         let replaced = disk::replace(&lock, &files, disk::OPEN).inspect_err(|_| revision.forget())?;
+        revision.settle();
         let answered = reload(running.as_deref(), &self.config);
         if let Ok(Err(why)) = answered {
             let text = match replaced.undo(&lock) {
@@ -483,7 +484,16 @@ fn real(path: &Path) -> PathBuf {
 pub fn commit(how: &How, discard: bool) -> u8 {
     let config = how.file.config.clone();
     let done = || -> Result<u8, Refused> {
-        let Some(staged) = staged::load(&config)? else {
+        let loaded = staged::load(&config);
+        if discard && staged::is_broken(&config) {
+            how.agreed("what is staged can't be read. Discard it?")?;
+            if how.what_if {
+                return Ok(say("the staged edits would be gone; nothing was changed\n", exit::DONE));
+            }
+            staged::discard_broken(&config)?;
+            return Ok(say("the staged edits, which could not be read, are gone\n", exit::DONE));
+        }
+        let Some(staged) = loaded? else {
             return Err(Refused::failed("nothing is staged: add --staged to a verb that changes something"));
         };
         if discard {

@@ -1,5 +1,8 @@
 //! What was there before a change: `revisions/NUMBER/` beside the daemon's file, with a copy of each file that
 //! the change replaced and `change.json`, which says who changed what. Its date is that file's.
+//!
+//! Until the files are replaced it is called `intent.json`. Where that is found later, whoever made the change
+//! was killed: if the files are still what they were, nothing was changed, and there is no such revision.
 
 use super::Refused;
 use super::disk::{Lock, fault};
@@ -38,7 +41,19 @@ pub struct Revision {
     folder: PathBuf,
 }
 
+/// What says who changed what, before and after the change was made.
+const NOTES: [&str; 2] = ["intent.json", "change.json"];
+
 impl Revision {
+    /// The files are replaced: the change was made.
+    pub fn settle(&self) {
+        // Where this fails, the files say that the change was made.
+        let [intent, change] = NOTES.map(|name| self.folder.join(name));
+        if std::fs::rename(intent, change).is_ok() {
+            let _ = File::open(&self.folder).and_then(|folder| folder.sync_all());
+        }
+    }
+
     /// What the file at `path` held before the change; `None` if the change left it alone.
     ///
     /// # Errors
@@ -68,11 +83,16 @@ pub fn keep<'f>(
     files: impl Iterator<Item = (&'f Path, Option<&'f str>)>,
 ) -> Result<Revision, Refused> {
     let all = lock.folder.join("revisions");
-    let number = list(&lock.folder)?.last().map_or(1, |last| last.number.saturating_add(1));
+    let known = list(&lock.folder)?;
+    for revision in &known {
+        // What was made, and whose maker was killed before it could say so.
+        revision.settle();
+    }
+    let number = known.last().map_or(1, |last| last.number.saturating_add(1));
     let folder = all.join(format!("{number:06}"));
     let written = || -> io::Result<Note> {
         DirBuilder::new().mode(0o700).recursive(true).create(&all)?;
-        // What a crash left half written has no note, so nobody counts it.
+        // What a crash left before anything was changed is not counted.
         let _ = std::fs::remove_dir_all(&folder);
         DirBuilder::new().mode(0o700).create(&folder)?;
         let mut note = Note { what: what.to_owned(), by: whoever(), files: Vec::new() };
@@ -85,7 +105,7 @@ pub fn keep<'f>(
             });
             note.files.push((path.to_owned(), copy.transpose()?));
         }
-        write(&folder.join("change.json"), &serde_json::to_vec(&note)?)?;
+        write(&folder.join(NOTES[0]), &serde_json::to_vec(&note)?)?;
         File::open(&folder)?.sync_all()?;
         File::open(&all)?.sync_all()?;
         Ok(note)
@@ -123,10 +143,22 @@ pub fn list(folder: &Path) -> Result<Vec<Revision>, Refused> {
 
 fn read(folder: PathBuf) -> Option<Revision> {
     let number = folder.file_name()?.to_str()?.parse().ok()?;
-    let path = folder.join("change.json");
+    let [intent, change] = NOTES.map(|name| folder.join(name));
+    let (path, is_made) = if change.exists() { (change, true) } else { (intent, false) };
     let note = serde_json::from_slice(&std::fs::read(&path).ok()?).ok()?;
     let date = std::fs::metadata(&path).ok()?.modified().ok()?;
-    Some(Revision { number, date, note, folder })
+    let revision = Revision { number, date, note, folder };
+    let is_as_before = |(path, copy): &(PathBuf, Option<String>)| match copy {
+        Some(_) => {
+            let now = super::disk::read(path).ok().flatten();
+            now.is_some() && revision.text(path).is_ok_and(|before| before == now)
+        }
+        None => !path.exists(),
+    };
+    if !is_made && revision.note.files.iter().all(is_as_before) {
+        return None;
+    }
+    Some(revision)
 }
 
 /// Drops the oldest revisions above the bounds. That fails quietly: they are tried again at the next change.

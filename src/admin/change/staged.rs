@@ -49,7 +49,7 @@ pub fn load(config: &Path) -> Result<Option<Staged>, Refused> {
         Ok(octets) => match serde_json::from_slice(&octets) {
             Ok(staged) => Ok(Some(staged)),
             Err(error) => Err(Refused::failed(format!(
-                "{}: {error}: remove the file, what was staged is lost",
+                "{}: {error}: what was staged is lost: stoxd commit --discard",
                 path.display()
             ))),
         },
@@ -98,6 +98,24 @@ pub fn discard(config: &Path, known: &Staged) -> Result<(), Refused> {
         Some(staged) if staged == *known => std::fs::remove_file(&path).map_err(|error| fault(&path, &error)),
         Some(_) => Err(super::changed_under(&path)),
         None => Ok(()),
+    }
+}
+
+/// Whether what is staged can be read and is not what a verb writes.
+pub fn is_broken(config: &Path) -> bool {
+    std::fs::read(place(config)).is_ok_and(|octets| serde_json::from_slice::<Staged>(&octets).is_err())
+}
+
+/// Throws away what can't be understood.
+///
+/// # Errors
+/// It can't be removed.
+pub fn discard_broken(config: &Path) -> Result<(), Refused> {
+    let _lock = Lock::take(config)?;
+    let path = place(config);
+    match is_broken(config) {
+        true => std::fs::remove_file(&path).map_err(|error| fault(&path, &error)),
+        false => Err(super::changed_under(&path)),
     }
 }
 

@@ -188,7 +188,7 @@ fn staged_edits_that_are_no_json_are_said_with_what_to_do() {
     fs::write(folder.path().join("staged.json"), "{").unwrap();
     let why = staged::load(&how.file.config).unwrap_err().text;
     assert!(
-        why.contains("staged.json: ") && why.ends_with("remove the file, what was staged is lost"),
+        why.contains("staged.json: ") && why.ends_with("what was staged is lost: stoxd commit --discard"),
         "{why}"
     );
     assert_eq!(disable(&how), 0, "what is not staged goes on");
@@ -241,4 +241,54 @@ fn what_a_crash_left_behind_is_in_nobodys_way_and_the_owner_stays() {
     assert!(!given || fs::metadata(&path).unwrap().uid() == 65534);
     assert!(!folder.path().join(".policy.toml.new").exists());
     assert_eq!(revision::list(folder.path()).unwrap().len(), 1);
+}
+
+/// The change of `disable`, whose maker was killed: `before` or after the file was replaced.
+fn killed(folder: &tempfile::TempDir, how: &How, before: bool) {
+    let old = policy(folder);
+    assert_eq!(disable(how), 0);
+    let kept = revision::list(folder.path()).unwrap().pop().unwrap();
+    let place = folder.path().join(format!("revisions/{:06}", kept.number));
+    fs::rename(place.join("change.json"), place.join("intent.json")).unwrap();
+    if before {
+        fs::write(folder.path().join("policy.toml"), old).unwrap();
+    }
+}
+
+#[test]
+fn a_change_whose_maker_was_killed_before_it_was_made_is_no_history() {
+    let (folder, how) = house();
+    killed(&folder, &how, true);
+    assert!(revision::list(folder.path()).unwrap().is_empty());
+    assert_eq!(disable(&how), 0);
+    let kept = revision::list(folder.path()).unwrap();
+    assert_eq!((kept.len(), kept[0].number), (1, 1), "its place is taken");
+    assert_eq!(fs::read_dir(folder.path().join("revisions")).unwrap().count(), 1);
+}
+
+#[test]
+fn a_change_whose_maker_was_killed_after_it_was_made_is_history() {
+    let (folder, how) = house();
+    killed(&folder, &how, false);
+    let listed = || revision::list(folder.path()).unwrap();
+    assert_eq!((listed().len(), listed()[0].note.what.as_str()), (1, "federation disable"));
+    let enable = edit("federation enable", &how, Which::Policy, |document| {
+        rows::set(rows::table(document, "federation")?, "enabled", true);
+        Ok("on".into())
+    });
+    // What it was before the next change is what it is again: the first is history all the same.
+    assert_eq!((enable, listed().len(), listed()[0].note.what.as_str()), (0, 2, "federation disable"));
+}
+
+#[test]
+fn staged_edits_that_cant_be_read_can_be_thrown_away() {
+    let (folder, how) = house();
+    let place = folder.path().join("staged.json");
+    fs::write(&place, "{\"what\": [").unwrap();
+    let yes = How { yes: true, ..how.clone() };
+    assert_eq!(commit(&yes, false), exit::FAILED);
+    assert_eq!(commit(&How { what_if: true, ..how.clone() }, true), exit::DONE);
+    assert!(place.exists());
+    assert_eq!((commit(&how, true), place.exists()), (exit::USAGE, true), "nobody was there to be asked");
+    assert_eq!((commit(&yes, true), place.exists()), (exit::DONE, false));
 }

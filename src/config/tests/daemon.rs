@@ -349,7 +349,6 @@ fn what_is_not_built_yet_is_an_error_that_says_so() {
         ("[storage]\nkind = \"cluster\"", "storage in a cluster is not built yet"),
         ("[admin]\nweb = \"127.0.0.1:8420\"", "the panel is not built yet"),
         ("verification = \"use-source-verification\"", "its header is not public"),
-        ("verification = \"always-unverifiable\"", "\"always-unverifiable\" is not built yet"),
     ] {
         assert!(errors(more).contains(message), "{more}: {}", errors(more));
     }

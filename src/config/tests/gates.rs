@@ -267,6 +267,26 @@ fn f34_nothing_of_a_public_unverified_partner_comes_in_until_our_user_added_the_
 }
 
 #[test]
+fn f100_from_an_unverifiable_server_only_who_has_the_sender_as_a_contact_is_reached() {
+    let peer = "[[sip.peer]]\n";
+    assert!(DAEMON.contains(peer));
+    let daemon = DAEMON.replacen(peer, &format!("{peer}verification = \"always-unverifiable\"\n"), 1);
+    let table = config(&daemon, &format!("{ON}{GLOBAL}{PARTNER}")).unwrap().table;
+    assert_eq!(attempt(&table, ALICE, ROMEO), Err(Reason::Unverifiable));
+    assert!(attempt(&table, ROMEO, ALICE).is_ok(), "the other way is open");
+    // Such contacts and no others.
+    let lists = |user: &Jid, contact: &Jid| {
+        contact.bare_str() == "romeo@fabrikam.example" && user.bare_str() == "alice@contoso.example"
+    };
+    assert!(try_with(&table, ALICE, ROMEO, &lists).is_ok());
+    assert_eq!(try_with(&table, BOB, ROMEO, &lists), Err(Reason::Unverifiable));
+    assert_eq!(try_with(&table, ALICE, "xmpp:eve@fabrikam.example", &lists), Err(Reason::Unverifiable));
+    // A policy that says no says so first.
+    let table = config(&daemon, &format!("{ON}{PARTNER}")).unwrap().table;
+    assert_eq!(attempt(&table, ALICE, ROMEO), Err(Reason::PolicyFederation));
+}
+
+#[test]
 fn f97_blocks_win_where_they_are_more_specific() {
     let person = "[[blocked]]\naddress = \"xmpp:Mallory@fabrikam.example/x\"\n";
     let wild = "[[blocked]]\ndomain = \"*.example\"\n[[blocked]]\ndomain = \"evil.test\"\n";

@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::gateway;
 use crate::ids::{Ids, Owner};
 use crate::net::clock::Clock;
+use crate::net::crl::Fetcher;
 use crate::net::dialer::{Dialer, PeerNet};
 use crate::net::dns::Dns;
 use crate::net::edge::Edge;
@@ -99,11 +100,15 @@ pub struct Tools {
 
 fn tools(config: Config, dns: Arc<Dns>, peers: Vec<PeerNet>) -> Result<Tools, String> {
     let _ = tls::provider().as_ref().clone().install_default();
-    let Ready { config, certificates, trust, .. } = Ready::new(config)?;
+    let lists = Arc::new(tls::Lists::default());
+    let Ready { config, certificates, trust, .. } = Ready::new(config, &lists)?;
+    // Kept nowhere: the folder is the daemon's.
+    let fetcher = Fetcher::new(lists, dns.clone(), None);
     let edge = Edge::start().map_err(|error| format!("no edge thread: {error}"))?;
     let min = setup::min_version(&config);
     let dialer = Dialer::new(edge, Arc::new(certificates), min, Arc::new(trust), dns, peers)
-        .map_err(|error| format!("TLS: {error}"))?;
+        .map_err(|error| format!("TLS: {error}"))?
+        .with_fetcher(fetcher);
     Ok(Tools { dialer, clock: Clock::start() })
 }
 

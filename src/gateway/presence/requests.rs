@@ -154,7 +154,7 @@ impl Gateway {
         key: ServerKey,
         request: Verified<Request<'m>>,
     ) -> Option<Admitted<Request<'m>>> {
-        match self.table.admit(request, &self.presence.contacts) {
+        match self.table.admit(request, &self.presence) {
             Ok(admitted) => {
                 self.meter.allowed();
                 Some(admitted)

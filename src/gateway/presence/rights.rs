@@ -8,7 +8,7 @@ use crate::crossing::{Crossing, Direction, Kind};
 use crate::gateway::observe::{Observation, WatchChange};
 use crate::now::{Now, Wall};
 use crate::policy::{Contacts, Denial, Grant, Reason, Table};
-use crate::store::record::{Authorization, Change, Contact, Key, Pending, Watching};
+use crate::store::record::{Authorization, Change, Consent, Contact, Key, Pending, Watching};
 use std::collections::BTreeMap;
 
 /// Whom our users have added as contacts, and when they last asked for their presence.
@@ -18,9 +18,18 @@ pub(in crate::gateway) struct Added {
     count: usize,
 }
 
-impl Contacts for Added {
+impl Contacts for Presence {
     fn added(&self, user: &Jid, contact: &Jid) -> bool {
-        self.since(user, contact).is_some()
+        self.contacts.since(user, contact).is_some()
+    }
+
+    /// Who asked to see our user wants to hear of it, whatever came of that; who was asked does when the
+    /// answer was yes.
+    fn lists(&self, contact: &Jid, user: &Jid) -> bool {
+        let asked = self.xmpp.find(contact, user).and_then(|watch| self.xmpp.get(watch));
+        let allows = self.sip.find(user, contact).and_then(|watch| self.sip.get(watch));
+        asked.is_some_and(|entry| entry.watch.machine.state() != x2s::State::None)
+            || allows.is_some_and(|entry| entry.watch.machine.consent() == Some(Consent::Granted))
     }
 }
 
@@ -83,7 +92,7 @@ impl Presence {
             Watching::XmppWatchesSip => self.xmpp.get(watch).map(|one| &one.watch.authorization),
             Watching::SipWatchesXmpp => self.sip.get(watch).map(|one| &one.watch.authorization),
         };
-        authorization.is_none_or(|one| table.judge(&crossing_of(one), &self.contacts).is_ok())
+        authorization.is_none_or(|one| table.judge(&crossing_of(one), self).is_ok())
     }
 }
 
@@ -93,7 +102,7 @@ const DAY: u64 = 86_400;
 impl Gateway {
     /// The gate, for what is not an item of its own: something that waits, or a watch.
     pub(in crate::gateway) fn judge(&self, crossing: &Crossing<'_>) -> Result<Grant, Denial> {
-        self.table.judge(crossing, &self.presence.contacts)
+        self.table.judge(crossing, &self.presence)
     }
 
     fn judge_watch(&self, authorization: &Authorization) -> Result<Grant, Denial> {
@@ -125,7 +134,8 @@ impl Gateway {
                     | Reason::AddressBlocked
                     | Reason::PolicyFederation
                     | Reason::PolicyXmpp
-                    | Reason::NotAdded => s2x::Input::RightLost,
+                    | Reason::NotAdded
+                    | Reason::Unverifiable => s2x::Input::RightLost,
                 };
                 if entry.watch.machine.legs().next().is_some() {
                     let why = denial.reason.as_str().to_owned();

@@ -54,7 +54,7 @@ impl Gateway {
         if let Err(over) = self.charge_request(now, &request) {
             return self.reject_message(now, key, &request.target, &busy(&over), Fate::Limited);
         }
-        let admitted = match self.table.admit(request, &self.presence.contacts) {
+        let admitted = match self.table.admit(request, &self.presence) {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 let Request { sender, target, .. } = &refusal.item;

@@ -175,7 +175,12 @@ impl World {
 
     /// The policy file is another from now on.
     pub(super) fn reload(&mut self, policy: &str) {
-        let (_, table) = configured(DAEMON, policy);
+        self.reload_both(DAEMON, policy);
+    }
+
+    /// Both files are others from now on, as far as the table goes.
+    pub(super) fn reload_both(&mut self, daemon: &str, policy: &str) {
+        let (_, table) = configured(daemon, policy);
         self.gateway.reload(self.now, table);
         self.realm = self.gateway.realm();
         let realm = &self.realm;

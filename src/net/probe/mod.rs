@@ -67,6 +67,7 @@ impl From<ConnectError> for Fault {
         let step = match &error {
             ConnectError::Connect { .. } | ConnectError::Closed => Step::Connect,
             ConnectError::Tls(_) => Step::Tls,
+            ConnectError::Certificate(_) => Step::Certificate,
             ConnectError::Timeout(_) => Step::Timeout,
         };
         Self::new(step, error)

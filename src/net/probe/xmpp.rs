@@ -155,7 +155,7 @@ impl Conversation {
                 Ok((new(Wire::new(write, None), TlsMode::StartTls), read))
             }
             Mode::DirectTls => {
-                let client = dialer.xmpp_client(&attempt.pair, true);
+                let client = dialer.xmpp_looker(&attempt.pair, true);
                 let (config, name) = client.map_err(|why| Fault::new(Step::Tls, why))?;
                 let secured = dialer.edge.dial_tls(target.addr, config, name, CONNECT_TIMEOUT).await?;
                 let Secured { socket, tls, chain, version } = secured;
@@ -169,7 +169,7 @@ impl Conversation {
     }
 
     /// The handshake is done.
-    fn begin(&mut self, clock: &Clock, attempt: &Attempt, identity: PeerCert, version: &'static str) {
+    fn begin(&mut self, clock: &Clock, attempt: &Attempt, identity: Arc<PeerCert>, version: &'static str) {
         self.tls = Some(version);
         let verdict = identity.judge_xmpp(&attempt.pair.remote, clock.now().wall);
         self.certificate = Some(verdict.map_err(|fault| fault.to_string()));
@@ -314,7 +314,7 @@ impl Conversation {
         let lost = || Fault::new(Step::Connect, "connection lost");
         let (read, write) = half.take().zip(self.io.wire.take_half()).ok_or_else(lost)?;
         let socket = read.reunite(write).map_err(|_| lost())?.into_std().map_err(fault)?;
-        let client = dialer.xmpp_client(&attempt.pair, false);
+        let client = dialer.xmpp_looker(&attempt.pair, false);
         let (config, name) = client.map_err(|why| Fault::new(Step::Tls, why))?;
         let Secured { socket, tls, chain, version } =
             dialer.edge.connect_tls(socket, config, name, CONNECT_TIMEOUT).await?;

@@ -35,6 +35,39 @@ pub struct CertSource {
     pub key: PathBuf,
     /// The id of the certificate whose place it takes, and from when on.
     pub replaces: Option<(String, Wall)>,
+    /// Which connections it is shown on.
+    pub sides: Sides,
+}
+
+/// Of two connections that ask for the same name, the one carries XMPP and the other SIP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Streams.
+    Xmpp,
+    /// Links.
+    Sip,
+}
+
+/// One side, or both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sides {
+    /// Streams.
+    pub xmpp: bool,
+    /// Links.
+    pub sip: bool,
+}
+
+impl Sides {
+    /// Streams and links.
+    pub const BOTH: Self = Self { xmpp: true, sip: true };
+
+    /// Whether `side` is among them.
+    pub fn has(self, side: Side) -> bool {
+        match side {
+            Side::Xmpp => self.xmpp,
+            Side::Sip => self.sip,
+        }
+    }
 }
 
 /// Which certificates there are and whom they are for.
@@ -42,11 +75,11 @@ pub struct CertSource {
 pub struct CertSettings {
     /// The certificates; the first is the default, if no other is named.
     pub sources: Vec<CertSource>,
-    /// Domains with a certificate of their own by id. Any other domain gets the first certificate
-    /// that names it.
+    /// Domains with a certificate of their own by id; of several, each side has the first that is for it.
+    /// Any other domain gets the first certificate that names it.
     pub assigned: Vec<(Domain, String)>,
-    /// The id of the default, if it is not the first.
-    pub default: Option<String>,
+    /// The ids of the default, if it is not the first: the first that is for the side.
+    pub default: Vec<String>,
 }
 
 /// Why a certificate of ours cannot be used. The text says what to do.
@@ -164,6 +197,13 @@ struct Set {
     entries: Vec<Entry>,
     /// What they were arranged for.
     at: Wall,
+    xmpp: Arranged,
+    sip: Arranged,
+}
+
+/// Whom each certificate is for, on one side.
+#[derive(Debug, Default)]
+struct Arranged {
     default: Option<usize>,
     /// Host name in A-labels and lower case, or `*.` and such a name, to the entry.
     by_name: HashMap<Box<str>, usize>,
@@ -213,14 +253,15 @@ impl CertStore {
         let old = self.0.load();
         let new = Set::arrange(old.settings.clone(), old.entries.clone(), wall);
         let mut changed = Vec::new();
-        for at in 0..old.entries.len() {
-            let (before, after) = (old.in_place_of(at, old.at), new.in_place_of(at, wall));
+        for (at, side) in (0..old.entries.len()).flat_map(|at| [(at, Side::Xmpp), (at, Side::Sip)]) {
+            let (before, after) = (old.in_place_of(at, old.at, side), new.in_place_of(at, wall, side));
             let id =
                 |at: usize| old.entries.get(at).map(|entry| entry.summary.id.clone()).unwrap_or_default();
             if before != after && old.source(at).is_some_and(|source| source.replaces.is_none()) {
                 changed.push((id(before), id(after)));
             }
         }
+        changed.dedup();
         self.0.store(Arc::new(new));
         changed
     }
@@ -239,19 +280,19 @@ impl CertStore {
     }
 
     /// The certificate for a host name in A-labels: assigned to it, or else naming it.
-    pub fn for_name(&self, name: &str) -> Option<Arc<CertifiedKey>> {
+    pub fn for_name(&self, name: &str, side: Side) -> Option<Arc<CertifiedKey>> {
         let set = self.0.load();
         let name = name.to_ascii_lowercase();
-        let wildcard =
-            || name.split_once('.').and_then(|(_, parent)| set.by_name.get(&*format!("*.{parent}")));
-        let at = *set.by_name.get(&*name).or_else(wildcard)?;
+        let by_name = &set.arranged(side).by_name;
+        let wildcard = || name.split_once('.').and_then(|(_, parent)| by_name.get(&*format!("*.{parent}")));
+        let at = *by_name.get(&*name).or_else(wildcard)?;
         set.entries.get(at).map(|entry| Arc::clone(&entry.key))
     }
 
     /// The first certificate: for who asks for none, or for one that we have not.
-    pub fn default(&self) -> Option<Arc<CertifiedKey>> {
+    pub fn default(&self, side: Side) -> Option<Arc<CertifiedKey>> {
         let set = self.0.load();
-        set.entries.get(set.default?).map(|entry| Arc::clone(&entry.key))
+        set.entries.get(set.arranged(side).default?).map(|entry| Arc::clone(&entry.key))
     }
 
     /// Every certificate, in the order of the settings.
@@ -292,25 +333,41 @@ impl Set {
 
     /// Says whom each of `entries`, one for each source, is for at `at`.
     fn arrange(settings: CertSettings, entries: Vec<Entry>, at: Wall) -> Self {
-        let mut set = Self { settings, entries, at, default: None, by_name: HashMap::new() };
-        let mut by_name = HashMap::new();
-        for (index, source) in set.settings.sources.iter().enumerate() {
-            let live = set.in_place_of(index, at);
-            if let (None, Some(entry)) = (&source.replaces, set.entries.get(live)) {
+        let mut set = Self { settings, entries, at, xmpp: Arranged::default(), sip: Arranged::default() };
+        (set.xmpp, set.sip) = (set.arrange_side(Side::Xmpp), set.arrange_side(Side::Sip));
+        set
+    }
+
+    fn arrange_side(&self, side: Side) -> Arranged {
+        let mut by_name: HashMap<Box<str>, usize> = HashMap::new();
+        let is_for = |index: usize| self.source(index).is_some_and(|source| source.sides.has(side));
+        for (index, source) in self.settings.sources.iter().enumerate() {
+            let live = self.in_place_of(index, self.at, side);
+            if let (None, true, Some(entry)) = (&source.replaces, is_for(index), self.entries.get(live)) {
                 for name in &entry.summary.names {
                     by_name.entry(name.as_str().into()).or_insert(live);
                 }
             }
         }
-        for (domain, id) in &set.settings.assigned {
-            if let Some(index) = set.index(id) {
-                by_name.insert(domain.to_ascii().to_ascii_lowercase().into(), set.in_place_of(index, at));
+        // The first of a domain comes last, so that it stands.
+        for (domain, id) in self.settings.assigned.iter().rev() {
+            if let Some(index) = self.index(id).filter(|index| is_for(*index)) {
+                let live = self.in_place_of(index, self.at, side);
+                by_name.insert(domain.to_ascii().to_ascii_lowercase().into(), live);
             }
         }
-        let default = set.settings.default.as_ref().and_then(|id| set.index(id));
-        set.default = (!set.entries.is_empty()).then(|| set.in_place_of(default.unwrap_or(0), at));
-        set.by_name = by_name;
-        set
+        let named = self.settings.default.iter().filter_map(|id| self.index(id));
+        let any = (0..self.entries.len())
+            .filter(|index| self.source(*index).is_some_and(|source| source.replaces.is_none()));
+        let default = named.chain(any).find(|index| is_for(*index));
+        Arranged { default: default.map(|index| self.in_place_of(index, self.at, side)), by_name }
+    }
+
+    fn arranged(&self, side: Side) -> &Arranged {
+        match side {
+            Side::Xmpp => &self.xmpp,
+            Side::Sip => &self.sip,
+        }
     }
 
     fn source(&self, index: usize) -> Option<&CertSource> {
@@ -321,13 +378,13 @@ impl Set {
         self.settings.sources.iter().position(|source| source.id == id)
     }
 
-    /// Which one stands in the place of the one at `index`, at `at`.
-    fn in_place_of(&self, index: usize, at: Wall) -> usize {
+    /// Which one stands on `side` in the place of the one at `index`, at `at`.
+    fn in_place_of(&self, index: usize, at: Wall, side: Side) -> usize {
         let mut live = index;
         // Whoever replaces stands below whom it replaces, so this ends.
         while let Some(source) = self.source(live) {
             let later = self.settings.sources.iter().enumerate().skip(live + 1);
-            let due = later.filter_map(|(index, other)| {
+            let due = later.filter(|(_, other)| other.sides.has(side)).filter_map(|(index, other)| {
                 let (id, from) = other.replaces.as_ref()?;
                 (*id == source.id && *from <= at).then_some((*from, index))
             });

@@ -4,7 +4,8 @@
 //! partner's domain for XMPP (never the SRV target: RFC 6120 §13.7.2.1, XEP-0368) and the peer's host
 //! for SIP.
 
-use super::certs::CertStore;
+use super::certs::{CertStore, Side};
+use super::strict::{Judged, Strict};
 use super::verify::Possession;
 use super::{ALPN_XMPP_SERVER, MinVersion, provider};
 use crate::addr::Domain;
@@ -38,7 +39,7 @@ impl ClientTls {
     /// # Errors
     /// The provider cannot do the versions asked for.
     pub fn new(store: Arc<CertStore>, min: MinVersion) -> Result<Self, rustls::Error> {
-        let resolver = Arc::new(Resolver { store: Arc::clone(&store), domain: None });
+        let resolver = Arc::new(Resolver { store: Arc::clone(&store), side: Side::Xmpp, domain: None });
         let mut base = ClientConfig::builder_with_provider(Arc::clone(provider()))
             .with_protocol_versions(min.versions())?
             .dangerous()
@@ -52,16 +53,37 @@ impl ClientTls {
     /// For a connection that speaks for `local`; without it, or when no certificate is for it, the
     /// default certificate is shown.
     pub fn config(&self, local: Option<&Domain>, role: ClientRole) -> Arc<ClientConfig> {
+        Arc::new(self.for_role(local, role))
+    }
+
+    /// As [`ClientTls::config`]; the server's certificate is judged inside the handshake by `strict`, if it
+    /// is given.
+    pub fn judged(
+        &self,
+        local: Option<&Domain>,
+        role: ClientRole,
+        strict: Option<Strict>,
+    ) -> Judged<ClientConfig> {
+        let mut config = self.for_role(local, role);
+        let Some(strict) = strict else { return Judged::later(Arc::new(config)) };
+        let refused = strict.refused();
+        config.dangerous().set_certificate_verifier(Arc::new(strict));
+        Judged { config: Arc::new(config), refused }
+    }
+
+    fn for_role(&self, local: Option<&Domain>, role: ClientRole) -> ClientConfig {
         let mut config = self.base.clone();
-        if let Some(local) = local {
-            let domain = Some(local.to_ascii().into());
-            config.client_auth_cert_resolver = Arc::new(Resolver { store: Arc::clone(&self.store), domain });
+        let side = match role {
+            ClientRole::XmppStartTls | ClientRole::XmppDirect => Side::Xmpp,
+            ClientRole::Sip => Side::Sip,
+        };
+        let domain = local.map(|local| local.to_ascii().into());
+        config.client_auth_cert_resolver =
+            Arc::new(Resolver { store: Arc::clone(&self.store), side, domain });
+        if role == ClientRole::XmppDirect {
+            config.alpn_protocols = vec![ALPN_XMPP_SERVER.to_vec()];
         }
-        match role {
-            ClientRole::XmppDirect => config.alpn_protocols = vec![ALPN_XMPP_SERVER.to_vec()],
-            ClientRole::XmppStartTls | ClientRole::Sip => {}
-        }
-        Arc::new(config)
+        config
     }
 }
 
@@ -79,16 +101,18 @@ pub fn server_name(host: &Domain) -> Option<ServerName<'static>> {
 #[derive(Debug)]
 struct Resolver {
     store: Arc<CertStore>,
+    side: Side,
     /// A-labels.
     domain: Option<Box<str>>,
 }
 
 impl ResolvesClientCert for Resolver {
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        self.domain.as_deref().and_then(|name| self.store.for_name(name)).or_else(|| self.store.default())
+        let named = self.domain.as_deref().and_then(|name| self.store.for_name(name, self.side));
+        named.or_else(|| self.store.default(self.side))
     }
 
     fn has_certs(&self) -> bool {
-        self.store.default().is_some()
+        self.store.default(self.side).is_some()
     }
 }

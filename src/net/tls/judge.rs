@@ -1,6 +1,7 @@
-//! Path validation after the handshake: is this chain good, and if not, why not.
+//! Path validation: is this chain good, and if not, why not.
 
 use super::leaf::Leaf;
+use super::lists::Point;
 use super::provider;
 use super::revocation::Revocation;
 use crate::now::Wall;
@@ -182,6 +183,20 @@ impl Trust {
     /// The same anchors, and certificates that they vouch for are looked up in `revocation`.
     pub fn with(self, revocation: Revocation) -> Self {
         Self { revocation, ..self }
+    }
+
+    /// Where the revocation lists for `chain` are, if its path is good and lists are fetched.
+    pub fn points(&self, chain: &[CertificateDer<'_>], wall: Wall) -> Vec<Point> {
+        let Some((own, rest)) = chain.split_first() else { return Vec::new() };
+        if self.listed.contains(own.as_ref()) {
+            return Vec::new();
+        }
+        self.revocation.points(own, rest.get(..MAX_CHAIN).unwrap_or(rest), &self.roots, wall)
+    }
+
+    /// Whether a list that says more of a certificate may still come.
+    pub fn may_learn(&self) -> bool {
+        self.revocation.may_learn()
     }
 
     /// How many anchors there are.

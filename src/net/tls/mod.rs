@@ -1,15 +1,23 @@
 //! TLS for both sides: our certificates, the handshake, and the judgement of the peer's certificate.
 //!
-//! The handshake proves possession, no more: both verifiers here check the peer's handshake signature
-//! and take any certificate (or none, from a client). What the certificate is worth is judged
-//! afterwards by [`PeerCert`], with the same rules whoever dialled, so that a stream may still fall
-//! back to dialback and a refusal can be explained.
+//! Where something else than the certificate may prove the peer, the handshake proves possession, no more:
+//! it checks the peer's handshake signature and takes any certificate (or none, from a client). What the
+//! certificate is worth is judged afterwards by [`PeerCert`], so that a stream may still fall back to
+//! dialback. Where nothing else could ([`Strict`]: SIP links, and streams that we open to a partner whose
+//! terms leave no dialback), the same judgement is made inside the handshake, and the peer hears it as an
+//! alert.
+//!
+//! DEVIATES RFC 8446 §4.4.2.4: a stream that somebody opens to us is judged after the handshake, whatever
+//! the partner's terms, because who the partner is, and so which terms hold, is said by its stream header
+//! alone; on direct TLS that comes after the handshake, and with STARTTLS the one before it is a claim that
+//! the next one may take back. A refusal is a stream error there.
 //!
 //! ```text
 //!  certs   our chains and keys, by id and by domain; reload without a restart
 //!  server  configurations of the listeners      client  configurations for dialling
-//!  verify  the handshake's part of the check    judge   path validation after the handshake
-//!  revocation  lists of what issuers took back
+//!  verify  possession, and nothing else         strict  the judgement inside the handshake
+//!  judge   path validation
+//!  revocation  lists of what issuers took back  lists  those of them that were fetched
 //!  leaf    the holder of a certificate whose path is good
 //!  peer    what a connection keeps of its peer's certificate
 //! ```
@@ -21,9 +29,11 @@ pub mod certs;
 pub mod client;
 pub mod judge;
 pub mod leaf;
+pub mod lists;
 pub mod peer;
 pub mod revocation;
 pub mod server;
+pub mod strict;
 mod verify;
 
 #[cfg(test)]
@@ -33,9 +43,11 @@ pub use certs::{CertError, CertSource, CertStore};
 pub use client::{ClientRole, ClientTls};
 pub use judge::{CertFault, Trust, judge};
 pub use leaf::Leaf;
+pub use lists::{Lists, Point};
 pub use peer::PeerCert;
 pub use revocation::{Lookup, Revocation};
 pub use server::ServerTls;
+pub use strict::{Judged, Refused, Strict, Wanted};
 
 use rustls::crypto::CryptoProvider;
 use rustls::{SupportedProtocolVersion, version};

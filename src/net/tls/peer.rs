@@ -2,11 +2,12 @@
 
 use super::judge::{self, CertFault, Trust, judge};
 use super::leaf::Leaf;
+use super::lists::Point;
 use crate::addr::Domain;
 use crate::now::Wall;
 use rustls::pki_types::CertificateDer;
 use rustls::{CommonState, ProtocolVersion};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
@@ -24,6 +25,7 @@ pub struct PeerCert {
     tls_version: &'static str,
     not_after: Option<Wall>,
     verdict: Mutex<Option<Verdict>>,
+    points: OnceLock<Vec<Point>>,
 }
 
 #[derive(Clone, Debug)]
@@ -42,7 +44,7 @@ impl PeerCert {
     /// Of a chain (the peer's own certificate first, empty when it showed none).
     pub fn new(chain: Vec<CertificateDer<'static>>, trust: Arc<Trust>, tls_version: &'static str) -> Self {
         let not_after = end_of(&chain);
-        Self { chain, trust, tls_version, not_after, verdict: Mutex::new(None) }
+        Self { chain, trust, tls_version, not_after, verdict: Mutex::new(None), points: OnceLock::new() }
     }
 
     /// The same certificate judged by other anchors: after a reload.
@@ -54,6 +56,25 @@ impl PeerCert {
     /// that did the handshake: a hostile chain can cost some milliseconds.
     pub fn prepare(&self, wall: Wall) {
         let _ = self.leaf(wall);
+    }
+
+    /// Where the revocation lists for it are, as at the first question.
+    pub fn points(&self, wall: Wall) -> &[Point] {
+        self.points.get_or_init(|| self.trust.points(&self.chain, wall))
+    }
+
+    /// Whether nothing is wrong with it but that no list says whether it was revoked, and one has to.
+    pub fn lacks_list(&self, wall: Wall) -> bool {
+        matches!(self.leaf(wall), Err(CertFault::RevocationUnknown(_)))
+    }
+
+    /// Validates the path anew: there may be another list.
+    ///
+    /// # Errors
+    /// It is not good any more, and why.
+    pub fn look_again(&self, wall: Wall) -> Result<(), CertFault> {
+        *self.verdict.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.leaf(wall).map(drop)
     }
 
     /// Whether the peer showed a certificate at all.
@@ -81,8 +102,12 @@ impl PeerCert {
     /// # Errors
     /// Why not; `WrongName` when the chain is good.
     pub fn judge_xmpp(&self, domain: &Domain, wall: Wall) -> Result<(), CertFault> {
-        let leaf = self.leaf(wall)?;
-        if leaf.xmpp_matches(domain) { Ok(()) } else { Err(wrong_name(domain.to_string(), &leaf)) }
+        Self::is_xmpp(&*self.leaf(wall)?, domain)
+    }
+
+    /// Whether `leaf` is for the XMPP domain `domain`.
+    pub(super) fn is_xmpp(leaf: &Leaf, domain: &Domain) -> Result<(), CertFault> {
+        if leaf.xmpp_matches(domain) { Ok(()) } else { Err(wrong_name(domain.to_string(), leaf)) }
     }
 
     /// The SIP domains that the peer has proven to be (RFC 5922 §7.1).
@@ -98,12 +123,16 @@ impl PeerCert {
     /// # Errors
     /// Why not; `WrongName` when the chain is good.
     pub fn judge_sip(&self, wanted: &[Domain], wall: Wall) -> Result<(), CertFault> {
-        let leaf = self.leaf(wall)?;
+        Self::is_sip(&*self.leaf(wall)?, wanted)
+    }
+
+    /// Whether `leaf` is for one of the SIP domains `wanted`.
+    pub(super) fn is_sip(leaf: &Leaf, wanted: &[Domain]) -> Result<(), CertFault> {
         if leaf.sip_identities().iter().any(|identity| wanted.contains(identity)) {
             return Ok(());
         }
         let names: Vec<&str> = wanted.iter().map(Domain::as_str).collect();
-        Err(wrong_name(names.join(" or "), &leaf))
+        Err(wrong_name(names.join(" or "), leaf))
     }
 
     /// The certificate with its path validated at `wall`, or not long before.

@@ -1,20 +1,24 @@
 //! Revocation lists (RFC 5280 §5): whether an issuer has taken a certificate back.
 //!
-//! Lists come from files, which whoever administers us keeps fresh: they are read at the start and at each
-//! reload. The path was validated before; here it is only looked up.
+//! Lists come from files, which whoever administers us keeps fresh and which are read at the start and at each
+//! reload, and from where certificates say that they are (`net::crl` fetches them). The path was validated
+//! before; here it is only looked up.
 
 use super::judge::CertFault;
+use super::lists::{List, Lists, Point, addresses};
 use super::provider;
 use crate::now::Wall;
 use crate::x509::pem;
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use webpki::{
     CertRevocationList, EndEntityCert, Error, ExpirationPolicy, ExtendedKeyUsageValidator, KeyPurposeIdIter,
-    OwnedCertRevocationList, RevocationCheckDepth, RevocationOptionsBuilder, UnknownStatusPolicy,
+    RevocationCheckDepth, RevocationOptionsBuilder, UnknownStatusPolicy,
 };
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// Octets of a file of lists.
 const MAX_FILE: u64 = 64 << 20;
@@ -35,7 +39,8 @@ pub enum Lookup {
 #[derive(Debug, Default)]
 pub struct Revocation {
     lookup: Lookup,
-    lists: Vec<CertRevocationList<'static>>,
+    files: Vec<List>,
+    fetched: Option<Arc<Lists>>,
 }
 
 /// Why a file of lists can't be used.
@@ -59,7 +64,47 @@ impl Revocation {
                 lists.extend(read(path).map_err(fault)?);
             }
         }
-        Ok(Self { lookup, lists })
+        Ok(Self { lookup, files: lists, fetched: None })
+    }
+
+    /// The same, and lists that were fetched.
+    pub fn with_fetched(self, lists: Arc<Lists>) -> Self {
+        Self { fetched: Some(lists), ..self }
+    }
+
+    /// Whether a list that says more may still come.
+    pub(super) fn may_learn(&self) -> bool {
+        self.lookup != Lookup::Off && self.fetched.is_some()
+    }
+
+    /// Where the lists of a path are. Only of a path that is good: a stranger does not make us ask anybody.
+    pub(super) fn points(
+        &self,
+        own: &CertificateDer<'_>,
+        issuers: &[CertificateDer<'_>],
+        roots: &RootCertStore,
+        wall: Wall,
+    ) -> Vec<Point> {
+        if !self.may_learn() {
+            return Vec::new();
+        }
+        let Ok(cert) = EndEntityCert::try_from(own) else { return Vec::new() };
+        let algorithms = provider().signature_verification_algorithms.all;
+        let now = unix(wall);
+        let path = cert.verify_for_usage(algorithms, &roots.roots, issuers, now, AnyUsage, None, None);
+        let Ok(path) = path else { return Vec::new() };
+        let above: Vec<_> = path.intermediate_certificates().collect();
+        let anchor = sequence(&path.anchor().subject_public_key_info);
+        let keys = above.iter().map(|cert| cert.subject_public_key_info().to_vec()).chain([anchor]);
+        let certs =
+            std::iter::once(own.as_ref().to_vec()).chain(above.iter().map(|cert| cert.der().to_vec()));
+        let mut points = Vec::new();
+        for (der, key) in certs.zip(keys) {
+            let Ok((_, cert)) = X509Certificate::from_der(&der) else { continue };
+            let key: Arc<[u8]> = key.into();
+            points.extend(addresses(&cert).into_iter().map(|url| Point { url, key: key.clone() }));
+        }
+        points
     }
 
     /// Looks up a path that is good: `own`, and what was presented with it.
@@ -70,16 +115,30 @@ impl Revocation {
         roots: &RootCertStore,
         wall: Wall,
     ) -> Result<(), CertFault> {
-        let unknown = |reason: String| match self.lookup {
-            Lookup::Off | Lookup::Soft => Ok(()),
-            Lookup::Hard => Err(CertFault::RevocationUnknown(reason)),
-        };
         if self.lookup == Lookup::Off {
             return Ok(());
         }
-        let lists: Vec<&CertRevocationList<'_>> = self.lists.iter().collect();
-        let Ok(options) = RevocationOptionsBuilder::new(&lists) else {
-            return unknown("there are no revocation lists: [tls] crl_files".to_owned());
+        let points = self.points(own, issuers, roots, wall);
+        let lists = self.fetched.as_deref();
+        let unknown = |reason: &str| match self.lookup {
+            Lookup::Off | Lookup::Soft => Ok(()),
+            Lookup::Hard => {
+                let faults = points.iter().filter_map(|point| {
+                    Some(format!("; {}: {}", point.url.escape_debug(), lists?.fault(&point.url)?))
+                });
+                Err(CertFault::RevocationUnknown(faults.fold(reason.to_owned(), |text, fault| text + &fault)))
+            }
+        };
+        let fetched: Vec<Arc<List>> = points.iter().filter_map(|point| lists?.get(&point.url)).collect();
+        let mut all: Vec<&List> = self.files.iter().chain(fetched.iter().map(Arc::as_ref)).collect();
+        // Of two lists of one issuer the first is asked: the newest.
+        all.sort_by_key(|list| std::cmp::Reverse(list.this_update));
+        let all: Vec<&CertRevocationList<'_>> = all.into_iter().map(|list| &list.list).collect();
+        let Ok(options) = RevocationOptionsBuilder::new(&all) else {
+            return unknown(match points.is_empty() {
+                true => "there are no revocation lists: [tls] crl_files",
+                false => "its revocation list was not to be had",
+            });
         };
         let (status, expiration) = match self.lookup {
             Lookup::Hard => (UnknownStatusPolicy::Deny, ExpirationPolicy::Enforce),
@@ -91,27 +150,45 @@ impl Revocation {
             .with_expiration_policy(expiration)
             .build();
         let cert = EndEntityCert::try_from(own).map_err(|_| CertFault::Malformed)?;
-        let now = UnixTime::since_unix_epoch(Duration::from_secs(wall.as_secs()));
         let algorithms = provider().signature_verification_algorithms.all;
+        let now = unix(wall);
         match cert.verify_for_usage(algorithms, &roots.roots, issuers, now, AnyUsage, Some(options), None) {
             Ok(_) => Ok(()),
             Err(Error::CertRevoked) => Err(CertFault::Revoked),
-            Err(Error::UnknownRevocationStatus) => unknown("no list of its issuer".to_owned()),
-            Err(Error::CrlExpired { .. }) => unknown("the list of its issuer is stale".to_owned()),
-            Err(error) => unknown(error.to_string()),
+            Err(Error::UnknownRevocationStatus) => unknown("no list of its issuer"),
+            Err(Error::CrlExpired { .. }) => unknown("the list of its issuer is stale"),
+            Err(error) => unknown(&error.to_string()),
         }
     }
 }
 
-fn read(path: &Path) -> Result<Vec<CertRevocationList<'static>>, String> {
-    use std::io::Read;
-    let mut octets = Vec::new();
-    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
-    file.take(MAX_FILE + 1).read_to_end(&mut octets).map_err(|error| error.to_string())?;
-    if octets.len() as u64 > MAX_FILE {
-        return Err("longer than 64 MiB".to_owned());
+fn unix(wall: Wall) -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_secs(wall.as_secs()))
+}
+
+/// `contents` as a SEQUENCE in DER (X.690 §8.1): webpki keeps an anchor's key without that.
+fn sequence(contents: &[u8]) -> Vec<u8> {
+    let length = contents.len().to_be_bytes();
+    let length = length.get(length.iter().take_while(|octet| **octet == 0).count()..).unwrap_or_default();
+    let mut der = vec![0x30];
+    match (length, u8::try_from(length.len())) {
+        ([short @ 0..=0x7f], _) => der.push(*short),
+        (long, Ok(count)) => {
+            der.push(0x80 | count);
+            der.extend_from_slice(long);
+        }
+        (_, Err(_)) => {}
     }
-    let ders = match memchr::memmem::find(&octets, b"-----BEGIN ") {
+    der.extend_from_slice(contents);
+    der
+}
+
+/// The lists in the octets of a file, or of an answer: PEM, any number, or one in DER.
+///
+/// # Errors
+/// There is none.
+pub fn ders(octets: Vec<u8>) -> Result<Vec<Vec<u8>>, String> {
+    let ders: Vec<Vec<u8>> = match memchr::memmem::find(&octets, b"-----BEGIN ") {
         Some(_) => pem::parse(&octets)
             .map_err(|error| error.to_string())?
             .lists
@@ -120,16 +197,18 @@ fn read(path: &Path) -> Result<Vec<CertRevocationList<'static>>, String> {
             .collect(),
         None => vec![octets],
     };
-    if ders.is_empty() {
-        return Err("no revocation list in it".to_owned());
+    if ders.is_empty() { Err("no revocation list in it".to_owned()) } else { Ok(ders) }
+}
+
+fn read(path: &Path) -> Result<Vec<List>, String> {
+    use std::io::Read;
+    let mut octets = Vec::new();
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    file.take(MAX_FILE + 1).read_to_end(&mut octets).map_err(|error| error.to_string())?;
+    if octets.len() as u64 > MAX_FILE {
+        return Err("longer than 64 MiB".to_owned());
     }
-    let mut lists = Vec::with_capacity(ders.len());
-    for der in ders {
-        let list = OwnedCertRevocationList::from_der(&der)
-            .map_err(|error| format!("no revocation list that we can read: {error}"))?;
-        lists.push(list.into());
-    }
-    Ok(lists)
+    ders(octets)?.iter().map(|der| List::read(der)).collect()
 }
 
 /// What a certificate may be used for was looked at before.

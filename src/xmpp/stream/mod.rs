@@ -369,6 +369,11 @@ impl Stream {
         self.core.local.as_ref()
     }
 
+    /// The terms of the partner at hand; the default ones while none is.
+    pub fn terms(&self) -> Terms {
+        self.core.terms.unwrap_or_default()
+    }
+
     /// The peer's domain in the header at hand. A claim, until a pair is proven.
     pub fn remote(&self) -> Option<&Domain> {
         self.core.remote.as_ref()

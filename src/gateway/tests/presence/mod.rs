@@ -6,6 +6,7 @@ mod late;
 mod lost;
 mod rights;
 mod s2x;
+mod unverifiable;
 mod x2s;
 
 use super::net::{Net, Play};

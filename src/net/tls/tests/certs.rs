@@ -129,11 +129,12 @@ fn all_errors_come_at_once() {
         chain: "/nowhere/a".into(),
         key: "/nowhere/b".into(),
         replaces: None,
+        sides: Sides::BOTH,
     };
     let settings = CertSettings {
         sources: vec![good.clone(), gone, good],
         assigned: vec![(domain("a.example"), "good".to_owned()), (domain("b.example"), "goood".to_owned())],
-        default: None,
+        default: Vec::new(),
     };
     let errors = CertStore::load(settings).unwrap_err();
     assert!(
@@ -158,9 +159,9 @@ fn f68_an_assigned_certificate_goes_before_one_that_has_the_name() {
     ]));
     let sources = vec![named.save(dir.path(), "named"), multi.save(dir.path(), "multi")];
     let assigned = vec![(domain("c.example"), "named".to_owned()), (domain("a.example"), "multi".to_owned())];
-    let store = CertStore::load(CertSettings { sources, assigned, default: None }).unwrap();
+    let store = CertStore::load(CertSettings { sources, assigned, default: Vec::new() }).unwrap();
     let id = |name: &str| {
-        let found = store.for_name(name)?;
+        let found = store.for_name(name, Side::Xmpp)?;
         Some(if found.cert == named.chain { "named" } else { "multi" })
     };
     assert_eq!(id("a.example"), Some("multi"));
@@ -192,12 +193,12 @@ fn f065_a_certificate_takes_anothers_place_at_its_date() {
         in_place(last.save(dir.path(), "last"), "next", 200),
     ];
     let assigned = vec![(domain("c.example"), "old".to_owned())];
-    let store = CertStore::load(CertSettings { sources, assigned, default: None }).unwrap();
-    let shown = |name: &str| store.for_name(name).map(|key| key.cert.clone());
+    let store = CertStore::load(CertSettings { sources, assigned, default: Vec::new() }).unwrap();
+    let shown = |name: &str| store.for_name(name, Side::Xmpp).map(|key| key.cert.clone());
     let everywhere = |issued: &Issued| {
         assert_eq!(shown("a.example").as_ref(), Some(&issued.chain));
         assert_eq!(shown("c.example").as_ref(), Some(&issued.chain), "where it was assigned");
-        assert_eq!(store.default().unwrap().cert, issued.chain);
+        assert_eq!(store.default(Side::Sip).unwrap().cert, issued.chain);
         assert_eq!(shown("b.example").as_ref(), Some(&other.chain));
     };
     let ids = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
@@ -232,4 +233,43 @@ fn a_summary_says_what_the_operator_must_know() {
     );
     assert!(summary.server_auth && !summary.client_auth);
     assert_eq!(summary.not_after, Wall::from_millis(1_798_761_600_000), "that of the intermediate");
+}
+
+#[test]
+fn f068_each_side_has_its_own_certificates() {
+    let (ca, dir) = (Ca::new("test"), tempfile::tempdir().unwrap());
+    let save = |id: &str, sides: Sides| {
+        let issued = ca.issue(&Ask::san(vec![San::Dns(b"a.example"), San::Dns(b"b.example")]));
+        (CertSource { sides, ..issued.save(dir.path(), id) }, issued.chain)
+    };
+    let (xmpp, sip) = (Sides { xmpp: true, sip: false }, Sides { xmpp: false, sip: true });
+    let [(one, of_xmpp), (two, of_sip), (both, of_both), (next, of_next)] =
+        [("xmpp", xmpp), ("sip", sip), ("both", Sides::BOTH), ("next", sip)].map(|(id, s)| save(id, s));
+    let next = CertSource { replaces: Some(("both".to_owned(), Wall::from_millis(1000))), ..next };
+    let assigned =
+        [("a.example", "sip"), ("a.example", "both")].map(|(name, id)| (domain(name), id.to_owned())).into();
+    let settings =
+        CertSettings { sources: vec![one, two, both, next], assigned, default: vec!["both".into()] };
+    let store = CertStore::load(settings).unwrap();
+    let shown =
+        |name: &str| [Side::Xmpp, Side::Sip].map(|side| store.for_name(name, side).unwrap().cert.clone());
+    let defaults = || [Side::Xmpp, Side::Sip].map(|side| store.default(side).unwrap().cert.clone());
+    // The first of the domain that is for the side; then the first that names it.
+    assert_eq!(shown("a.example"), [of_both.clone(), of_sip.clone()]);
+    assert_eq!(shown("b.example"), [of_xmpp, of_sip]);
+    assert_eq!(defaults(), [of_both.clone(), of_both.clone()]);
+    // A roll-over on one side.
+    assert_eq!(store.advance(Wall::from_millis(2000)), [("both".to_owned(), "next".to_owned())]);
+    assert_eq!(defaults(), [of_both, of_next]);
+}
+
+#[test]
+fn f068_a_side_without_a_certificate_has_none() {
+    let (ca, dir) = (Ca::new("test"), tempfile::tempdir().unwrap());
+    let source = ca.issue(&Ask::dns("a.example")).save(dir.path(), "one");
+    let source = CertSource { sides: Sides { xmpp: false, sip: true }, ..source };
+    let settings = CertSettings { sources: vec![source], ..CertSettings::default() };
+    let store = CertStore::load(settings).unwrap();
+    assert!(store.for_name("a.example", Side::Xmpp).is_none() && store.default(Side::Xmpp).is_none());
+    assert!(store.for_name("a.example", Side::Sip).is_some() && store.default(Side::Sip).is_some());
 }

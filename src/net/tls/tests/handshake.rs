@@ -302,8 +302,9 @@ fn threat_030_tls12_and_tls13_work_and_the_operator_may_ask_for_13_only() {
     let strict = ClientTls::new(no_certificate(), MinVersion::Tls13).unwrap().config(None, ClientRole::Sip);
     let old =
         ServerConfig::builder_with_provider(Arc::clone(provider())).with_protocol_versions(TLS12).unwrap();
-    let old =
-        old.with_no_client_auth().with_cert_resolver(Arc::new(Always(theirs.store().default().unwrap())));
+    let old = old
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(Always(theirs.store().default(Side::Xmpp).unwrap())));
     assert!(handshake(strict, IM, Arc::new(old)).is_err());
 }
 

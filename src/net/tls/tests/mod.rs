@@ -2,13 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod certs;
+mod fetching;
 mod handshake;
 mod identity;
 mod links;
 mod openssl;
 mod revocation;
+mod strict;
 
-use super::certs::CertSettings;
+use super::certs::{CertSettings, Side, Sides};
 use super::{CertSource, CertStore, ClientRole, ClientTls, MinVersion, PeerCert, ServerTls, Trust};
 use crate::addr::Domain;
 use crate::now::{Now, Wall};
@@ -174,7 +176,7 @@ impl Issued {
         std::fs::write(&chain, pem(&self.chain)).unwrap();
         std::fs::write(&key, self.key.serialize_pem()).unwrap();
         std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
-        CertSource { id: id.to_owned(), chain, key, replaces: None }
+        CertSource { id: id.to_owned(), chain, key, replaces: None, sides: Sides::BOTH }
     }
 
     fn store(&self) -> Arc<CertStore> {

@@ -157,10 +157,11 @@ fn certificates_of_the_test_authority_are_what_they_claim() {
             chain: dir.path().join(format!("{id}.pem")),
             key: dir.path().join(format!("{id}.key")),
             replaces: None,
+            sides: Sides::BOTH,
         };
         let store =
             CertStore::load(CertSettings { sources: vec![source], ..CertSettings::default() }).unwrap();
-        PeerCert::new(store.default().unwrap().cert.clone(), Arc::clone(&trust), "TLSv1.3")
+        PeerCert::new(store.default(Side::Sip).unwrap().cert.clone(), Arc::clone(&trust), "TLSv1.3")
     };
     for name in ["gw.example", "a.example", "b.example"] {
         assert_eq!(peer("gw").judge_xmpp(&domain(name), now), Ok(()), "{name}");
