@@ -300,7 +300,7 @@ impl Gateway {
         start: usize,
         answer: Option<Awaits>,
     ) -> Result<(), Condition> {
-        let partners = super::TablePartners(&self.table);
+        let partners = super::realm::TablePartners(&self.table);
         self.pairs.send(now, pair, start, answer, &partners, &mut self.effects, &mut self.due)
     }
 

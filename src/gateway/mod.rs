@@ -13,6 +13,7 @@
 //! | [`pairs`] | streams to partners, and the stanzas that wait for them |
 //! | [`presence`] | watches: who sees whose presence, and what is kept of it |
 //! | `peers` | links to SIP peers, and the requests that wait for them |
+//! | `realm` | the partner entries, as streams ask for them |
 //! | [`settings`] | what it is told |
 //! | `notice` | the text after a late failure |
 //! | `threads` | which threads have a Call-ID already |
@@ -26,6 +27,7 @@ mod outgoing;
 pub mod pairs;
 mod peers;
 pub mod presence;
+mod realm;
 pub mod settings;
 mod stop;
 #[cfg(test)]
@@ -33,13 +35,13 @@ mod tests;
 mod threads;
 
 pub use peers::Way;
+pub use realm::Realm;
 pub use settings::{PeerSettings, PresenceSettings, SentBy, Settings};
 
-use crate::addr::Domain;
 use crate::crossing::Verified;
 use crate::ids::{Ids, Owner};
 use crate::now::{Mono, Now};
-use crate::policy::{Budgets, Discovered, Need, Reason, Table};
+use crate::policy::{Budgets, Discovered, Table};
 use crate::sip::Fault;
 use crate::sip::link::{LinkId, PeerId, Source};
 use crate::sip::locate::Target;
@@ -48,14 +50,15 @@ use crate::sip::message::Readable;
 use crate::sip::txn::{ClientTable, ServerLimits, ServerTable};
 use crate::xmpp::error::Condition;
 use crate::xmpp::iq::IqContext;
-use crate::xmpp::{self, Iq, Misaddressed, Refused, Stanza, StreamId, Terms, Verify, VerifyAnswer, Ways};
+use crate::xmpp::{Iq, Misaddressed, Stanza, StreamId, Verify, VerifyAnswer};
 use answers::Answerable;
 use effect::{Due, Effect, Effects, Timer};
 use notice::Notices;
 use outgoing::{Outgoing, Undelivered};
-use pairs::{Awaits, Bounce, Pairs, Partners};
+use pairs::{Awaits, Bounce, Pairs};
 use peers::{Freed, Peers, Turn};
 use presence::Presence;
+use realm::TablePartners;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -376,21 +379,6 @@ impl Gateway {
         LinkId(self.next_link)
     }
 
-    /// What streams need to know of the tables, as they are now.
-    pub fn realm(&self) -> Realm {
-        // Once a load, not once a stream.
-        let welcome = |domain: &Domain| self.table.welcome(domain.as_str()).is_ok();
-        let ways = (self.table.partners().iter())
-            .filter(|partner| partner.domains().any(welcome))
-            .fold(Ways::default(), |ways, partner| ways.or(terms(partner).ways()));
-        Realm {
-            table: self.table.clone(),
-            settings: self.settings.clone(),
-            dialback: self.dialback.clone(),
-            ways,
-        }
-    }
-
     /// The settings, as they are now.
     pub fn settings(&self) -> &Arc<Settings> {
         &self.settings
@@ -513,86 +501,5 @@ impl Gateway {
         }
         self.on_client_timers(now);
         self.on_server_timers(now);
-    }
-}
-
-/// What streams need to know of the loaded tables.
-pub struct Realm {
-    table: Arc<Table>,
-    settings: Arc<Settings>,
-    dialback: Arc<[u8]>,
-    /// The ways that are open to some partner or other.
-    ways: Ways,
-}
-
-impl Realm {
-    /// Limits and timeouts of streams.
-    pub fn xmpp(&self) -> &xmpp::Settings {
-        &self.settings.xmpp
-    }
-
-    /// Streams that may be open with the partner of `domain`, if its entry says.
-    pub fn connection_limit(&self, domain: &str) -> Option<u32> {
-        self.table.partner(domain)?.connection_limit
-    }
-
-    /// Do the two domains belong to one partner?
-    pub fn same_partner(&self, one: &str, other: &str) -> bool {
-        one == other
-            || match (self.table.partner(one), self.table.partner(other)) {
-                (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-                (_, None) | (None, _) => false,
-            }
-    }
-}
-
-impl xmpp::Realm for Realm {
-    fn serves(&self, domain: &str) -> bool {
-        self.settings.peer_of(domain).is_some()
-    }
-
-    fn terms(&self, _local: Option<&str>, remote: &str) -> Result<Terms, Refused> {
-        let partner = self.table.welcome(remote).map_err(|reason| match reason {
-            Reason::FederationOff => Refused::FederationOff,
-            Reason::DomainBlocked => Refused::Blocked,
-            Reason::Unlisted
-            | Reason::AddressBlocked
-            | Reason::PolicyFederation
-            | Reason::PolicyXmpp
-            | Reason::NotAdded => Refused::Unlisted,
-        })?;
-        Ok(terms(partner))
-    }
-
-    fn any_ways(&self) -> Ways {
-        self.ways
-    }
-
-    fn dialback_secret(&self) -> &[u8] {
-        &self.dialback
-    }
-}
-
-/// The partner entries, as routes ask for them.
-struct TablePartners<'t>(&'t Table);
-
-impl Partners for TablePartners<'_> {
-    fn route(&self, _local: &str, remote: &str) -> Option<(Terms, Option<(Domain, u16)>)> {
-        let partner = self.0.welcome(remote).ok()?;
-        Some((terms(partner), partner.proxy.as_ref().map(|proxy| (proxy.host.clone(), proxy.port))))
-    }
-}
-
-fn terms(partner: &crate::policy::Partner) -> Terms {
-    let need = |need| match need {
-        Need::Required => xmpp::Need::Required,
-        Need::Optional => xmpp::Need::Optional,
-        Need::NotSupported => xmpp::Need::NotSupported,
-    };
-    Terms {
-        tls: need(partner.terms.tls),
-        sasl: need(partner.terms.sasl),
-        dialback: partner.terms.dialback,
-        keepalive: partner.keepalive,
     }
 }
