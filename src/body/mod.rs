@@ -13,6 +13,7 @@
 //! | [`imdn`] | what became of a message (RFC 5438) |
 //! | [`encoding`] | Content-Encoding, undone |
 //! | [`pidf`] | presence documents (RFC 3863, 4479, 4480), read and written |
+//! | [`sdp`] | descriptions of message sessions (RFC 8866), offers and answers |
 //!
 //! Text comes out with `LF` as its only line end and without a character that XML 1.0 forbids; of
 //! plain UTF-8 that is so already, nothing is copied. A body is read whole or refused: nothing is
@@ -30,6 +31,7 @@ pub mod iscomposing;
 pub mod keyboard;
 pub mod mime;
 pub mod pidf;
+pub mod sdp;
 pub mod signal;
 
 use cpim::Cpim;

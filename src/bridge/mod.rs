@@ -9,6 +9,7 @@
 //! | [`receipts`] | delivery receipts and displayed markers as notifications, and back |
 //! | [`beyond`] | what the mapping specifications say nothing about: edits, replies, reactions, files … |
 //! | [`presence`] | presences as presence documents, and back |
+//! | [`session`] | one conversation in session mode: a machine |
 //! | [`watch`] | presence subscriptions: one machine for each direction |
 //!
 //! Nothing here decides whether an item may cross: the gateway calls it with what the gate has admitted.
@@ -17,6 +18,7 @@ pub mod beyond;
 pub mod errors;
 pub mod presence;
 pub mod receipts;
+pub mod session;
 pub mod to_sip;
 pub mod to_xmpp;
 pub mod typing;

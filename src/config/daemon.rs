@@ -174,6 +174,8 @@ pub(super) fn limits(root: &mut Section<'_>) -> Limits {
     }
     let rate =
         |number: Option<u64>, default| number.map_or(default, |n| u32::try_from(n).unwrap_or(u32::MAX));
+    let count = |number: Option<u64>, default| number.map_or(default, |n| usize::try_from(n).unwrap_or(0));
+    let sessions = count(section.number("session_limit", 0..=10_000_000), 50_000);
     let limits = Limits {
         message_size,
         stanza_size,
@@ -185,7 +187,19 @@ pub(super) fn limits(root: &mut Section<'_>) -> Limits {
             .map_or(1000, |n| usize::try_from(n).unwrap_or(0)),
         queue: section.number("queue", 0..=1_000_000).map_or(1000, |n| usize::try_from(n).unwrap_or(0)),
         queue_timeout: section.duration("queue_timeout", SECOND / 10..=SECOND * 300, SECOND * 10),
+        sessions,
+        user_sessions: count(section.number("user_session_limit", 0..=1_000_000), 100),
+        partner_sessions: count(section.number("partner_session_limit", 0..=10_000_000), 20_000),
     };
+    for (key, value) in
+        [("user_session_limit", limits.user_sessions), ("partner_session_limit", limits.partner_sessions)]
+    {
+        // Below a lower limit in all, a default that is left out has no effect.
+        if value > sessions && section.has(key) {
+            let label = format!("the whole gateway has {sessions}");
+            section.error(&section.span_of(key), format!("\"{key}\" is above \"session_limit\""), label);
+        }
+    }
     section.done();
     limits
 }

@@ -199,8 +199,22 @@ pub struct Sip {
     pub subscription_refresh_interval: Duration,
     /// After how long without traffic a link that we opened is kept alive (RFC 5626 §4.4.1).
     pub keepalive_interval: Duration,
+    /// After how long without a word a session is ended.
+    pub session_idle_timeout: Duration,
     /// `[[sip.peer]]`.
     pub peers: Vec<Peer>,
+}
+
+/// How messages go to a peer's users.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Im {
+    /// As MESSAGE first; whoever refuses that, in sessions.
+    #[default]
+    Auto,
+    /// As MESSAGE out of a dialog (RFC 3428); no sessions in either direction.
+    Pager,
+    /// In a session that an INVITE makes, as MESSAGE inside of its dialog.
+    MsSession,
 }
 
 /// Which SRV service finds a peer that has no route.
@@ -227,6 +241,8 @@ pub struct Peer {
     pub identity: Vec<Domain>,
     /// Networks that are trusted without a certificate on UDP and TCP links.
     pub addresses: Vec<IpNet>,
+    /// How messages go to its users.
+    pub im: Im,
     /// The largest out-of-dialog MESSAGE in octets; `None`: by the transport.
     pub message_limit: Option<usize>,
     /// The account that we answer challenges with.
@@ -299,6 +315,12 @@ pub struct Limits {
     pub queue: usize,
     /// How long they wait.
     pub queue_timeout: Duration,
+    /// Sessions in all.
+    pub sessions: usize,
+    /// Sessions of one SIP user.
+    pub user_sessions: usize,
+    /// Sessions with one XMPP domain.
+    pub partner_sessions: usize,
 }
 
 /// Where the log goes.

@@ -3,7 +3,7 @@
 use super::daemon::{Content, Context, each_once, name, socket_address};
 use super::problem::quoted;
 use super::read::{At, Section};
-use super::settings::{Digest, Peer, Route, Served, Sip, SipListen, Srv, Transport};
+use super::settings::{Digest, Im, Peer, Route, Served, Sip, SipListen, Srv, Transport};
 use super::{NOT_BUILT, fqdn, host_name, suggest, value};
 use crate::addr::Domain;
 use crate::addr::uri::{Scheme, Uri};
@@ -78,6 +78,7 @@ pub(super) fn sip(
     let interval = section.duration("subscription_refresh_interval", MINUTE..=WEEK, HOUR * 8);
     let keepalive =
         section.duration("keepalive_interval", Duration::from_secs(1)..=HOUR, Duration::from_secs(95));
+    let idle = section.duration("session_idle_timeout", MINUTE..=HOUR * 24, MINUTE * 10);
     let tls_listener = listen.iter().find(|(listen, _)| listen.transport == Transport::Tls);
     if let Some((_, span)) = tls_listener
         && certificates == 0
@@ -122,6 +123,7 @@ pub(super) fn sip(
         listen: listen.into_iter().map(|(listen, _)| listen).collect(),
         subscription_refresh_interval: interval,
         keepalive_interval: keepalive,
+        session_idle_timeout: idle,
         peers: peers.into_iter().map(|read| read.peer).collect(),
     }
 }
@@ -177,7 +179,7 @@ fn peer(section: &mut Section<'_>, context: &Context<'_>, listen: &[At<SipListen
         let label = "only udp and tcp links are trusted by address, and there is no such listener";
         section.warn(&section.span_of("addresses"), "\"addresses\" have no effect", label);
     }
-    im(section);
+    let im = im(section);
     let limit = |text: &str| match text {
         "auto" => Ok(None),
         _ => value::size(text).map(Some),
@@ -203,17 +205,29 @@ fn peer(section: &mut Section<'_>, context: &Context<'_>, listen: &[At<SipListen
         route: route.map(|(route, _)| route),
         srv: srv.map_or(Srv::Sip, |(srv, _)| srv),
         addresses: addresses.into_iter().map(|(network, _)| network).collect(),
+        im,
         message_limit,
         digest,
     };
     Some(Read { peer, domains })
 }
 
-/// How messages go to a peer: as MESSAGE (RFC 3428), until there are sessions for "auto" to try.
-fn im(section: &mut Section<'_>) {
-    let choices = [("auto", true), ("pager", true), ("ms-session", false), ("msrp", false)];
-    if let Some((false, span)) = section.choice("im", &choices) {
-        section.error(&span, format!("sessions are {NOT_BUILT}"), "use \"auto\" or \"pager\"");
+/// How messages go to a peer.
+fn im(section: &mut Section<'_>) -> Im {
+    let choices = [
+        ("auto", Some(Im::Auto)),
+        ("pager", Some(Im::Pager)),
+        ("ms-session", Some(Im::MsSession)),
+        ("msrp", None),
+    ];
+    match section.choice("im", &choices) {
+        Some((Some(im), _)) => im,
+        Some((None, span)) => {
+            let message = format!("sessions over MSRP are {NOT_BUILT}");
+            section.error(&span, message, "use \"auto\", \"pager\" or \"ms-session\"");
+            Im::default()
+        }
+        None => Im::default(),
     }
 }
 

@@ -2,9 +2,9 @@
 
 use crate::addr::Domain;
 use crate::bridge::watch;
-use crate::config::settings::{Config, Crl, Peer, Srv, TlsVersion, Transport as Wanted};
+use crate::config::settings::{Config, Crl, Im as WantedIm, Peer, Srv, TlsVersion, Transport as Wanted};
 use crate::gateway::pairs::PairSettings;
-use crate::gateway::{PeerSettings, PresenceSettings, SentBy, Settings};
+use crate::gateway::{Im, PeerSettings, PresenceSettings, SentBy, SessionSettings, Settings};
 use crate::net::dialer::PeerNet;
 use crate::net::shard::Limits;
 use crate::net::tls::certs::{CertSettings, CertSource};
@@ -28,6 +28,7 @@ pub fn gateway(config: &Config, deliveries: bool) -> Result<Settings, String> {
     for peer in &config.sip.peers {
         peers.push(PeerSettings {
             name: peer.name.clone(),
+            im: im_of(peer.im),
             message_limit: peer.message_limit,
             credentials: credentials(peer)?,
             discovered: false,
@@ -41,6 +42,7 @@ pub fn gateway(config: &Config, deliveries: bool) -> Result<Settings, String> {
             None => {
                 peers.push(PeerSettings {
                     name: served.name.to_string(),
+                    im: Im::default(),
                     message_limit: None,
                     credentials: None,
                     discovered: true,
@@ -82,10 +84,24 @@ pub fn gateway(config: &Config, deliveries: bool) -> Result<Settings, String> {
             ..xmpp::Settings::default()
         },
         presence: presence(config),
+        sessions: SessionSettings {
+            idle: config.sip.session_idle_timeout,
+            all: config.limits.sessions,
+            per_user: config.limits.user_sessions,
+            per_partner: config.limits.partner_sessions,
+        },
         sip_keepalive: config.sip.keepalive_interval,
         deliveries,
         texts: config.log.message_bodies,
     })
+}
+
+fn im_of(im: WantedIm) -> Im {
+    match im {
+        WantedIm::Auto => Im::Auto,
+        WantedIm::Pager => Im::Pager,
+        WantedIm::MsSession => Im::MsSession,
+    }
 }
 
 fn presence(config: &Config) -> PresenceSettings {

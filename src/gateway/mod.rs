@@ -36,7 +36,7 @@ mod threads;
 
 pub use peers::Way;
 pub use realm::Realm;
-pub use settings::{PeerSettings, PresenceSettings, SentBy, Settings};
+pub use settings::{Im, PeerSettings, PresenceSettings, SentBy, SessionSettings, Settings};
 
 use crate::crossing::Verified;
 use crate::ids::{Ids, Owner};

@@ -51,6 +51,8 @@ pub struct Settings {
     pub xmpp: xmpp::Settings,
     /// Durations and bounds of watches.
     pub presence: PresenceSettings,
+    /// Durations and bounds of sessions.
+    pub sessions: SessionSettings,
     /// After how long without traffic a SIP link that we opened gets a keep-alive (RFC 5626 §4.4.1).
     pub sip_keepalive: Duration,
     /// Does anybody want to hear of deliveries?
@@ -105,6 +107,37 @@ impl Default for PresenceSettings {
     }
 }
 
+/// Durations and bounds of sessions, in both directions together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionSettings {
+    /// After how long without a word, from either side, a session is ended.
+    pub idle: Duration,
+    /// Sessions in all.
+    pub all: usize,
+    /// Sessions of one SIP user.
+    pub per_user: usize,
+    /// Sessions with one XMPP domain.
+    pub per_partner: usize,
+}
+
+impl Default for SessionSettings {
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(600), all: 50_000, per_user: 100, per_partner: 20_000 }
+    }
+}
+
+/// How messages go to a peer's users.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Im {
+    /// As MESSAGE out of a dialog first; whoever refuses that, in sessions.
+    #[default]
+    Auto,
+    /// As MESSAGE out of a dialog (RFC 3428); no sessions in either direction.
+    Pager,
+    /// In a session whose texts are MESSAGEs inside of its dialog.
+    MsSession,
+}
+
 /// What a Via says of us, for each transport.
 #[derive(Clone, Debug, Default)]
 pub struct SentBy {
@@ -121,6 +154,8 @@ pub struct SentBy {
 pub struct PeerSettings {
     /// Its name, for people.
     pub name: String,
+    /// How messages go to its users.
+    pub im: Im,
     /// The largest MESSAGE out of a dialog; None: 1300 octets on UDP, the message limit else.
     pub message_limit: Option<usize>,
     /// What to log in with when it challenges us.
@@ -152,6 +187,11 @@ impl Settings {
             (None, Some(Transport::Udp)) => UNSAFE_LIMIT,
             (None, Some(Transport::Tls | Transport::Tcp) | None) => self.message_size.saturating_add(HEADERS),
         }
+    }
+
+    /// How messages go to the users of `peer`.
+    pub fn im(&self, peer: PeerId) -> Im {
+        self.peer(peer).map_or(Im::Pager, |peer| peer.im)
     }
 
     /// What to log in with at `peer`.

@@ -85,6 +85,7 @@ dialback_secret = "dialback"
 listen = [ { addr = "[::]:5061", transport = "tls" }, { addr = "[::]:5060", transport = "udp" } ]
 subscription_refresh_interval = "7d"
 keepalive_interval = "20s"
+session_idle_timeout = "5m"
 [[sip.peer]]
 name = "edge"
 domains = ["contoso.example"]
@@ -116,6 +117,9 @@ discovered_rate = 2
 discovered_contacts = 3
 queue = 10
 queue_timeout = "5s"
+session_limit = 100
+user_session_limit = 3
+partner_session_limit = 50
 [msrp]
 listen = []
 [storage]
@@ -345,8 +349,7 @@ fn what_is_not_built_yet_is_an_error_that_says_so() {
         ("[msrp]\nlisten = [\"[::]:2855\"]", "MSRP is not built yet"),
         ("[storage]\nkind = \"cluster\"", "storage in a cluster is not built yet"),
         ("[admin]\nweb = \"127.0.0.1:8420\"", "the panel is not built yet"),
-        ("im = \"msrp\"", "sessions are not built yet"),
-        ("im = \"ms-session\"", "sessions are not built yet"),
+        ("im = \"msrp\"", "sessions over MSRP are not built yet"),
         ("verification = \"use-source-verification\"", "its header is not public"),
         ("verification = \"always-unverifiable\"", "\"always-unverifiable\" is not built yet"),
         ("monitor = true", "counting a peer's traffic apart is not built yet"),

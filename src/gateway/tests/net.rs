@@ -27,6 +27,7 @@ name = "edge"
 domains = ["contoso.example", "tailspin.example"]
 route = "sip:edge.contoso.example"
 identity = ["edge.contoso.example"]
+im = "pager"
 [limits]
 user_rate = 0
 partner_rate = 0
