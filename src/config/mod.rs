@@ -3,7 +3,7 @@
 //! | file | owns |
 //! |---|---|
 //! | [`settings`] | what comes out: [`Config`] and its parts, typed |
-//! | `daemon`, `tls`, `sip`, `presence` | the sections of `stoxd.toml` |
+//! | `daemon`, `tls`, `sip`, `bridge`, `presence` | the sections of `stoxd.toml` |
 //! | `access`, `partners`, `grants` | `policy.toml` and the grants file, made into a [`Table`](crate::policy::Table) |
 //! | `read`, `value`, `suggest` | reading a table key by key, units, "did you mean" |
 //! | [`problem`] | what is wrong, where, as people read it |
@@ -13,6 +13,7 @@
 //! taken: there is a [`Config`], or there are [`Problem`]s.
 
 mod access;
+mod bridge;
 mod daemon;
 mod grants;
 pub mod load;
@@ -134,6 +135,7 @@ pub fn parse(
     let dns = daemon::dns(&mut root);
     let xmpp = daemon::xmpp(&mut root, &context);
     let sip = sip::sip(&mut root, &context, &mut served, ids.len());
+    let bridge = bridge::bridge(&mut root);
     let presence = presence::presence(&mut root);
     let limits = daemon::limits(&mut root);
     let log = daemon::log(&mut root);
@@ -175,6 +177,7 @@ pub fn parse(
             dns,
             xmpp,
             sip,
+            bridge,
             presence,
             limits,
             log,

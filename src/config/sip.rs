@@ -190,6 +190,7 @@ fn peer(section: &mut Section<'_>, context: &Context<'_>, listen: &[At<SipListen
     } else {
         section.size("message_limit", 200..=16 << 20)
     };
+    let talk = super::bridge::talk(section);
     verification(section);
     if section.flag("monitor", false) {
         let message = format!("counting a peer's traffic apart is {NOT_BUILT}");
@@ -207,6 +208,7 @@ fn peer(section: &mut Section<'_>, context: &Context<'_>, listen: &[At<SipListen
         addresses: addresses.into_iter().map(|(network, _)| network).collect(),
         im,
         message_limit,
+        talk,
         digest,
     };
     Some(Read { peer, domains })

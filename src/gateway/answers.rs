@@ -218,6 +218,7 @@ impl Gateway {
         let answer = status_of(condition, &StatusContext::default());
         let carried = self.servers.value(key).and_then(|answerable| answerable.crossing.take());
         if let Some(carried) = carried {
+            self.forget_question(carried.trace.as_str());
             self.effects.observe(Observation::Failed {
                 kind: Kind::Message,
                 trace: carried.trace.to_string(),

@@ -197,6 +197,8 @@ pub enum Timer {
     Watch(WatchRef),
     /// A watcher is told again what did not arrive.
     Tell(WatchRef),
+    /// A conversation in which somebody writes.
+    Typing(usize),
     /// Records that were not durable go to the store again.
     Keep,
     /// The age purge.

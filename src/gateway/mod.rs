@@ -15,6 +15,7 @@
 //! | `peers` | links to SIP peers, and the requests that wait for them |
 //! | `realm` | the partner entries, as streams ask for them |
 //! | [`settings`] | what it is told |
+//! | [`talk`] | what goes with texts: who is writing, receipts, what a text refers to |
 //! | `notice` | the text after a late failure |
 //! | `threads` | which threads have a Call-ID already |
 
@@ -30,6 +31,7 @@ pub mod presence;
 mod realm;
 pub mod settings;
 mod stop;
+pub mod talk;
 #[cfg(test)]
 mod tests;
 mod threads;
@@ -37,6 +39,7 @@ mod threads;
 pub use peers::Way;
 pub use realm::Realm;
 pub use settings::{Im, PeerSettings, PresenceSettings, SentBy, SessionSettings, Settings};
+pub use talk::{PeerTalk, Receipts, TalkSettings};
 
 use crate::crossing::Verified;
 use crate::ids::{Ids, Owner};
@@ -203,6 +206,7 @@ pub struct Gateway {
     notices: Notices,
     threads: Threads,
     presence: Presence,
+    talk: talk::Talk,
     counts: Counts,
     iq: IqContext<'static>,
     next_link: u32,
@@ -263,6 +267,7 @@ impl Gateway {
                 secrets.hashes,
                 presence::caps_ver(&iq),
             ),
+            talk: talk::Talk::new(secrets.hashes),
             counts: Counts::default(),
             iq,
             next_link: 0,
@@ -336,7 +341,12 @@ impl Gateway {
             let Self { deadlines, presence, .. } = self;
             deadlines.retain(|Reverse(due)| match due.what {
                 Timer::Watch(watch) => presence.is_armed(watch, due.at),
-                Timer::Pair(_) | Timer::Peer(_) | Timer::Tell(_) | Timer::Keep | Timer::Purge => true,
+                Timer::Pair(_)
+                | Timer::Peer(_)
+                | Timer::Tell(_)
+                | Timer::Typing(_)
+                | Timer::Keep
+                | Timer::Purge => true,
             });
             self.crowd = CROWD + 2 * self.deadlines.len();
             self.deadlines.shrink_to(self.crowd);
@@ -487,6 +497,7 @@ impl Gateway {
                 }
                 Timer::Watch(watch) => self.on_watch_timer(now, watch, due.at),
                 Timer::Tell(watch) => self.tell_again(now, watch),
+                Timer::Typing(slot) => self.on_typing_timer(now, slot),
                 Timer::Keep => self.on_keep_timer(),
                 Timer::Purge => self.purge(now),
                 Timer::Peer(peer) => {

@@ -11,6 +11,7 @@ use super::effect::{Effect, PeerId};
 use super::observe::Observation;
 use super::peers::{Freed, Handed, Turn, Way};
 use super::presence::EventOf;
+use super::talk;
 use crate::addr::Jid;
 use crate::addr::map;
 use crate::body::charset::one_line;
@@ -23,7 +24,7 @@ use crate::sip::locate::{Target, Transport};
 use crate::sip::message::{Message, Start};
 use crate::sip::method::Method;
 use crate::sip::name::Name;
-use crate::sip::pager::Pager;
+use crate::sip::pager::{Carries, Pager};
 use crate::sip::subscription::EventRequest;
 use crate::sip::txn::{ClientAction, ClientKey, Step};
 use crate::sip::value::{Contact, retry_after};
@@ -161,6 +162,11 @@ impl Outgoing {
         }
     }
 
+    /// Does it say that somebody writes?
+    fn is_of_the_moment(&self) -> bool {
+        matches!(&self.load, Load::Message { pager, .. } if pager.carries() == Carries::Typing)
+    }
+
     /// Was it sent, and by a connection that did not fail it?
     pub(super) fn was_sent(&self) -> bool {
         self.way.is_some()
@@ -283,7 +289,10 @@ impl Gateway {
                 return Err(Box::new((outgoing, failure)));
             }
         }
-        let answer_by = outgoing.start_by + LAST_CHANCE;
+        let answer_by = match outgoing.is_of_the_moment() {
+            true => now.mono + talk::PATIENCE,
+            false => outgoing.start_by + LAST_CHANCE,
+        };
         outgoing.way = Some(way);
         outgoing.tries += 1;
         let reliability = way.transport.reliability();
@@ -370,6 +379,13 @@ impl Gateway {
         {
             return self.on_event_answered(event.of, status, message);
         }
+        if let Load::Message { pager, .. } = &mut outgoing.load
+            && pager.carries() != Carries::Text
+            && self.on_special_answered(now, outgoing.peer, pager, status)
+        {
+            outgoing.tried.pop();
+            return self.start(now, outgoing);
+        }
         match status {
             200..=299 => self.finish(now, outgoing, Ok(())),
             401 | 407 if self.answer_challenge(&mut outgoing, status, message) => {
@@ -413,6 +429,12 @@ impl Gateway {
         }
         for outgoing in over {
             let why = "the SIP server did not answer";
+            if let (true, Some(target)) = (outgoing.is_of_the_moment(), outgoing.target()) {
+                self.talk.typing.refuse(now, target);
+                let failure = Undelivered::alone(Condition::RemoteServerTimeout, 504, why);
+                self.finish(now, outgoing, Err(failure));
+                continue;
+            }
             let failure = Undelivered::together(Condition::RemoteServerTimeout, 504, why);
             let failed = Failure::of_timeout(outgoing.heard);
             self.elsewhere(now, outgoing, failed, failure);
@@ -508,6 +530,9 @@ impl Gateway {
 
     fn delivered(&mut self, outgoing: &Outgoing) {
         let Load::Message { origin: Some(origin), pager } = &outgoing.load else { return };
+        if !pager.carries().is_text() {
+            return;
+        }
         self.counts.delivered[1] += 1;
         if self.settings.deliveries {
             self.effects.observe(Observation::Delivered {
@@ -525,6 +550,9 @@ impl Gateway {
             return self.on_event_failed(event.of, &outgoing, &failure);
         }
         let Load::Message { origin: Some(origin), pager } = outgoing.load else { return };
+        if !pager.carries().is_text() {
+            return;
+        }
         self.counts.failed[1] += 1;
         let Undelivered { condition, status, why, .. } = failure;
         let mut error = StanzaError::from(condition);

@@ -57,12 +57,13 @@ pub(super) fn links(message: &Element<'_>, rare: &Rare<'_>) -> Vec<Link> {
             _ => None,
         };
         let Some(found) = found else { continue };
+        let has_room = links.len() < LINKS;
         match links.iter_mut().find(|known| known.url == found.url) {
             Some(known) => {
                 known.name = known.name.take().or(found.name);
                 known.size = known.size.or(found.size);
             }
-            None if links.len() < LINKS => links.push(found),
+            None if has_room => links.push(found),
             None => {}
         }
     }
@@ -89,7 +90,11 @@ fn link(url: &str, file: Option<&Element<'_>>) -> Option<Link> {
         let text = file?.children().find(|child| child.name() == name)?.text();
         Some(one_line(&text, NAME).into_owned()).filter(|text| !text.is_empty())
     };
-    Some(Link { url: url.to_owned(), name: said("name"), size: said("size").and_then(|size| size.parse().ok()) })
+    Some(Link {
+        url: url.to_owned(),
+        name: said("name"),
+        size: said("size").and_then(|size| size.parse().ok()),
+    })
 }
 
 /// A size as people read it.

@@ -105,18 +105,48 @@ impl Recent {
 
     /// Is this said for the first time in `pause`? Then it counts as said.
     pub fn is_first(&mut self, now: Now, pause: Duration, what: impl Hash) -> bool {
-        let mut hasher = self.keyed.clone();
-        what.hash(&mut hasher);
-        let key = hasher.finish();
+        if self.knows(now, &what) {
+            return false;
+        }
+        self.set(now, pause, what);
+        true
+    }
+
+    /// Is it remembered?
+    pub fn knows(&self, now: Now, what: impl Hash) -> bool {
+        // Nothing is hashed to be looked up in an empty table.
+        if self.said.is_empty() {
+            return false;
+        }
+        let key = self.key(what);
+        self.said.get(place(key, SAID)).is_some_and(|(known, until)| *known == key && *until > now.mono)
+    }
+
+    /// It is remembered for that long.
+    pub fn set(&mut self, now: Now, lasts: Duration, what: impl Hash) {
+        let key = self.key(what);
         if self.said.is_empty() {
             self.said = vec![(0, Mono::default()); SAID];
         }
-        let Some(place) = self.said.get_mut(place(key, SAID)) else { return false };
-        if place.0 == key && place.1 > now.mono {
-            return false;
+        if let Some(place) = self.said.get_mut(place(key, SAID)) {
+            *place = (key, now.mono + lasts);
         }
-        *place = (key, now.mono + pause);
-        true
+    }
+
+    /// It is not remembered any more.
+    pub fn forget(&mut self, what: impl Hash) {
+        let key = self.key(what);
+        if let Some(place) = self.said.get_mut(place(key, SAID))
+            && place.0 == key
+        {
+            place.1 = Mono::default();
+        }
+    }
+
+    fn key(&self, what: impl Hash) -> u64 {
+        let mut hasher = self.keyed.clone();
+        what.hash(&mut hasher);
+        hasher.finish()
     }
 }
 

@@ -144,9 +144,7 @@ pub fn shown<'s>(text: Cow<'s, str>, terms: Terms) -> Cow<'s, str> {
 
 /// The display name that a nickname becomes: on one line, without what turns text around.
 pub fn display_name(nick: &str) -> Option<Cow<'_, str>> {
-    let turns = |c: char| {
-        matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
+    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let name = match one_line(nick, NAME) {
         name if name.contains(turns) => Cow::Owned(name.replace(turns, "")),
         name => name,
@@ -169,7 +167,9 @@ fn reacted(
 ) -> Option<String> {
     let (author, other) = (&stanza.from, &stanza.to);
     let mut all = String::new();
-    for reaction in reactions.children().filter(|child| child.is("reaction", rare::REACTIONS)).take(REACTIONS.0) {
+    for reaction in
+        reactions.children().filter(|child| child.is("reaction", rare::REACTIONS)).take(REACTIONS.0)
+    {
         let text = reaction.text();
         all.push_str(one_line(&text, REACTIONS.1).trim());
     }
@@ -184,9 +184,9 @@ fn reacted(
     let nick = rare.nick.map(Element::text);
     let name = nick.as_deref().and_then(display_name);
     let name = name.as_deref().or(author.local()).unwrap_or_else(|| author.domain());
-    let to = reactions.attr("id").and_then(|id| {
-        desk.recall(other, author, id).or_else(|| desk.recall(author, other, id))
-    });
+    let to = reactions
+        .attr("id")
+        .and_then(|id| desk.recall(other, author, id).or_else(|| desk.recall(author, other, id)));
     Some(match to {
         Some(to) => format!("{name} reacted {all} to \"{to}\""),
         None => format!("{name} reacted {all} to an earlier message"),

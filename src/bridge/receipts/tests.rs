@@ -31,7 +31,10 @@ fn check_059_a_request_asks_for_success_and_failure() {
     let request = Asked { delivery: true, display: false };
     assert!(request.success_report());
     let notify = request.notify();
-    assert_eq!((notify.delivery, notify.failure, notify.display, notify.processing), (true, true, false, false));
+    assert_eq!(
+        (notify.delivery, notify.failure, notify.display, notify.processing),
+        (true, true, false, false)
+    );
     let markable = Asked { delivery: false, display: true };
     assert!(!markable.success_report());
     assert!(markable.notify().failure && markable.notify().display);

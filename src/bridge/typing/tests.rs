@@ -54,7 +54,10 @@ fn active_is_said_again_while_the_user_composes_and_ten_minutes_at_most() {
         assert_eq!(said, Some(State::Active));
         let mut again = 0;
         while let Some(next) = conversation.deadline() {
-            assert_eq!(conversation.on_timer(next - Duration::from_millis(1), &terms), Say::default());
+            assert_eq!(
+                conversation.on_timer(Mono::from_micros(next.as_micros() - 1), &terms),
+                Say::default()
+            );
             if conversation.on_timer(next, &terms).to_sip == Some(State::Active) {
                 again += 1;
                 assert_eq!(next, at(again * repeat));
@@ -123,9 +126,12 @@ fn check_055_no_two_equal_states_in_a_row() {
 
 #[test]
 fn check_056_a_state_stanza_is_a_chat_with_one_child_and_thread() {
-    let (from, to) = (Jid::parse("alice@contoso.example").unwrap(), Jid::parse("j@capulet.example/b").unwrap());
+    let (from, to) =
+        (Jid::parse("alice@contoso.example").unwrap(), Jid::parse("j@capulet.example/b").unwrap());
     for thread in [None, Some("t<1>")] {
-        for (name, state) in [("composing", ChatState::Composing), ("paused", ChatState::Paused), ("gone", ChatState::Gone)] {
+        for (name, state) in
+            [("composing", ChatState::Composing), ("paused", ChatState::Paused), ("gone", ChatState::Gone)]
+        {
             let mut out = Vec::new();
             StateStanza { from: &from, to: &to, thread, state }.write(&mut out);
             let text = String::from_utf8(out).unwrap();

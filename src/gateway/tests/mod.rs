@@ -15,6 +15,7 @@ mod policy;
 mod presence;
 mod realm;
 mod stop;
+mod talk;
 mod texts;
 mod to_sip;
 mod to_xmpp;
