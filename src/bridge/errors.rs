@@ -13,6 +13,7 @@
 //! only place where one side's error becomes the other's.
 
 use crate::addr::Jid;
+use crate::policy::Reason;
 use crate::xmpp::error::Condition;
 
 /// What decides between two SIP codes for one condition.
@@ -133,6 +134,27 @@ pub fn condition_of(status: u16) -> Condition {
 pub fn new_address(status: u16, contact: Option<&Jid>) -> Option<String> {
     match status {
         300..=399 if status != 380 => contact.map(|jid| format!("xmpp:{jid}")),
+        _ => None,
+    }
+}
+
+/// The number and text of `ms-diagnostics` for a refusal by the table, as Microsoft's servers number theirs.
+/// It says no more of the addressed user than the status does.
+pub fn diagnostic_of_reason(reason: Reason) -> (u16, &'static str) {
+    match reason {
+        Reason::FederationOff => (1012, "Not authorized to communicate outside the enterprise"),
+        Reason::Unlisted | Reason::DomainBlocked => (1005, "Cannot route to the destination domain"),
+        Reason::AddressBlocked | Reason::PolicyFederation | Reason::PolicyXmpp | Reason::NotAdded => {
+            (1002, "From URI not authorized to communicate with federated partners")
+        }
+    }
+}
+
+/// The same where there is no way to the addressed domain.
+pub fn diagnostic_of_route(condition: Condition) -> Option<(u16, &'static str)> {
+    match condition {
+        Condition::RemoteServerNotFound => Some((1008, "Unable to resolve the SRV record of the domain")),
+        Condition::RemoteServerTimeout => Some((1007, "Temporarily cannot route to the destination domain")),
         _ => None,
     }
 }

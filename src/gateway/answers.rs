@@ -7,6 +7,7 @@
 use super::Gateway;
 use super::effect::Effect;
 use super::observe::Observation;
+use super::sessions::SessionRef;
 use super::stop::STOPPING;
 use crate::addr::Jid;
 use crate::body::BodyError;
@@ -20,8 +21,8 @@ use crate::sip::message::{Message, Readable, Start};
 use crate::sip::method::Method;
 use crate::sip::name::Name;
 use crate::sip::subscription::PACKAGE;
-use crate::sip::txn::{PeerKey, Received, RequestKey, ServerAction, ServerKey, Step};
-use crate::sip::uas::{ALLOW, Examined, Reject, Uas};
+use crate::sip::txn::{AckFor, CancelAnswer, PeerKey, Received, RequestKey, ServerAction, ServerKey, Step};
+use crate::sip::uas::{ALLOW, Examined, Reject, SUPPORTED, Uas};
 use crate::sip::value::Via;
 use crate::sip::write::{Writer, refusal_tail, response_tail};
 use crate::sip::{Fault, status};
@@ -37,6 +38,8 @@ pub struct Answerable {
     /// The header lines of any response to it, until the final one.
     tail: Vec<u8>,
     crossing: Option<Box<Carried>>,
+    /// The session that it belongs to: that answers it.
+    pub(super) session: Option<SessionRef>,
 }
 
 /// The message that a request carried over.
@@ -54,9 +57,14 @@ impl Answerable {
         Some(Crossing { sender: from, target: to, direction, kind: Kind::Message })
     }
 
-    /// Did it come over `link`?
-    pub(super) fn is_on(&self, link: LinkId) -> bool {
-        self.link == link
+    /// Did it come over `link`, and is its final response still to come?
+    pub(super) fn is_owed_on(&self, link: LinkId) -> bool {
+        self.link == link && self.is_owed()
+    }
+
+    /// Is its final response still to come?
+    pub(super) fn is_owed(&self) -> bool {
+        !self.tail.is_empty()
     }
 
     /// The request became a stanza with the id `trace`.
@@ -103,8 +111,10 @@ impl Gateway {
     fn on_sip_request(&mut self, now: Now, source: &Source, message: &Message<'_>) {
         let key = request_key(source, message);
         if message.method() == Some(Method::Ack) {
-            // An ACK is never answered; one that matches nothing belongs to no dialog of ours.
-            self.servers.on_ack(now.mono, &key);
+            // An ACK is never answered; that of a 2xx belongs to a dialog.
+            if self.servers.on_ack(now.mono, &key) != AckFor::Transaction && message.to().tag.is_some() {
+                self.on_ack_in_dialog(now, source, message);
+            }
             return;
         }
         let to = reply_to(source, message.via());
@@ -115,6 +125,7 @@ impl Gateway {
             peer: source.identity.peer,
             tail: Vec::new(),
             crossing: None,
+            session: None,
         };
         match self.servers.receive(now.mono, &key, source.transport.reliability(), fresh) {
             Received::New(server) => {
@@ -162,8 +173,13 @@ impl Gateway {
         key: &RequestKey<'_>,
     ) {
         if message.method() == Some(Method::Cancel) {
-            let (answer, _) = self.servers.cancel(now.mono, key);
-            return self.respond(now, server, answer.status(), &[]);
+            let (answer, found) = self.servers.cancel(now.mono, key);
+            self.respond(now, server, answer.status(), &[]);
+            if let (CancelAnswer::Cancels, Some(invite)) = (answer, found) {
+                self.on_session_cancelled(now, invite);
+                self.respond(now, invite, 487, &[]);
+            }
+            return;
         }
         if self.guard.has_looped(message.vias().filter_map(|via| via.branch), message.from().tag) {
             return self.reject(now, server, &Reject::status(482, "a request of ours came back"));
@@ -172,7 +188,7 @@ impl Gateway {
         let uas = Uas { name: &settings.name, domains: &settings.domain_names, map: settings.map_options() };
         match uas.examine(message, &source.identity) {
             // RFC 3261 §21.5.4: another server may take it, or this one in a moment.
-            Ok(Examined::Message(_)) if self.stopping => {
+            Ok(Examined::Message(_) | Examined::Invite(_)) if self.stopping => {
                 self.reject(now, server, &Reject::status(503, STOPPING).with(Name::RetryAfter, "5"));
             }
             Ok(Examined::Message(request)) => self.on_request(now, server, request),
@@ -180,17 +196,30 @@ impl Gateway {
                 self.on_subscribe(now, server, request, source.transport == Transport::Tls);
             }
             Ok(Examined::Notify(request)) => self.on_notify(now, server, request),
+            Ok(Examined::Invite(request)) => {
+                self.on_session_invite(now, server, request, source.transport == Transport::Tls);
+            }
+            Ok(Examined::InDialog(request)) => self.on_session_request(now, server, request),
             Ok(Examined::Options) => {
                 let headers = [
                     (Name::Allow, ALLOW),
                     (Name::Accept, crate::body::ACCEPT),
                     (Name::AcceptEncoding, crate::body::ACCEPT_ENCODING),
                     (Name::AllowEvents, PACKAGE),
-                    (Name::Supported, ""),
+                    (Name::Supported, SUPPORTED),
                 ];
                 self.respond(now, server, 200, &headers);
             }
             Err(reject) => self.reject(now, server, &reject),
+        }
+    }
+
+    /// An ACK that no transaction takes, with a tag in To. What is wrong with it nobody hears.
+    fn on_ack_in_dialog(&mut self, now: Now, source: &Source, message: &Message<'_>) {
+        let settings = self.settings.clone();
+        let uas = Uas { name: &settings.name, domains: &settings.domain_names, map: settings.map_options() };
+        if let Ok(Examined::InDialog(ack)) = uas.examine(message, &source.identity) {
+            self.on_session_ack(now, ack);
         }
     }
 
@@ -209,12 +238,19 @@ impl Gateway {
                 to: carried.to,
             });
         }
-        self.respond(now, key, 202, &[]);
+        match self.servers.value(key).and_then(|answerable| answerable.session) {
+            Some(session) => self.sessions.on_stanza(session, key, true),
+            None => self.respond(now, key, 202, &[]),
+        }
     }
 
     /// The stanza that a request became will not be delivered: its sender hears so, once.
     pub(super) fn bounce(&mut self, now: Now, key: ServerKey, condition: Condition, why: &str) {
         self.counts.failed[0] += 1;
+        let session = self.servers.value(key).and_then(|answerable| answerable.session);
+        if let Some(session) = session {
+            self.sessions.on_stanza(session, key, false);
+        }
         let answer = status_of(condition, &StatusContext::default());
         let carried = self.servers.value(key).and_then(|answerable| answerable.crossing.take());
         if let Some(carried) = carried {
@@ -232,7 +268,10 @@ impl Gateway {
         }
         let seconds = answer.retry_after.map(|seconds| seconds.to_string());
         let retry = seconds.as_deref().map(|seconds| (Name::RetryAfter, seconds));
-        self.respond(now, key, answer.status, retry.as_slice());
+        let diagnostics = self.diagnostics_of_route(condition);
+        let diagnostics = diagnostics.as_deref().map(|value| (Name::MsDiagnostics, value));
+        let headers: Vec<_> = retry.into_iter().chain(diagnostics).collect();
+        self.respond(now, key, answer.status, &headers);
     }
 
     /// A request is refused.
@@ -256,6 +295,18 @@ impl Gateway {
 
     /// Sends a response to `key`, if one may be sent.
     pub(super) fn respond(&mut self, now: Now, key: ServerKey, status: u16, headers: &[(Name, &str)]) {
+        self.respond_with(now, key, status, headers, None);
+    }
+
+    /// The same with a body of that type.
+    pub(super) fn respond_with(
+        &mut self,
+        now: Now,
+        key: ServerKey,
+        status: u16,
+        headers: &[(Name, &str)],
+        body: Option<(&str, &[u8])>,
+    ) {
         let Some(answerable) = self.servers.value(key) else { return };
         let (link, to) = (answerable.link, answerable.to);
         let start = self.effects.mark();
@@ -263,7 +314,10 @@ impl Gateway {
         for (name, value) in headers {
             writer.header(*name, value);
         }
-        writer.end();
+        match body {
+            Some((content_type, body)) => writer.body(content_type, body),
+            None => writer.end(),
+        }
         let octets = self.effects.since(start);
         let response = self.effects.octets(&octets);
         match self.servers.respond(now.mono, key, status, response) {
@@ -275,6 +329,16 @@ impl Gateway {
             }
             Err(_) => self.effects.rewind(start),
         }
+    }
+
+    /// Sends the 2xx to the INVITE of `key` again: its ACK has not come (RFC 3261 §13.3.1.4).
+    pub(super) fn repeat_ok(&mut self, key: ServerKey) {
+        let Some((kept, answerable)) = self.servers.kept(key) else { return };
+        let (link, to) = (answerable.link, answerable.to);
+        let start = self.effects.mark();
+        self.effects.buffer().extend_from_slice(kept);
+        let octets = self.effects.since(start);
+        self.effects.push(Effect::SipSend { link, to, octets });
     }
 
     /// The URI at which requests inside of the dialog that `key` makes find us.

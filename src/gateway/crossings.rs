@@ -89,7 +89,10 @@ impl Gateway {
         let peer = self.settings.peer_of(admitted.to.domain());
         let text = match to_sip::translate(&admitted, &mut self.desk(now, peer)) {
             ToSip::Message(text) => text,
-            ToSip::State(state) => return self.note_state(now, &admitted, Some(state), false),
+            ToSip::State(state) => {
+                self.note_state(now, &admitted, Some(state), false);
+                return self.on_wordless(now, &admitted);
+            }
             ToSip::Answer(answer) => return self.on_xmpp_answer(now, &admitted, answer),
             ToSip::Nothing => return,
             ToSip::Encrypted => return self.return_encrypted(now, &admitted),
@@ -107,6 +110,9 @@ impl Gateway {
             return self.return_stanza(now, &admitted, &error, "no SIP peer serves the domain");
         };
         self.note_state(now, &admitted, text.state, true);
+        if self.is_for_session(now, peer, &admitted.from, &admitted.to) {
+            return self.send_in_session(now, peer, &admitted, &text);
+        }
         let asking = match text.asked.any() {
             true => self.ask_sip(now, peer, &admitted, text.asked),
             false => None,
@@ -220,6 +226,7 @@ impl Gateway {
             Ok(admitted) => self.bridge_to_xmpp(now, key, admitted),
             Err(refusal) => {
                 let request = refusal.item;
+                let diagnostics = self.diagnostics_of(refusal.reason);
                 self.observe_denied(
                     &request.sender,
                     &request.target,
@@ -227,7 +234,7 @@ impl Gateway {
                     refusal.reason,
                     refusal.policy,
                 );
-                self.turn_down(now, key, 403, &[]);
+                self.turn_down(now, key, 403, &[(Name::MsDiagnostics, &diagnostics)]);
             }
         }
     }
@@ -410,7 +417,7 @@ impl Gateway {
     }
 
     /// The Call-ID for a message of `thread`: the thread itself the first time, then new ones.
-    fn call_id(&mut self, target: &str, thread: &str) -> Option<String> {
+    pub(super) fn call_id(&mut self, target: &str, thread: &str) -> Option<String> {
         if self.threads.is_first(target, thread) {
             return to_sip::call_id_of_thread(thread, None);
         }

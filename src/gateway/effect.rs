@@ -5,6 +5,7 @@
 
 use super::observe::Observation;
 use super::presence::WatchRef;
+use super::sessions::SessionRef;
 use crate::addr::Domain;
 use crate::now::Mono;
 pub use crate::sip::link::{LinkId, PeerId};
@@ -199,6 +200,8 @@ pub enum Timer {
     Tell(WatchRef),
     /// A conversation in which somebody writes.
     Typing(usize),
+    /// A session.
+    Session(SessionRef),
     /// Records that were not durable go to the store again.
     Keep,
     /// The age purge.

@@ -9,19 +9,24 @@
 //! | [`observe`] | what an operator may want to know, as values |
 //! | `crossings` | the two entrances of the bridge, the gate in front of each, refusals |
 //! | `answers` | SIP requests: transactions, checks, responses |
+//! | `invites` | our INVITEs as transactions |
 //! | `outgoing` | messages to SIP users: one outstanding for each, transactions, errors back |
 //! | [`pairs`] | streams to partners, and the stanzas that wait for them |
 //! | [`presence`] | watches: who sees whose presence, and what is kept of it |
 //! | `peers` | links to SIP peers, and the requests that wait for them |
 //! | `realm` | the partner entries, as streams ask for them |
+//! | [`sessions`] | conversations that an INVITE begins |
 //! | [`settings`] | what it is told |
 //! | [`talk`] | what goes with texts: who is writing, receipts, what a text refers to |
+//! | `login` | credentials for challenges |
 //! | `notice` | the text after a late failure |
 //! | `threads` | which threads have a Call-ID already |
 
 mod answers;
 mod crossings;
 pub mod effect;
+mod invites;
+mod login;
 mod notice;
 pub mod observe;
 mod outgoing;
@@ -29,12 +34,14 @@ pub mod pairs;
 mod peers;
 pub mod presence;
 mod realm;
+pub mod sessions;
 pub mod settings;
 mod stop;
 pub mod talk;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod undelivered;
 
 pub use peers::Way;
 pub use realm::Realm;
@@ -62,6 +69,7 @@ use pairs::{Awaits, Bounce, Pairs};
 use peers::{Freed, Peers, Turn};
 use presence::Presence;
 use realm::TablePartners;
+use sessions::Sessions;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -207,6 +215,7 @@ pub struct Gateway {
     threads: Threads,
     presence: Presence,
     talk: talk::Talk,
+    sessions: Sessions,
     counts: Counts,
     iq: IqContext<'static>,
     next_link: u32,
@@ -268,6 +277,7 @@ impl Gateway {
                 presence::caps_ver(&iq),
             ),
             talk: talk::Talk::new(secrets.hashes),
+            sessions: Sessions::new(secrets.hashes),
             counts: Counts::default(),
             iq,
             next_link: 0,
@@ -331,6 +341,7 @@ impl Gateway {
             Input::Timeout => self.on_timeout(now),
         }
         self.settle_presence(now);
+        self.settle_sessions(now);
         self.collect_deadlines();
     }
 
@@ -338,9 +349,10 @@ impl Gateway {
         self.deadlines.extend(self.due.drain(..).map(Reverse));
         if self.deadlines.len() > self.crowd {
             // Half of them may be of watches that have had their timers set anew.
-            let Self { deadlines, presence, .. } = self;
+            let Self { deadlines, presence, sessions, .. } = self;
             deadlines.retain(|Reverse(due)| match due.what {
                 Timer::Watch(watch) => presence.is_armed(watch, due.at),
+                Timer::Session(session) => sessions.is_armed(session, due.at),
                 Timer::Pair(_)
                 | Timer::Peer(_)
                 | Timer::Tell(_)
@@ -406,7 +418,7 @@ impl Gateway {
 
     /// Are there requests of `link` that will still be answered?
     pub fn owes_answers(&self, link: LinkId) -> bool {
-        self.servers.any(|answerable| answerable.is_on(link))
+        self.servers.any(|answerable| answerable.is_owed_on(link))
     }
 
     /// Does the store have every change that was made?
@@ -418,7 +430,7 @@ impl Gateway {
     pub fn is_quiet(&self) -> bool {
         let messages = self.targets.is_empty() && self.held == 0;
         // A fetch waits for the XMPP side, like a message.
-        let answered = !self.servers.any(|_| true);
+        let answered = !self.servers.any(Answerable::is_owed) && self.sessions.is_empty();
         self.pairs.is_quiet() && messages && answered && self.waiting() == 0 && self.presence.is_kept()
     }
 
@@ -438,6 +450,7 @@ impl Gateway {
         self.tables = self.tables.wrapping_add(1);
         // What watches that end now have to say goes over streams that end next.
         self.judge_watches(now);
+        self.judge_sessions(now);
         self.effects.push(Effect::XmppJudge);
         let bounces = self.pairs.on_reload(&TablePartners(&self.table), &mut self.effects);
         self.bounce_all(now, bounces, "the partner was removed");
@@ -451,6 +464,7 @@ impl Gateway {
         });
         self.bounce_all(now, bounces, outgoing::NO_LONGER);
         self.settle_presence(now);
+        self.settle_sessions(now);
         self.collect_deadlines();
         before
     }
@@ -498,6 +512,7 @@ impl Gateway {
                 Timer::Watch(watch) => self.on_watch_timer(now, watch, due.at),
                 Timer::Tell(watch) => self.tell_again(now, watch),
                 Timer::Typing(slot) => self.on_typing_timer(now, slot),
+                Timer::Session(session) => self.on_session_timer(now, session, due.at),
                 Timer::Keep => self.on_keep_timer(),
                 Timer::Purge => self.purge(now),
                 Timer::Peer(peer) => {
@@ -508,6 +523,7 @@ impl Gateway {
                 }
             }
             self.settle_presence(now);
+            self.settle_sessions(now);
             self.collect_deadlines();
         }
         self.on_client_timers(now);

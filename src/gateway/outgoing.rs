@@ -11,8 +11,9 @@ use super::effect::{Effect, PeerId};
 use super::observe::Observation;
 use super::peers::{Freed, Handed, Turn, Way};
 use super::presence::EventOf;
-use super::talk;
-use crate::addr::Jid;
+use super::sessions::SessionLoad;
+use super::undelivered::explain;
+pub use super::undelivered::{Origin, Undelivered};
 use crate::addr::map;
 use crate::body::charset::one_line;
 use crate::bridge::errors::{condition_of, new_address};
@@ -21,12 +22,12 @@ use crate::now::{Mono, Now};
 use crate::sip::link::LinkId;
 use crate::sip::locate::failover::Failure;
 use crate::sip::locate::{Target, Transport};
-use crate::sip::message::{Message, Start};
+use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::name::Name;
-use crate::sip::pager::{Carries, Pager};
+use crate::sip::pager::Pager;
 use crate::sip::subscription::EventRequest;
-use crate::sip::txn::{ClientAction, ClientKey, Step};
+use crate::sip::txn::{ClientAction, ClientKey, Part, Step};
 use crate::sip::value::{Contact, retry_after};
 use crate::xmpp::error::stanza::{Answered, write_error};
 use crate::xmpp::error::{Condition, StanzaError};
@@ -45,17 +46,6 @@ pub(super) const TOO_LONG: &str = "the message is longer than the recipient's ne
 /// How often one message is sent, to whatever server.
 const MAX_TRIES: u8 = 3;
 
-/// The stanza that a message came from: what its error needs.
-#[derive(Debug)]
-pub struct Origin {
-    /// Who wrote it.
-    pub from: Jid,
-    /// For whom.
-    pub to: Jid,
-    /// The stanza's id.
-    pub id: Option<Box<str>>,
-}
-
 /// What a request carries.
 #[derive(Debug)]
 pub(super) enum Load {
@@ -63,6 +53,10 @@ pub(super) enum Load {
     Message { pager: Pager, origin: Option<Origin> },
     /// A SUBSCRIBE or NOTIFY of a watch.
     Event(Box<EventLoad>),
+    /// A request of a session.
+    Session(Box<SessionLoad>),
+    /// The ACK of an INVITE that failed, for copies of its answer: the session knows.
+    Acknowledged(Box<[u8]>),
 }
 
 /// A request of a watch.
@@ -86,11 +80,11 @@ pub struct Outgoing {
     pub until: Mono,
     /// It is not started after this.
     start_by: Mono,
-    load: Load,
+    pub(super) load: Load,
     /// The tables that it was last judged by.
     tables: u32,
     tries: u8,
-    way: Option<Way>,
+    pub(super) way: Option<Way>,
     /// A provisional response came: the server has it.
     heard: bool,
     /// Where the user has moved, as a URI.
@@ -99,31 +93,8 @@ pub struct Outgoing {
     failure: Option<Undelivered>,
     /// Seconds after which a server that answered 503 wants to be asked again.
     retry_after: Option<u32>,
-}
-
-/// Why a message is not delivered.
-#[derive(Clone, Debug)]
-pub struct Undelivered {
-    /// What its sender hears.
-    pub condition: Condition,
-    /// The same in SIP.
-    pub status: u16,
-    /// Why, for a person.
-    pub why: String,
-    /// Does it hold for all that waits behind it too?
-    pub together: bool,
-}
-
-impl Undelivered {
-    /// It concerns one message.
-    pub fn alone(condition: Condition, status: u16, why: impl Into<String>) -> Self {
-        Self { condition, status, why: why.into(), together: false }
-    }
-
-    /// It concerns all that waits for the same user: the server is silent or out of reach.
-    pub fn together(condition: Condition, status: u16, why: impl Into<String>) -> Self {
-        Self { together: true, ..Self::alone(condition, status, why) }
-    }
+    /// The ways in which the text was refused before: see `sessions::auto`.
+    pub(super) refused: u8,
 }
 
 impl Outgoing {
@@ -142,15 +113,16 @@ impl Outgoing {
             moved_to: None,
             failure: None,
             retry_after: None,
+            refused: 0,
         }
     }
 
     /// What it costs to keep it, in octets: the same as long as it lives.
-    fn octets(&self) -> usize {
+    pub(super) fn octets(&self) -> usize {
         match &self.load {
             // The addresses of its origin are in the pager too.
             Load::Message { pager, .. } => size_of::<Self>() + 2 * pager.octets(),
-            Load::Event(_) => 0,
+            Load::Event(_) | Load::Session(_) | Load::Acknowledged(_) => 0,
         }
     }
 
@@ -158,13 +130,13 @@ impl Outgoing {
     fn target(&self) -> Option<&str> {
         match &self.load {
             Load::Message { pager, .. } => Some(pager.target()),
-            Load::Event(_) => None,
+            Load::Event(_) | Load::Session(_) | Load::Acknowledged(_) => None,
         }
     }
 
-    /// Does it say that somebody writes?
-    fn is_of_the_moment(&self) -> bool {
-        matches!(&self.load, Load::Message { pager, .. } if pager.carries() == Carries::Typing)
+    /// A provisional response came.
+    pub(super) fn was_heard(&mut self) {
+        self.heard = true;
     }
 
     /// Was it sent, and by a connection that did not fail it?
@@ -277,6 +249,12 @@ impl Gateway {
             let failure = Undelivered::alone(Condition::Forbidden, 403, NO_LONGER);
             return Err(Box::new((outgoing, failure)));
         }
+        if let Load::Session(load) = &outgoing.load
+            && !self.session_may_send(load)
+        {
+            let failure = Undelivered::alone(Condition::Forbidden, 403, NO_LONGER);
+            return Err(Box::new((outgoing, failure)));
+        }
         if outgoing.tables != self.tables && !self.may_still(&outgoing) {
             let failure = Undelivered::alone(Condition::Forbidden, 403, NO_LONGER);
             return Err(Box::new((outgoing, failure)));
@@ -289,16 +267,19 @@ impl Gateway {
                 return Err(Box::new((outgoing, failure)));
             }
         }
-        let answer_by = match outgoing.is_of_the_moment() {
-            true => now.mono + talk::PATIENCE,
-            false => outgoing.start_by + LAST_CHANCE,
-        };
+        let answer_by = outgoing.load.hurry(now).unwrap_or(outgoing.start_by + LAST_CHANCE);
         outgoing.way = Some(way);
         outgoing.tries += 1;
         let reliability = way.transport.reliability();
         let (method, is_message) = match &outgoing.load {
             Load::Message { .. } => ("MESSAGE", true),
             Load::Event(event) => (event.request.method().as_str(), false),
+            Load::Session(load) if load.request.method() == Method::Ack => {
+                self.write_ack_of_success(way, &load.request);
+                return Ok(());
+            }
+            Load::Session(load) => (load.request.method().as_str(), false),
+            Load::Acknowledged(_) => return Ok(()),
         };
         match self.clients.start(now.mono, method, reliability, Some(outgoing), &mut self.ids) {
             Ok(key) => {
@@ -329,6 +310,8 @@ impl Gateway {
             }
             // A notice of ours; a request of a watch, which ends otherwise.
             Load::Message { origin: None, .. } | Load::Event(_) => true,
+            // Judged by its session.
+            Load::Session(_) | Load::Acknowledged(_) => true,
         }
     }
 
@@ -342,6 +325,8 @@ impl Gateway {
         match &outgoing.load {
             Load::Message { pager, .. } => pager.write(&sent, branch.as_str(), out),
             Load::Event(event) => event.request.write(&sent, branch.as_str(), out),
+            Load::Session(load) => load.request.write(&sent, branch.as_str(), out),
+            Load::Acknowledged(ack) => out.extend_from_slice(ack),
         }
         let octets = self.effects.since(start);
         self.effects.push(Effect::SipSend { link: way.link, to: way.to, octets });
@@ -357,6 +342,9 @@ impl Gateway {
         }
         let (Some(status), Some(branch)) = (message.status(), message.via().branch) else { return };
         let cseq = message.cseq();
+        if cseq.method == Method::Invite {
+            return self.on_invite_response(now, branch, status, message);
+        }
         let step = self.clients.on_response(now.mono, branch, cseq.method.as_str(), status);
         let outgoing = match step.map(|(_, step)| step) {
             Some(Step::Ended(ClientAction::Deliver, outgoing)) => outgoing,
@@ -373,17 +361,19 @@ impl Gateway {
         }
     }
 
-    fn on_final(&mut self, now: Now, mut outgoing: Outgoing, status: u16, message: &Message<'_>) {
+    /// A final response came for the first time.
+    pub(super) fn on_final(&mut self, now: Now, mut outgoing: Outgoing, status: u16, message: &Message<'_>) {
         if let Load::Event(event) = &outgoing.load
             && !matches!(status, 401 | 407 | 503)
         {
             return self.on_event_answered(event.of, status, message);
         }
-        if let Load::Message { pager, .. } = &mut outgoing.load
-            && pager.carries() != Carries::Text
-            && self.on_special_answered(now, outgoing.peer, pager, status)
+        if let Load::Session(load) = &outgoing.load
+            && !matches!(status, 401 | 407 | 503)
         {
-            outgoing.tried.pop();
+            return self.on_session_answer(now, load, status, message);
+        }
+        if self.goes_again_as_text(now, &mut outgoing, status) {
             return self.start(now, outgoing);
         }
         match status {
@@ -391,18 +381,18 @@ impl Gateway {
             401 | 407 if self.answer_challenge(&mut outgoing, status, message) => {
                 // To the same server.
                 outgoing.tried.pop();
-                outgoing.failure = Some(Undelivered::alone(condition_of(status), status, reason(message)));
+                outgoing.failure = Some(Undelivered::alone(condition_of(status), status, explain(message)));
                 self.start(now, outgoing);
             }
             503 => {
                 let seconds = message.header(Name::RetryAfter).and_then(|value| retry_after(value).ok());
                 outgoing.retry_after = seconds;
                 let wait = seconds.map(|seconds| Duration::from_secs(seconds.into()));
-                let failure = Undelivered::alone(Condition::InternalServerError, 503, reason(message));
+                let failure = Undelivered::alone(Condition::InternalServerError, 503, explain(message));
                 self.elsewhere(now, outgoing, Failure::of_status(status, wait), failure);
             }
             _ => {
-                let failure = Undelivered::alone(condition_of(status), status, reason(message));
+                let failure = Undelivered::alone(condition_of(status), status, explain(message));
                 let moved = message.contacts().find_map(|contact| match contact {
                     Ok(Contact::Address(address)) => {
                         map::jid_from_uri(&address.address, &map::MapOptions::default()).ok()
@@ -419,7 +409,9 @@ impl Gateway {
     pub(super) fn on_client_timers(&mut self, now: Now) {
         let mut again = Vec::new();
         let mut over = Vec::new();
-        self.clients.on_timer(now.mono, &mut |key, _, step| match step {
+        let mut cancels = Vec::new();
+        self.clients.on_timer(now.mono, &mut |key, part, step| match step {
+            Step::Kept(ClientAction::Retransmit, _) if part == Part::Cancel => cancels.push(key),
             Step::Kept(ClientAction::Retransmit, _) => again.push(key),
             Step::Ended(ClientAction::Timeout, outgoing) => over.extend(outgoing),
             Step::Kept(..) | Step::Ended(..) => {}
@@ -427,12 +419,13 @@ impl Gateway {
         for key in again {
             self.write_request(key);
         }
+        for key in cancels {
+            self.write_cancel(key);
+        }
         for outgoing in over {
             let why = "the SIP server did not answer";
-            if let (true, Some(target)) = (outgoing.is_of_the_moment(), outgoing.target()) {
-                self.talk.typing.refuse(now, target);
-                let failure = Undelivered::alone(Condition::RemoteServerTimeout, 504, why);
-                self.finish(now, outgoing, Err(failure));
+            if outgoing.load.hurry(now).is_some() {
+                self.give_up_status(now, outgoing);
                 continue;
             }
             let failure = Undelivered::together(Condition::RemoteServerTimeout, 504, why);
@@ -449,6 +442,9 @@ impl Gateway {
         let on_link = |outgoing: &Option<Outgoing>| outgoing.as_ref().is_some_and(|o| o.is_on(link));
         for key in self.clients.select(on_link) {
             let Some(Some(mut outgoing)) = self.clients.forget(key) else { continue };
+            if outgoing.is_answered_invite() {
+                continue;
+            }
             if matches!(&outgoing.load, Load::Event(event) if event.request.method() == Method::Notify) {
                 // A state that comes twice does no harm, one that is lost does.
                 outgoing.tried.pop();
@@ -495,6 +491,9 @@ impl Gateway {
             if let (Load::Event(event), Err(failure)) = (&outgoing.load, &outcome) {
                 self.on_event_failed(event.of, &outgoing, outgoing.failure.as_ref().unwrap_or(failure));
             }
+            if let Err(failure) = &outcome {
+                self.session_failed(now, &outgoing, outgoing.failure.as_ref().unwrap_or(failure));
+            }
             return None;
         };
         self.held = self.held.saturating_sub(outgoing.octets());
@@ -502,6 +501,11 @@ impl Gateway {
             Ok(()) => self.delivered(&outgoing),
             Err(failure) => {
                 let failure = outgoing.failure.take().unwrap_or(failure);
+                if self.takes_another_way(&outgoing, &failure) {
+                    let queue = self.targets.remove(&target).unwrap_or_default();
+                    self.go_another_way(now, outgoing, queue);
+                    return None;
+                }
                 let queue = match failure.together {
                     true => self.targets.get_mut(&target).map(std::mem::take).unwrap_or_default(),
                     false => VecDeque::new(),
@@ -549,6 +553,7 @@ impl Gateway {
         if let Load::Event(event) = &outgoing.load {
             return self.on_event_failed(event.of, &outgoing, &failure);
         }
+        self.session_failed(now, &outgoing, &failure);
         let Load::Message { origin: Some(origin), pager } = outgoing.load else { return };
         if !pager.carries().is_text() {
             return;
@@ -580,32 +585,5 @@ impl Gateway {
             status,
             why,
         });
-    }
-
-    /// Puts our credentials for a challenge into the request (RFC 3261 §22.2). False if there are none
-    /// or the challenge can't be met.
-    fn answer_challenge(&mut self, outgoing: &mut Outgoing, status: u16, message: &Message<'_>) -> bool {
-        let name = if status == 401 { Name::WwwAuthenticate } else { Name::ProxyAuthenticate };
-        let credentials = self.settings.credentials(outgoing.peer);
-        match &mut outgoing.load {
-            Load::Message { pager, .. } => {
-                pager.answer_challenge(status, message.headers(name), credentials, &mut self.ids)
-            }
-            Load::Event(event) => {
-                if !self.presence.still_counts(event) {
-                    return false;
-                }
-                let cseq = self.presence.next_cseq(event.of);
-                let challenges = message.headers(name);
-                event.request.answer_challenge(status, challenges, credentials, cseq, &mut self.ids)
-            }
-        }
-    }
-}
-
-fn reason<'m>(message: &Message<'m>) -> &'m str {
-    match message.start {
-        Start::Response { reason, .. } => reason,
-        Start::Request { .. } => "",
     }
 }

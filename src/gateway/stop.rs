@@ -15,14 +15,18 @@ pub(super) const STOPPING: &str = "the gateway is stopping";
 
 impl Gateway {
     /// From now on nothing new is taken. What is under way goes on; see [`Gateway::is_quiet`].
-    pub fn stop(&mut self) {
+    pub fn stop(&mut self, now: Now) {
         self.stopping = true;
+        self.leave_sessions(now);
+        self.settle_sessions(now);
+        self.collect_deadlines();
     }
 
     /// All that waits, or was sent and not answered, fails now.
     ///
     /// A stanza in a stream's buffer does not: that stream's end says what became of it.
     pub fn abandon(&mut self, now: Now) {
+        self.end_sessions(now);
         let bounces = self.pairs.abandon(Condition::RemoteServerTimeout);
         self.bounce_all(now, bounces, STOPPING);
         let failure = Undelivered::together(Condition::RemoteServerTimeout, 504, STOPPING);
@@ -39,6 +43,8 @@ impl Gateway {
             self.fail(now, outgoing, failure.clone());
         }
         self.settle_presence(now);
+        self.settle_sessions(now);
+        self.forget_sessions(now);
         self.collect_deadlines();
     }
 }

@@ -380,9 +380,11 @@ impl Shard {
     }
 
     /// Nothing new is taken from now on; waits until nothing is under way.
-    pub async fn drain(&self) {
+    pub async fn drain(self: &Rc<Self>) {
         self.draining.set(true);
-        self.gateway.borrow_mut().stop();
+        let now = self.clock.now();
+        self.gateway.borrow_mut().stop(now);
+        self.perform(now);
         while !self.gateway().is_quiet() {
             self.drained.notified().await;
         }

@@ -14,6 +14,7 @@
 //! clock and no state beyond the bytes of the message that is not yet complete. Of the crate `rsip`
 //! only status codes are used here, never its parser.
 
+pub mod diagnostics;
 pub mod dialog;
 pub mod digest;
 pub mod frame;
@@ -25,6 +26,7 @@ pub mod message;
 pub mod method;
 pub mod name;
 pub mod pager;
+pub mod session;
 pub mod status;
 pub mod subscription;
 pub mod txn;

@@ -175,6 +175,21 @@ impl Pager {
         self.part(Part::Target)
     }
 
+    /// The text.
+    pub fn body(&self) -> &str {
+        self.part(Part::Body)
+    }
+
+    /// Subject; empty if there is none.
+    pub fn subject(&self) -> &str {
+        self.part(Part::Subject)
+    }
+
+    /// Content-Language; empty if there is none.
+    pub fn language(&self) -> &str {
+        self.part(Part::Language)
+    }
+
     /// One name for both legs, in the journal: the tag in From.
     pub fn trace(&self) -> &str {
         self.tag.as_str()

@@ -15,7 +15,9 @@ use crate::addr::{Domain, Jid};
 use crate::crossing::{Crosses, Crossing, Direction, Kind, Verified};
 
 /// What we do, as Allow says it.
-pub const ALLOW: &str = "MESSAGE, SUBSCRIBE, NOTIFY, OPTIONS, CANCEL";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, INFO, UPDATE, MESSAGE, SUBSCRIBE, NOTIFY, OPTIONS";
+/// The extensions that may be required of us, as Supported says it (RFC 4028).
+pub const SUPPORTED: &str = "timer";
 
 /// A request that would cross, with both addresses mapped.
 #[derive(Debug)]
@@ -51,6 +53,10 @@ pub enum Examined<'m> {
     Subscribe(Verified<Request<'m>>),
     /// A NOTIFY inside of a dialog.
     Notify(Verified<Request<'m>>),
+    /// An INVITE out of a dialog: it asks for a session.
+    Invite(Verified<Request<'m>>),
+    /// What belongs to a session: MESSAGE, INFO, BYE, UPDATE, ACK or INVITE with a tag in To.
+    InDialog(Verified<Request<'m>>),
     /// OPTIONS: answered with what we do (RFC 3261 §11).
     Options,
 }
@@ -109,25 +115,22 @@ impl Uas<'_> {
         if message.max_forwards() == Some(0) && method != Method::Options {
             return Err(Reject::status(483, "Max-Forwards is 0"));
         }
+        let in_dialog = message.to().tag.is_some();
         if link.domains.is_empty() {
             return Err(Reject::status(403, "the link is not authenticated for any domain"));
         }
         match method {
-            Method::Message | Method::Options | Method::Subscribe => {}
-            Method::Notify if message.to().tag.is_some() => {}
+            Method::Message | Method::Options | Method::Subscribe | Method::Invite => {}
+            Method::Notify | Method::Bye | Method::Info | Method::Update | Method::Ack if in_dialog => {}
             Method::Cancel | Method::Ack => return Err(Reject::status(481, "no such transaction")),
-            Method::Bye | Method::Info | Method::Update | Method::Prack if message.to().tag.is_some() => {
+            Method::Bye | Method::Info | Method::Update => {
                 return Err(Reject::status(481, "no such dialog"));
             }
+            Method::Prack if in_dialog => return Err(Reject::status(481, "no such dialog")),
+            // A conference would be behind it: person to person only.
+            Method::Refer if in_dialog => return Err(Reject::status(603, "nobody is referred to elsewhere")),
             Method::Notify => return Err(Reject::status(481, "no such subscription")),
-            Method::Bye
-            | Method::Info
-            | Method::Update
-            | Method::Prack
-            | Method::Invite
-            | Method::Register
-            | Method::Publish
-            | Method::Refer => {
+            Method::Prack | Method::Register | Method::Publish | Method::Refer => {
                 return Err(Reject::status(405, "method not supported").with(Name::Allow, ALLOW));
             }
             Method::Other(_) => return Err(Reject::status(501, "unknown method").with(Name::Allow, ALLOW)),
@@ -137,13 +140,12 @@ impl Uas<'_> {
             Scheme::Sip | Scheme::Sips | Scheme::Tel | Scheme::Im | Scheme::Pres => {}
             Scheme::Other(_) => return Err(Reject::status(416, "unknown scheme in the Request-URI")),
         }
-        self.check_required(message)?;
+        // RFC 3261 §8.2.2.3: an ACK is not asked, its INVITE was.
+        if method != Method::Ack {
+            self.check_required(message)?;
+        }
         if method == Method::Options {
             return Ok(Examined::Options);
-        }
-        let in_dialog = message.to().tag.is_some();
-        if in_dialog && method == Method::Message {
-            return Err(Reject::status(481, "no such dialog"));
         }
         let sender = self.sender(message, link)?;
         let addressed = if in_dialog { &message.to().address } else { uri };
@@ -156,20 +158,29 @@ impl Uas<'_> {
             // What is served on this side is never looked for on the other.
             return Err(Reject::status(404, "the Request-URI is in a domain of the SIP side"));
         }
-        let kind = if method == Method::Message { Kind::Message } else { Kind::Presence };
+        let kind = match method {
+            Method::Subscribe | Method::Notify => Kind::Presence,
+            // A session carries messages and nothing else.
+            _ => Kind::Message,
+        };
         let request = Verified::prove(Request { message, sender, target, kind });
         Ok(match method {
             Method::Subscribe => Examined::Subscribe(request),
             Method::Notify => Examined::Notify(request),
+            _ if in_dialog => Examined::InDialog(request),
+            Method::Invite => Examined::Invite(request),
             _ => Examined::Message(request),
         })
     }
 
-    /// RFC 3261 §8.2.2.3: no extension of ours may be required; Proxy-Require is for proxies.
+    /// RFC 3261 §8.2.2.3: of extensions, [`SUPPORTED`] alone may be required; Proxy-Require is for proxies.
     fn check_required(&self, message: &Message<'_>) -> Result<(), Reject> {
         let mut unsupported = String::new();
         for token in message.tokens(Name::Require).take(32) {
             let token = token.map_err(|_| Reject::status(400, "malformed Require"))?;
+            if token.eq_ignore_ascii_case(SUPPORTED) {
+                continue;
+            }
             if !unsupported.is_empty() {
                 unsupported.push_str(", ");
             }

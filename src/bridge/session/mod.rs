@@ -238,6 +238,13 @@ impl<T> Machine<T> {
         self.first = Some((first::Print::of(text), now + first::AGAIN_WITHIN));
     }
 
+    /// Their INVITE is answered now: from now on its text may come again.
+    pub fn expect_within(&mut self, now: Mono) {
+        if let Some((_, until)) = &mut self.first {
+            *until = now + first::AGAIN_WITHIN;
+        }
+    }
+
     /// Is this text of theirs the one that their INVITE carried? Asked of every text, and true once at most.
     pub fn is_again(&mut self, now: Mono, text: &str) -> bool {
         let Some((print, until)) = self.first.take() else { return false };

@@ -154,8 +154,9 @@ impl Gateway {
             Ok(admitted) => Some(admitted),
             Err(refusal) => {
                 let Request { sender, target, .. } = &refusal.item;
+                let diagnostics = self.diagnostics_of(refusal.reason);
                 self.observe_denied(sender, target, Direction::SipToXmpp, refusal.reason, refusal.policy);
-                self.turn_down(now, key, 403, &[]);
+                self.turn_down(now, key, 403, &[(Name::MsDiagnostics, &diagnostics)]);
                 None
             }
         }

@@ -13,7 +13,6 @@ mod receipts;
 mod typing;
 
 pub use receipts::Receipts;
-pub(super) use typing::PATIENCE;
 
 use super::Gateway;
 use super::outgoing::{Load, Outgoing};

@@ -88,20 +88,22 @@ impl Gateway {
         self.talk.to_sip.ask(now, key, asking.question);
     }
 
-    /// The final response to a text that asked, or to a status message. True if it goes out again, changed.
-    pub(in crate::gateway) fn on_special_answered(
+    /// The final response to a MESSAGE. True if it goes out again to the same server, as a plain text.
+    pub(in crate::gateway) fn goes_again_as_text(
         &mut self,
         now: Now,
-        peer: PeerId,
-        pager: &mut Pager,
+        outgoing: &mut Outgoing,
         status: u16,
     ) -> bool {
+        let peer = outgoing.peer;
+        let Load::Message { pager, .. } = &mut outgoing.load else { return false };
         match (pager.carries(), status) {
-            (Carries::Typing, 200..=299 | 401 | 407 | 503) => {}
+            (Carries::Text, _) | (Carries::Typing, 200..=299 | 401 | 407 | 503) => {}
             (Carries::Typing, _) => self.talk.typing.refuse(now, pager.target()),
             // The client does not take what another of its user did.
             (Carries::Asking, 415 | 406 | 488) if pager.is_wrapped() => {
                 self.talk.notifiers.forget(pager.target());
+                outgoing.tried.pop();
                 return pager.unwrap_text();
             }
             (Carries::Asking, 200)
@@ -110,7 +112,7 @@ impl Gateway {
                 let call_id = pager.call_id().to_owned();
                 self.answer_xmpp(now, &call_id, None, Outcome::Delivered, None);
             }
-            (Carries::Text | Carries::Asking | Carries::Notification, _) => {}
+            (Carries::Asking | Carries::Notification, _) => {}
         }
         false
     }

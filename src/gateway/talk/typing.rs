@@ -9,7 +9,8 @@
 
 use super::super::Gateway;
 use super::super::effect::{Due, Timer};
-use super::super::outgoing::{Load, Origin, Outgoing};
+use super::super::outgoing::{Load, Origin, Outgoing, Undelivered};
+use super::super::settings::Im;
 use crate::addr::Jid;
 use crate::body::iscomposing::State;
 use crate::bridge::beyond::Recent;
@@ -17,6 +18,7 @@ use crate::bridge::typing::{ChatState, Conversation, Dialect, Heard, StateStanza
 use crate::crossing::{Crossing, Direction, Kind};
 use crate::now::{Mono, Now};
 use crate::sip::pager::{Carries, Parts};
+use crate::xmpp::error::Condition;
 use crate::xmpp::stanza::Stanza;
 use slab::Slab;
 use std::collections::HashMap;
@@ -30,7 +32,7 @@ const FORGOTTEN: Duration = Duration::from_secs(1800);
 /// For how long no status message goes to whom one was refused.
 const REFUSED: Duration = Duration::from_secs(8 * 3600);
 /// How long a status message waits for its answer, with texts behind it.
-pub(in crate::gateway) const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The conversations whose XMPP user showed chat states.
 pub(in crate::gateway) struct Typing {
@@ -120,9 +122,33 @@ impl Typing {
     }
 }
 
+impl Load {
+    /// By when a request that says that somebody writes is to be answered; None for any other.
+    pub(in crate::gateway) fn hurry(&self, now: Now) -> Option<Mono> {
+        match self {
+            Self::Message { pager, .. } if pager.carries() == Carries::Typing => Some(now.mono + PATIENCE),
+            Self::Message { .. } | Self::Event(_) | Self::Session(_) | Self::Acknowledged(_) => None,
+        }
+    }
+}
+
 impl Gateway {
-    fn typing_terms(&self) -> Terms {
-        Terms { dialect: Dialect::IsComposing, idle: self.settings.talk.idle }
+    /// How the SIP user of a pair is told: in its session, if there is one.
+    fn typing_terms(&self, xmpp: &Jid, sip: &Jid) -> Terms {
+        let dialect = match self.has_session(sip, xmpp) {
+            true => Dialect::Keyboard,
+            false => Dialect::IsComposing,
+        };
+        Terms { dialect, idle: self.settings.talk.idle }
+    }
+
+    /// A status message was not answered: what waits behind it is not failed with it.
+    pub(in crate::gateway) fn give_up_status(&mut self, now: Now, outgoing: Outgoing) {
+        if let Load::Message { pager, .. } = &outgoing.load {
+            self.talk.typing.refuse(now, pager.target());
+        }
+        let why = "the SIP server did not answer";
+        self.finish(now, outgoing, Err(Undelivered::alone(Condition::RemoteServerTimeout, 504, why)));
     }
 
     /// An XMPP user's message has been admitted: its chat state, and whether there is a text. One without
@@ -139,7 +165,7 @@ impl Gateway {
             Some(_) => self.talk.typing.open(now, from, to),
             None => self.talk.typing.find(from, to),
         };
-        let terms = self.typing_terms();
+        let terms = self.typing_terms(from, to);
         let Some((slot, chat)) = slot.and_then(|slot| Some((slot, self.talk.typing.chats.get_mut(slot)?)))
         else {
             return;
@@ -165,7 +191,7 @@ impl Gateway {
 
     /// A SIP user writes, or does not. Both are admitted.
     pub(in crate::gateway) fn on_sip_typing(&mut self, now: Now, sip: &Jid, xmpp: &Jid, heard: Heard) {
-        let terms = self.typing_terms();
+        let terms = self.typing_terms(xmpp, sip);
         let Some(slot) = self.talk.typing.find(xmpp, sip) else { return };
         let Some(chat) = self.talk.typing.chats.get_mut(slot) else { return };
         chat.heard = now.mono;
@@ -175,16 +201,23 @@ impl Gateway {
         self.settle_typing(now, slot);
     }
 
+    /// The SIP user has left a conversation: is the XMPP user told? None: nothing is known of it.
+    pub(in crate::gateway) fn ends_typing(&mut self, sip: &Jid, xmpp: &Jid) -> Option<bool> {
+        let slot = self.talk.typing.find(xmpp, sip)?;
+        Some(self.talk.typing.chats.get_mut(slot)?.conversation.on_end().is_some())
+    }
+
     /// The timer of a conversation. One that was set for something else does nothing.
     pub(in crate::gateway) fn on_typing_timer(&mut self, now: Now, slot: usize) {
-        let terms = self.typing_terms();
-        let Some(chat) = self.talk.typing.chats.get_mut(slot) else { return };
+        let Some(chat) = self.talk.typing.chats.get(slot) else { return };
         if chat.armed.is_none_or(|armed| armed > now.mono) {
             return;
         }
+        let (from, to) = (chat.xmpp.clone(), chat.sip.clone());
+        let terms = self.typing_terms(&from, &to);
+        let Some(chat) = self.talk.typing.chats.get_mut(slot) else { return };
         chat.armed = None;
         let say = chat.conversation.on_timer(now.mono, &terms);
-        let (from, to) = (chat.xmpp.clone(), chat.sip.clone());
         if let Some(state) = say.to_sip {
             self.say_to_sip(now, &from, &to, state);
         }
@@ -202,13 +235,17 @@ impl Gateway {
     /// Tells a SIP user that `from` writes or not, if nothing else is under way to it.
     fn say_to_sip(&mut self, now: Now, from: &Jid, to: &Jid, state: State) {
         let Some(peer) = self.settings.peer_of(to.domain()) else { return };
-        let free = !self.targets.contains_key(to.bare_str()) && !self.stopping;
-        if !free || !self.settings.talk_of(peer).typing {
-            return;
-        }
         let crossing =
             Crossing { sender: from, target: to, direction: Direction::XmppToSip, kind: Kind::Message };
-        if self.talk.typing.refused.knows(now, to.bare_str()) || self.judge(&crossing).is_err() {
+        let may = self.settings.talk_of(peer).typing
+            && !self.stopping
+            && !self.talk.typing.refused.knows(now, to.bare_str())
+            && self.judge(&crossing).is_ok();
+        if !may || self.say_in_session(now, from, to, state) {
+            return;
+        }
+        // A text is more, and a peer of sessions takes nothing out of them.
+        if self.targets.contains_key(to.bare_str()) || self.settings.im(peer) == Im::MsSession {
             return;
         }
         let (_, body) = Dialect::IsComposing.body(state);
@@ -230,7 +267,9 @@ impl Gateway {
             return;
         }
         let start = self.effects.mark();
-        StateStanza { from: &from, to: &to, thread: None, state }.write(self.effects.buffer());
+        let thread = self.thread_of_session(&from, &to);
+        let thread = thread.as_deref();
+        StateStanza { from: &from, to: &to, thread, state }.write(self.effects.buffer());
         self.send_stanza(now, (from.domain(), to.domain()), start);
     }
 }

@@ -282,7 +282,7 @@ fn check_153_threat_077_threat_143_each_refusal_has_its_code_and_what_goes_with_
     let other_uri = |n, uri: &str| {
         message(n, ALICE, ROMEO, "x").replace(&format!("MESSAGE sip:{ROMEO}"), &format!("MESSAGE {uri}"))
     };
-    let allow = Some(("Allow", "MESSAGE, SUBSCRIBE, NOTIFY, OPTIONS, CANCEL"));
+    let allow = Some(("Allow", crate::sip::uas::ALLOW));
     for (n, (text, status, header)) in [
         (ask("REGISTER", 1, ""), 405, allow),
         (ask("PUBLISH", 2, ""), 405, allow),

@@ -14,6 +14,7 @@ mod net;
 mod policy;
 mod presence;
 mod realm;
+mod sessions;
 mod stop;
 mod talk;
 mod texts;

@@ -8,7 +8,7 @@ use super::{ALICE, BOB, ROMEO};
 #[test]
 fn nothing_new_is_taken_and_both_sides_hear_so() {
     let mut world = World::new(Net::works());
-    world.gateway.stop();
+    world.stop();
     world.sip(&message(1, ALICE, ROMEO, "one"));
     let answer = world.one_sip();
     assert_eq!((answer.status(), answer.header("Retry-After")), (Some(503), Some("5")));
@@ -26,7 +26,7 @@ fn what_is_under_way_still_arrives() {
     let stream = world.dialled_stream();
     world.say("m1", ALICE, "two");
     let sent = world.one_sip();
-    world.gateway.stop();
+    world.stop();
     world.answer(&sent, 200);
     world.stream_up(stream);
     assert_eq!(world.statuses(), [202]);
@@ -45,7 +45,7 @@ fn what_is_left_goes_back_once() {
         world.say(id, to, "two");
     }
     assert_eq!(world.take_sip().len(), 2);
-    world.gateway.stop();
+    world.stop();
     world.gateway.abandon(world.now);
     world.handle(crate::gateway::Input::Timeout);
     assert_eq!(world.statuses(), [504]);

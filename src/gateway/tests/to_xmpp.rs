@@ -221,7 +221,7 @@ fn check_155_options_is_answered_with_what_we_do() {
         let answer = world.one_sip();
         if headers.is_empty() {
             assert_eq!(answer.status(), Some(200));
-            assert_eq!(answer.header("Allow"), Some("MESSAGE, SUBSCRIBE, NOTIFY, OPTIONS, CANCEL"));
+            assert_eq!(answer.header("Allow"), Some(crate::sip::uas::ALLOW));
             assert_eq!(answer.header("Allow-Events"), Some("presence"));
             assert!(answer.header("Accept").unwrap().contains("text/plain"));
             assert!(answer.text.contains("\r\nSupported:"), "{}", answer.text);

@@ -161,6 +161,12 @@ impl World {
         self.perform();
     }
 
+    /// Nothing new is taken from now on.
+    pub(super) fn stop(&mut self) {
+        self.gateway.stop(self.now);
+        self.perform();
+    }
+
     /// The policy file is another from now on.
     pub(super) fn reload(&mut self, policy: &str) {
         let (_, table) = configured(DAEMON, policy);
@@ -438,6 +444,14 @@ impl World {
         self.perform();
     }
 
+    /// The same, with a body.
+    pub(super) fn answer_body(&mut self, sent: &Sent, status: u16, headers: &str, body: &str) {
+        let end = format!("Content-Length: {}\r\n\r\n{body}", body.len());
+        let text = response(sent, status, headers).replace("Content-Length: 0\r\n\r\n", &end);
+        self.receive_sip(sent.link, &text);
+        self.perform();
+    }
+
     /// A stream that was dialled is up.
     pub(super) fn stream_up(&mut self, stream: StreamId) {
         self.handle(Input::StreamUp { stream, auth: "SASL EXTERNAL" });
@@ -495,6 +509,12 @@ impl World {
     pub(super) fn assert_nothing_sent(&self) {
         let sent = self.seen.iter().any(|seen| matches!(seen, Seen::Sip(_) | Seen::Xmpp { .. }));
         assert!(!sent, "{:#?}", self.seen);
+    }
+
+    /// No SIP message was sent since somebody looked.
+    #[track_caller]
+    pub(super) fn assert_no_sip(&self) {
+        assert!(!self.seen.iter().any(|seen| matches!(seen, Seen::Sip(_))), "{:#?}", self.seen);
     }
 
     /// The SIP messages that were sent since somebody looked.
@@ -564,6 +584,6 @@ impl World {
         let gateway = &self.gateway;
         assert!(gateway.is_quiet(), "{} wait", gateway.waiting());
         assert!(gateway.targets.is_empty() && gateway.queued == 0);
-        assert!(!gateway.servers.any(|_| true), "a request is not answered");
+        assert!(!gateway.servers.any(|one| one.is_owed()), "a request is not answered");
     }
 }

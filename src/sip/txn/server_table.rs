@@ -144,13 +144,13 @@ impl<T> Slot<T> {
         }
     }
 
-    /// Whether the octets of a response with `status` would ever be sent again by us: not on a
-    /// reliable transport, and a 2xx to INVITE is repeated by its user.
+    /// Whether the octets of a response with `status` would ever be sent again: not on a reliable
+    /// transport, but for a 2xx to INVITE, which its user repeats ([`ServerTable::kept`]).
     fn repeats(&self, status: u16) -> bool {
         match (self.reliability, &self.machine) {
+            (_, Machine::Invite(_)) if (200..300).contains(&status) => true,
             (Reliability::Reliable, Machine::Invite(_) | Machine::NonInvite(_)) => false,
-            (Reliability::Unreliable, Machine::Invite(_)) => !(200..300).contains(&status),
-            (Reliability::Unreliable, Machine::NonInvite(_)) => true,
+            (Reliability::Unreliable, Machine::Invite(_) | Machine::NonInvite(_)) => true,
         }
     }
 }
@@ -392,6 +392,24 @@ impl<T> ServerTable<T> {
             self.merges.release(triple, slot.print);
         }
         self.settle(now, key, action).ok_or(Refused::Gone)
+    }
+
+    /// The last response of `key`, to be sent again by its user: a 2xx to INVITE, until its ACK comes
+    /// (RFC 3261 §13.3.1.4) or Timer L ends. None if there was no room to keep it.
+    pub fn kept(&mut self, key: ServerKey) -> Option<(&[u8], &mut T)> {
+        let slot = self.slots.get_mut(key.index as usize).filter(|slot| slot.serial == key.serial)?;
+        Some((slot.octets.as_deref()?, &mut slot.value))
+    }
+
+    /// The ACK of the 2xx of `key` came: its octets are not needed any more.
+    pub fn acknowledged(&mut self, key: ServerKey) {
+        let slot = self.slots.get_mut(key.index as usize).filter(|slot| slot.serial == key.serial);
+        if let Some(slot) = slot
+            && (200..300).contains(&slot.status)
+            && slot.octets.take().is_some()
+        {
+            self.octets = self.octets.saturating_sub(std::mem::take(&mut slot.held));
+        }
     }
 
     /// The transport could not send the response of `key`: it stays, so that a retransmission is

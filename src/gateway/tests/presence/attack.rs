@@ -151,7 +151,7 @@ fn threat_151_a_stop_waits_for_the_answer_to_a_fetch() {
     alice_sees_romeo(&mut world);
     world.pass_secs(400);
     let answers = bob_fetches(&mut world);
-    world.gateway.stop();
+    world.stop();
     assert!(answers.is_empty() && !world.gateway.is_quiet(), "the fetch is not answered");
     world.pass_secs(3);
     assert!(world.statuses().contains(&200));
@@ -309,7 +309,7 @@ fn threat_147_watches_are_bounded_three_ways_and_their_room_comes_back() {
 fn threat_151_a_stop_waits_for_the_store_and_takes_no_new_subscribe() {
     let mut world = World::new(Net { durable: None, ..Net::works() });
     romeo_says(&mut world, "subscribe");
-    world.gateway.stop();
+    world.stop();
     assert!(!world.gateway.is_quiet() && !world.gateway.is_kept());
     world.sip(&subscribe(1, "", "Expires: 600\r\n"));
     assert_eq!(world.statuses(), [503]);

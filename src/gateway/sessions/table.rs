@@ -1,0 +1,242 @@
+//! Where conversations stand.
+
+use crate::addr::Jid;
+use crate::bridge::session::Machine;
+use crate::gateway::effect::PeerId;
+use crate::gateway::settings::SessionSettings;
+use crate::gateway::undelivered::Origin;
+use crate::ids::Id;
+use crate::now::{Mono, Wall};
+use crate::sip::session::Session;
+use crate::sip::txn::ServerKey;
+use slab::Slab;
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// The name of a session, for good: a slot is used again, with another number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionRef {
+    /// Where it stands.
+    pub slot: u32,
+    /// Which one it is of those that stood there.
+    pub number: u32,
+}
+
+/// A text of an XMPP contact for a SIP user, with where it came from.
+#[derive(Debug)]
+pub(in crate::gateway) struct Text {
+    pub(super) trace: Id,
+    pub(super) origin: Origin,
+    pub(super) body: Box<str>,
+    pub(super) subject: Option<Box<str>>,
+    pub(super) language: Option<Box<str>>,
+    pub(super) thread: Option<Box<str>>,
+    /// The ways that refused it: a bit for each.
+    pub(super) refused: u8,
+}
+
+impl Text {
+    /// What it costs to keep it.
+    pub(super) fn octets(&self) -> usize {
+        let optional = [&self.subject, &self.language, &self.thread];
+        let optional: usize = optional.into_iter().flatten().map(|text| text.len()).sum();
+        // It stands in the request, too, while that is in the air.
+        size_of::<Self>() + 2 * self.body.len() + optional
+    }
+}
+
+/// A conversation between a contact and a SIP user.
+pub(super) struct Conversation {
+    number: u32,
+    /// Whose servers requests go to.
+    pub(super) peer: PeerId,
+    /// The SIP user, a bare address.
+    pub(super) user: Jid,
+    /// The contact, with the resource that wrote last, if one did.
+    pub(super) contact: Jid,
+    pub(super) machine: Machine<Text>,
+    pub(super) dialog: Session,
+    /// The transaction of their INVITE, until it is answered.
+    pub(super) invite: Option<ServerKey>,
+    /// What our 2xx to it says.
+    pub(super) answer: Box<[u8]>,
+    /// Whether it carried the first text, which is delivered by our 2xx.
+    pub(super) has_first: bool,
+    /// That of the INVITE which has our 2xx, until its ACK comes (RFC 3261 §13.3.1.4).
+    pub(super) accepted: Option<ServerKey>,
+    /// An offer of ours has its answer in the ACK.
+    pub(super) awaits_answer: bool,
+    /// Whether the contact's client has shown that it knows chat states (XEP-0085 §5.1).
+    pub(super) knows_states: bool,
+    /// Names our descriptions (RFC 8866 §5.2).
+    pub(super) description: u64,
+    pub(super) since: Wall,
+    /// Texts that were delivered: to the contact, to the SIP user.
+    pub(super) delivered: [u32; 2],
+    /// For when a timer was set.
+    pub(super) armed: Option<Mono>,
+}
+
+impl Conversation {
+    pub(super) fn new(
+        peer: PeerId,
+        (user, contact): (Jid, Jid),
+        machine: Machine<Text>,
+        dialog: Session,
+        since: Wall,
+    ) -> Self {
+        Self {
+            number: 0,
+            peer,
+            user,
+            contact,
+            machine,
+            dialog,
+            invite: None,
+            answer: Box::default(),
+            has_first: false,
+            accepted: None,
+            awaits_answer: false,
+            knows_states: false,
+            description: 0,
+            since,
+            delivered: [0; 2],
+            armed: None,
+        }
+    }
+
+    /// Octets that it keeps.
+    #[cfg(test)]
+    pub(super) fn octets(&self) -> usize {
+        let addresses = self.user.as_str().len() + self.contact.as_str().len();
+        size_of::<Self>() + self.dialog.octets() + self.answer.len() + addresses
+    }
+}
+
+/// All conversations, by slot and by pair.
+pub(super) struct Table {
+    slots: Slab<Box<Conversation>>,
+    /// The keyed hash of a pair → its slots, the oldest first.
+    pairs: HashMap<u64, Vec<u32>>,
+    users: HashMap<Box<str>, u32>,
+    domains: HashMap<Box<str>, u32>,
+    keyed: DefaultHasher,
+    next_number: u32,
+}
+
+impl Table {
+    pub(super) fn new(seed: [u8; 32]) -> Self {
+        let mut keyed = DefaultHasher::new();
+        ("sessions", seed).hash(&mut keyed);
+        Self {
+            slots: Slab::new(),
+            pairs: HashMap::new(),
+            users: HashMap::new(),
+            domains: HashMap::new(),
+            keyed,
+            next_number: 0,
+        }
+    }
+
+    fn key(&self, user: &Jid, contact: &Jid) -> u64 {
+        let mut hasher = self.keyed.clone();
+        (user.bare_str(), contact.bare_str()).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// Is there room for another session between `user`, ours, and a contact in `domain`?
+    pub(super) fn has_room(&self, user: &Jid, domain: &str, settings: &SessionSettings) -> bool {
+        let count = |map: &HashMap<Box<str>, u32>, key: &str| map.get(key).map_or(0, |count| *count as usize);
+        self.slots.len() < settings.all
+            && count(&self.users, user.bare_str()) < settings.per_user
+            && count(&self.domains, domain) < settings.per_partner
+    }
+
+    /// Where the next session will stand.
+    pub(super) fn vacant(&self) -> u32 {
+        u32::try_from(self.slots.vacant_key()).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn insert(&mut self, mut conversation: Conversation) -> SessionRef {
+        self.next_number = self.next_number.wrapping_add(1);
+        conversation.number = self.next_number;
+        let name = SessionRef { slot: self.vacant(), number: self.next_number };
+        let key = self.key(&conversation.user, &conversation.contact);
+        self.pairs.entry(key).or_default().push(name.slot);
+        count_up(&mut self.users, conversation.user.bare_str());
+        count_up(&mut self.domains, conversation.contact.domain());
+        self.slots.insert(Box::new(conversation));
+        name
+    }
+
+    pub(super) fn get(&self, name: SessionRef) -> Option<&Conversation> {
+        let found = self.slots.get(name.slot as usize)?;
+        (found.number == name.number).then_some(found)
+    }
+
+    pub(super) fn get_mut(&mut self, name: SessionRef) -> Option<&mut Conversation> {
+        let found = self.slots.get_mut(name.slot as usize)?;
+        (found.number == name.number).then_some(found)
+    }
+
+    pub(super) fn remove(&mut self, name: SessionRef) -> Option<Box<Conversation>> {
+        self.get(name)?;
+        let gone = self.slots.try_remove(name.slot as usize)?;
+        let key = self.key(&gone.user, &gone.contact);
+        if let Some(slots) = self.pairs.get_mut(&key) {
+            slots.retain(|slot| *slot != name.slot);
+            if slots.is_empty() {
+                self.pairs.remove(&key);
+            }
+        }
+        count_down(&mut self.users, gone.user.bare_str());
+        count_down(&mut self.domains, gone.contact.domain());
+        Some(gone)
+    }
+
+    /// The sessions of a pair, the oldest first. Resources do not matter.
+    pub(super) fn of_pair(&self, user: &Jid, contact: &Jid) -> impl Iterator<Item = SessionRef> {
+        let slots = match self.pairs.is_empty() {
+            true => None,
+            false => self.pairs.get(&self.key(user, contact)),
+        };
+        slots.into_iter().flatten().filter_map(move |slot| {
+            let found = self.slots.get(*slot as usize)?;
+            let same =
+                found.user.bare_str() == user.bare_str() && found.contact.bare_str() == contact.bare_str();
+            same.then_some(SessionRef { slot: *slot, number: found.number })
+        })
+    }
+
+    /// All, in the order of their slots.
+    pub(super) fn refs(&self) -> Vec<SessionRef> {
+        let name = |(slot, found): (usize, &Box<Conversation>)| {
+            Some(SessionRef { slot: u32::try_from(slot).ok()?, number: found.number })
+        };
+        self.slots.iter().filter_map(name).collect()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Conversation> {
+        self.slots.iter().map(|(_, found)| &**found)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+}
+
+fn count_up(map: &mut HashMap<Box<str>, u32>, key: &str) {
+    match map.get_mut(key) {
+        Some(count) => *count = count.saturating_add(1),
+        None => drop(map.insert(key.into(), 1)),
+    }
+}
+
+fn count_down(map: &mut HashMap<Box<str>, u32>, key: &str) {
+    if let Some(count) = map.get_mut(key) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            map.remove(key);
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The gate in front of every text, and the end of sessions that lost their right or their gateway.
+
+use super::super::net::{Net, POLICY};
+use super::super::texts::request;
+use super::super::world::World;
+use super::super::{ALICE, ROMEO};
+use super::{
+    COMPOSING, CONTACT, Dialog, FIRST, Im, OFFER, PLAIN, SDP, romeo_opens, romeo_sends, world, world_with,
+};
+use crate::gateway::Input;
+
+const DENIED: &str = "denied@contoso.example";
+
+fn without_alice() -> String {
+    format!("{POLICY}\n[[grant]]\nuser = \"sip:{ALICE}\"\npolicy = \"Nothing\"\n")
+}
+
+#[test]
+fn an_invitation_that_the_table_refuses_is_403_with_its_number_and_tells_nobody() {
+    let mut world = world(Im::MsSession);
+    let headers = format!("{CONTACT}{FIRST}{SDP}");
+    world.sip(&request("INVITE", 1, DENIED, ROMEO, &headers, OFFER));
+    let refused = world.one_sip();
+    assert_eq!(refused.status(), Some(403));
+    let said = refused.header("ms-diagnostics").unwrap();
+    assert!(said.starts_with("1002;source=\"gw.contoso.example\";reason=\""), "{said}");
+    assert!(world.take_xmpp().is_empty());
+    assert_eq!(world.gateway.session_count(), 0);
+    // The other way.
+    world.say("m1", DENIED, "hi");
+    assert!(world.one_xmpp().contains("<forbidden "));
+    assert!(world.take_sip().is_empty());
+}
+
+#[test]
+fn check_171_a_right_that_is_taken_away_ends_the_session_on_both_sides() {
+    let mut world = world(Im::MsSession);
+    let (mut dialog, one) = romeo_opens(&mut world, "m1", "one");
+    romeo_sends(&mut world, COMPOSING);
+    world.say("m2", ALICE, "two");
+    world.reload(&without_alice());
+    let sent = world.take_xmpp();
+    assert!(sent.iter().any(|text| text.contains("<gone ") && !text.contains("type='error'")), "{sent:#?}");
+    let errors: Vec<_> = sent.iter().filter(|text| text.contains("type='error'")).collect();
+    assert_eq!(errors.len(), 1, "{sent:#?}");
+    assert!(errors[0].contains("id='m2'") && errors[0].contains("<forbidden "), "{errors:#?}");
+    let bye = world.one_sip();
+    dialog.ours(&bye, "BYE");
+    // The text that was sent has its answer.
+    world.answer(&one, 200);
+    world.answer(&bye, 200);
+    assert_eq!(world.gateway.session_count(), 0);
+    assert_eq!((world.gateway.counts().delivered, world.gateway.counts().failed), ([0, 1], [0, 1]));
+    assert_eq!(dialog.status(&mut world, "MESSAGE", PLAIN, "x"), 481);
+    assert!(world.take_xmpp().is_empty());
+    world.assert_quiet();
+}
+
+#[test]
+fn check_171_an_invitation_whose_right_is_taken_away_is_cancelled() {
+    let mut world = world(Im::MsSession);
+    world.say("m1", ALICE, "one");
+    let invite = world.one_sip();
+    world.answer(&invite, 180);
+    world.reload(&without_alice());
+    assert!(world.one_sip().text.starts_with("CANCEL "));
+    assert!(world.one_xmpp().contains("<forbidden "));
+    world.answer(&invite, 487);
+    assert!(world.one_sip().text.starts_with("ACK "));
+    assert_eq!(world.gateway.session_count(), 0);
+}
+
+#[test]
+fn check_171_a_partner_that_is_removed_takes_its_sessions_along() {
+    let mut world = world(Im::MsSession);
+    let mut dialog = Dialog::open(&mut world, 1);
+    world.reload(&POLICY.replace("domain = \"capulet.example\"", "domain = \"other.example\""));
+    let bye = world.one_sip();
+    dialog.ours(&bye, "BYE");
+    world.answer(&bye, 200);
+    assert_eq!(world.gateway.session_count(), 0);
+    // A reload that changes nothing ends nothing.
+    let mut world = super::world(Im::MsSession);
+    Dialog::open(&mut world, 1);
+    world.reload(POLICY);
+    world.assert_no_sip();
+    assert_eq!(world.gateway.session_count(), 1);
+}
+
+#[test]
+fn whoever_lost_the_right_may_still_say_goodbye() {
+    let mut world = world_with(Net::works(), Im::MsSession, |_| {});
+    let mut dialog = Dialog::open(&mut world, 1);
+    world.reload(&without_alice());
+    let bye = world.one_sip();
+    assert_eq!(dialog.status(&mut world, "BYE", "", ""), 481, "ours was first");
+    world.answer(&bye, 200);
+}
+
+#[test]
+fn a_gateway_that_stops_says_goodbye_in_every_session_and_takes_no_new_one() {
+    let mut world = world(Im::MsSession);
+    let mut theirs = Dialog::open(&mut world, 1);
+    world.romeo(&format!(
+        "<message from='juliet@capulet.example' to='{ALICE}' id='j1'><body>j</body></message>"
+    ));
+    let invite = world.one_sip();
+    world.stop();
+    let bye = world.one_sip();
+    theirs.ours(&bye, "BYE");
+    world.answer(&bye, 200);
+    // The other one is still asked: its text is delivered first.
+    world.answer_body(&invite, 200, &format!("{CONTACT}{SDP}"), OFFER);
+    let sent = world.take_sip();
+    assert_eq!(sent[1].body(), "j");
+    assert!(!world.gateway.is_quiet());
+    world.answer(&sent[1], 200);
+    let bye = world.one_sip();
+    assert!(bye.text.starts_with("BYE "), "{}", bye.text);
+    world.answer(&bye, 200);
+    world.assert_quiet();
+    world.sip(&super::invite(5, SDP, OFFER));
+    assert_eq!(world.one_sip().status(), Some(503));
+    world.say("m9", ALICE, "late");
+    assert!(world.one_xmpp().contains("<resource-constraint "));
+}
+
+#[test]
+fn what_is_left_of_sessions_when_time_is_over_goes_back_once() {
+    let mut world = world(Im::MsSession);
+    let (_, _one) = romeo_opens(&mut world, "m1", "one");
+    world.say("m2", ALICE, "two");
+    world.romeo(&format!(
+        "<message from='juliet@capulet.example' to='{ALICE}' id='j1'><body>j</body></message>"
+    ));
+    world.take_sip();
+    world.stop();
+    abandon(&mut world);
+    let errors = world.take_xmpp();
+    for id in ["m1", "m2", "j1"] {
+        let of = |text: &&String| text.contains(&format!("id='{id}'")) && text.contains("type='error'");
+        assert_eq!(errors.iter().filter(of).count(), 1, "{id}: {errors:#?}");
+    }
+    assert_eq!(errors.len(), 3, "{errors:#?}");
+    let methods: Vec<_> =
+        world.take_sip().iter().map(|sent| sent.text.split(' ').next().unwrap().to_owned()).collect();
+    assert_eq!(methods, ["BYE"], "and no CANCEL before a provisional response");
+    world.pass_secs(200);
+    world.assert_nothing_sent();
+    assert_eq!(world.gateway.session_count(), 0);
+    world.assert_quiet();
+}
+
+fn abandon(world: &mut World) {
+    world.gateway.abandon(world.now);
+    world.handle(Input::Timeout);
+}
+
+#[test]
+fn no_session_outlives_the_process() {
+    let mut world = world(Im::MsSession);
+    let mut dialog = Dialog::open(&mut world, 1);
+    let mut next = super::world(Im::MsSession);
+    assert_eq!(dialog.status(&mut next, "MESSAGE", PLAIN, "hi"), 481);
+    assert_eq!(dialog.status(&mut next, "BYE", "", ""), 481);
+    next.assert_quiet();
+}
