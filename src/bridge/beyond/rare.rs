@@ -96,10 +96,10 @@ impl<'s> Rare<'s> {
                 self.text(|rare| rare.retraction = true);
             }
             // XEP-0422: what retractions came in before.
-            ("urn:xmpp:fasten:0", "apply-to") => {
-                if child.child("retract", "urn:xmpp:message-retract:0").is_some() {
-                    self.text(|rare| rare.retraction = true);
-                }
+            ("urn:xmpp:fasten:0", "apply-to")
+                if child.child("retract", "urn:xmpp:message-retract:0").is_some() =>
+            {
+                self.text(|rare| rare.retraction = true);
             }
             (OOB, "x") | (FILE_SHARING, "file-sharing") | (REFERENCE, "reference") => {
                 self.text(|rare| rare.files = true);

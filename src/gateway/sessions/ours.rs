@@ -37,9 +37,9 @@ impl Gateway {
         let Some(found) = self.sessions.table.get_mut(session) else { return };
         let answered = found.dialog.on_response(now.mono, message, Some(&load.request), &mut self.ids);
         let failure = || Failure::new(condition_of(status), status, explain(message));
-        if load.request.method() == Method::Info && status >= 300 {
-            // Typing is all that we say so (RFC 3994 §4).
-            self.talk.typing.refuse(now, found.user.bare_str());
+        if load.request.method() == Method::Info {
+            // Typing is all that we say so.
+            self.talk.typing.on_answer(now, found.user.bare_str(), status);
         }
         if load.what == What::Text {
             let fate = match status {

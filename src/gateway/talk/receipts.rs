@@ -98,8 +98,8 @@ impl Gateway {
         let peer = outgoing.peer;
         let Load::Message { pager, .. } = &mut outgoing.load else { return false };
         match (pager.carries(), status) {
-            (Carries::Text, _) | (Carries::Typing, 200..=299 | 401 | 407 | 503) => {}
-            (Carries::Typing, _) => self.talk.typing.refuse(now, pager.target()),
+            (Carries::Text, _) => {}
+            (Carries::Typing, status) => self.talk.typing.on_answer(now, pager.target(), status),
             // The client does not take what another of its user did.
             (Carries::Asking, 415 | 406 | 488) if pager.is_wrapped() => {
                 self.talk.notifiers.forget(pager.target());
@@ -174,9 +174,8 @@ impl Gateway {
         if let Some(answerable) = server.and_then(|server| self.servers.value(server)) {
             answerable.crossing(id, from, to);
         }
-        match (sent, server) {
-            (Err(condition), Some(server)) => self.bounce(now, server, condition, "no stream to the partner"),
-            (Ok(()) | Err(_), _) => {}
+        if let (Err(condition), Some(server)) = (sent, server) {
+            self.bounce(now, server, condition, "no stream to the partner");
         }
         true
     }

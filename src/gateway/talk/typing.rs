@@ -111,8 +111,16 @@ impl Typing {
         }
     }
 
+    /// A word about typing was answered. RFC 3994 §4 ends it for a 415; so does every other status that says
+    /// that the client will not do it, now or later. A user who is only away is told again.
+    pub(in crate::gateway) fn on_answer(&mut self, now: Now, target: &str, status: u16) {
+        if matches!(status, 400 | 403 | 405 | 406 | 415 | 420 | 488 | 489 | 501 | 513 | 603 | 606) {
+            self.refuse(now, target);
+        }
+    }
+
     /// The SIP user `target` takes no status messages.
-    pub(in crate::gateway) fn refuse(&mut self, now: Now, target: &str) {
+    fn refuse(&mut self, now: Now, target: &str) {
         self.refused.set(now, REFUSED, target);
     }
 

@@ -82,8 +82,12 @@ fn check_057_after_a_415_no_more_are_sent_for_hours() {
     let mut world = world();
     romeo(&mut world, "s1", COMPOSING);
     let (sent, _) = said(&mut world);
+    world.answer(&sent, 480);
+    romeo(&mut world, "s2", PAUSED);
+    romeo(&mut world, "s3", COMPOSING);
+    let sent = world.take_sip().remove(0);
     world.answer(&sent, 415);
-    assert!(world.take_xmpp().is_empty());
+    assert!(world.take_xmpp().is_empty(), "nobody hears of it");
     for _ in 0..3 {
         romeo(&mut world, "s2", PAUSED);
         romeo(&mut world, "s3", COMPOSING);
