@@ -21,20 +21,24 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("policy", &["addr", "now", "crossing"]),
     ("xmpp", &["addr", "xml", "now", "ids", "crossing"]),
     ("sip", &["addr", "now", "ids", "crossing"]),
+    ("msrp", &["addr", "now", "ids"]),
     ("bridge", &["xmpp", "sip", "body", "policy", "store", "addr", "xml", "now", "ids", "crossing"]),
     (
         "gateway",
-        &["bridge", "store", "xmpp", "sip", "body", "policy", "addr", "xml", "now", "ids", "crossing"],
+        &[
+            "bridge", "store", "xmpp", "sip", "msrp", "body", "policy", "addr", "xml", "now", "ids",
+            "crossing",
+        ],
     ),
     ("store", &["addr", "policy", "now"]),
     ("config", &["addr", "policy", "crossing", "now"]),
-    ("net", &["xmpp", "sip", "gateway", "store", "x509", "addr", "xml", "now", "ids", "crossing"]),
+    ("net", &["xmpp", "sip", "msrp", "gateway", "store", "x509", "addr", "xml", "now", "ids", "crossing"]),
     ("admin", &["gateway", "store", "policy", "config", "x509", "addr", "crossing", "now"]),
     (
         "daemon",
         &[
-            "admin", "net", "config", "gateway", "store", "bridge", "xmpp", "sip", "body", "policy", "x509",
-            "addr", "xml", "now", "ids", "crossing",
+            "admin", "net", "config", "gateway", "store", "bridge", "xmpp", "sip", "msrp", "body", "policy",
+            "x509", "addr", "xml", "now", "ids", "crossing",
         ],
     ),
 ];

@@ -127,6 +127,35 @@ pub fn condition_of(status: u16) -> Condition {
     }
 }
 
+/// The XMPP condition for a status code of MSRP (RFC 4975 §10); one that it does not have is read by its class.
+pub fn condition_of_msrp(status: u16) -> Condition {
+    match status {
+        403 => Condition::Forbidden,
+        408 => Condition::RemoteServerTimeout,
+        413 | 423 => Condition::PolicyViolation,
+        415 => Condition::NotAcceptable,
+        481 => Condition::RecipientUnavailable,
+        501 => Condition::FeatureNotImplemented,
+        506 => Condition::Conflict,
+        400..=499 => Condition::BadRequest,
+        _ => Condition::InternalServerError,
+    }
+}
+
+/// The status code of MSRP for what became of a message that came in a session. 481 and 506 would end the session
+/// at its sender, so they are none of them.
+pub fn msrp_status_of(condition: Condition) -> u16 {
+    match status_of(condition, &StatusContext::default()).status {
+        403 | 603 => 403,
+        413 | 513 => 413,
+        406 | 415 | 488 | 606 => 415,
+        400 => 400,
+        501 | 405 => 501,
+        // RFC 4975 §10.4: what is downstream did not complete.
+        _ => 408,
+    }
+}
+
 /// Character data for the condition element: the new address that `<gone/>` MUST have for a 301 and
 /// `<redirect/>` has for other 3xx (RFC 7247 Table 3 note 1, RFC 6120 §8.3.3.5, §8.3.3.14).
 ///

@@ -246,7 +246,7 @@ pub(super) fn admin(root: &mut Section<'_>, surroundings: &Surroundings) -> Path
     socket.map_or_else(|| run().join("admin.sock"), |(path, _)| path)
 }
 
-/// `[metrics]`, `[msrp]` and `[storage]`: only what means "none of it" is taken.
+/// `[metrics]` and `[storage]`: only what means "none of it" is taken.
 pub(super) fn not_built(root: &mut Section<'_>) {
     let mut metrics = root.section("metrics", "[metrics]");
     if let Some((text, span)) = metrics.text("listen")
@@ -255,13 +255,6 @@ pub(super) fn not_built(root: &mut Section<'_>) {
         metrics.error(&span, format!("metrics are {NOT_BUILT}"), "leave it empty");
     }
     metrics.done();
-    let mut msrp = root.section("msrp", "[msrp]");
-    if let Some(listen) = msrp.list("listen", socket_address)
-        && !listen.is_empty()
-    {
-        msrp.error(&msrp.span_of("listen"), format!("MSRP is {NOT_BUILT}"), "leave it empty");
-    }
-    msrp.done();
     let mut storage = root.section("storage", "[storage]");
     if let Some((true, span)) = storage.choice("kind", &[("embedded", false), ("cluster", true)]) {
         storage.error(&span, format!("storage in a cluster is {NOT_BUILT}"), "use \"embedded\"");

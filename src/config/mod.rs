@@ -17,6 +17,7 @@ mod bridge;
 mod daemon;
 mod grants;
 pub mod load;
+mod msrp;
 mod partners;
 mod presence;
 pub mod problem;
@@ -136,6 +137,7 @@ pub fn parse(
     let xmpp = daemon::xmpp(&mut root, &context);
     let sip = sip::sip(&mut root, &context, &mut served, ids.len());
     let bridge = bridge::bridge(&mut root);
+    let msrp = msrp::msrp(&mut root, ids.len());
     let presence = presence::presence(&mut root);
     let limits = daemon::limits(&mut root);
     let log = daemon::log(&mut root);
@@ -171,6 +173,7 @@ pub fn parse(
     let valid = problems.iter().all(|problem| problem.severity == Severity::Warning);
     match (gateway, loaded) {
         (Some(gateway), Some(loaded)) if valid => Ok(Config {
+            msrp,
             gateway,
             domains,
             tls,

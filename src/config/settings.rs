@@ -30,6 +30,8 @@ pub struct Config {
     pub sip: Sip,
     /// `[bridge]`.
     pub bridge: Bridge,
+    /// `[msrp]`.
+    pub msrp: Msrp,
     /// `[presence]`.
     pub presence: Presence,
     /// `[limits]`.
@@ -172,6 +174,19 @@ pub struct Xmpp {
     pub dialback_secret: Option<PathBuf>,
 }
 
+/// `[msrp]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Msrp {
+    /// Where peers connect; empty: nowhere, we connect to them.
+    pub listen: Vec<SocketAddr>,
+    /// TLS or TCP, for all of MSRP.
+    pub transport: Transport,
+    /// Our host in MSRP URIs; `None`: `[gateway] name`.
+    pub host: Option<Domain>,
+    /// Connections in all.
+    pub connection_limit: usize,
+}
+
 /// What SIP runs over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Transport {
@@ -217,6 +232,8 @@ pub enum Im {
     Pager,
     /// In a session that an INVITE makes, as MESSAGE inside of its dialog.
     MsSession,
+    /// In a session that an INVITE makes, by MSRP.
+    Msrp,
 }
 
 /// Which SRV service finds a peer that has no route.

@@ -216,21 +216,9 @@ fn peer(section: &mut Section<'_>, context: &Context<'_>, listen: &[At<SipListen
 
 /// How messages go to a peer.
 fn im(section: &mut Section<'_>) -> Im {
-    let choices = [
-        ("auto", Some(Im::Auto)),
-        ("pager", Some(Im::Pager)),
-        ("ms-session", Some(Im::MsSession)),
-        ("msrp", None),
-    ];
-    match section.choice("im", &choices) {
-        Some((Some(im), _)) => im,
-        Some((None, span)) => {
-            let message = format!("sessions over MSRP are {NOT_BUILT}");
-            section.error(&span, message, "use \"auto\", \"pager\" or \"ms-session\"");
-            Im::default()
-        }
-        None => Im::default(),
-    }
+    let choices =
+        [("auto", Im::Auto), ("pager", Im::Pager), ("ms-session", Im::MsSession), ("msrp", Im::Msrp)];
+    section.choice("im", &choices).map_or(Im::default(), |(im, _)| im)
 }
 
 /// How what we send is marked: as verified, without a word about it.

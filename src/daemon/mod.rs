@@ -300,6 +300,11 @@ fn bind(config: &Config) -> Result<Sockets, StartError> {
         sockets.tcp.push((listener::bind_tcp(address).map_err(fault("xmpp", address))?, Service::Xmpp));
         sockets.names.push(format!("xmpp {address}"));
     }
+    for &address in &config.msrp.listen {
+        let socket = listener::bind_tcp(address).map_err(fault("msrp", address))?;
+        sockets.tcp.push((socket, Service::Msrp(config.msrp.transport == Transport::Tls)));
+        sockets.names.push(format!("msrp {address}"));
+    }
     for listen in &config.sip.listen {
         let transport = setup::transport_of(listen.transport);
         match listen.transport {

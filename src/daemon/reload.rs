@@ -75,6 +75,7 @@ pub(super) struct Fixed {
     dns: Dns,
     xmpp: Vec<SocketAddr>,
     sip: Vec<SipListen>,
+    msrp: Vec<SocketAddr>,
     dialback_secret: Option<PathBuf>,
     log: Log,
     socket: PathBuf,
@@ -95,6 +96,7 @@ impl Fixed {
             dns: config.dns.clone(),
             xmpp: config.xmpp.listen.clone(),
             sip: config.sip.listen.clone(),
+            msrp: config.msrp.listen.clone(),
             dialback_secret: config.xmpp.dialback_secret.clone(),
             log: Log { message_bodies: false, ..config.log },
             socket: config.admin_socket.clone(),
@@ -118,6 +120,7 @@ impl Fixed {
             ("[xmpp] listen", self.xmpp == new.xmpp),
             ("[xmpp] dialback_secret", self.dialback_secret == new.dialback_secret),
             ("[sip] listen", self.sip == new.sip),
+            ("[msrp] listen", self.msrp == new.msrp),
             ("[log]", self.log == new.log),
             ("[admin] socket", self.socket == new.socket),
         ];

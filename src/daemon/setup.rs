@@ -9,6 +9,7 @@ use crate::gateway::pairs::PairSettings;
 use crate::gateway::{
     Im, PeerSettings, PeerTalk, PresenceSettings, Receipts, SentBy, SessionSettings, Settings, TalkSettings,
 };
+use crate::msrp;
 use crate::net::dialer::PeerNet;
 use crate::net::shard::Limits;
 use crate::net::tls::certs::{CertSettings, CertSource};
@@ -97,6 +98,7 @@ pub fn gateway(config: &Config, deliveries: bool) -> Result<Settings, String> {
             per_user: config.limits.user_sessions,
             per_partner: config.limits.partner_sessions,
         },
+        msrp: msrp(config),
         sip_keepalive: config.sip.keepalive_interval,
         deliveries,
         texts: config.log.message_bodies,
@@ -125,6 +127,20 @@ fn im_of(im: WantedIm) -> Im {
         WantedIm::Auto => Im::Auto,
         WantedIm::Pager => Im::Pager,
         WantedIm::MsSession => Im::MsSession,
+        WantedIm::Msrp => Im::Msrp,
+    }
+}
+
+fn msrp(config: &Config) -> msrp::Settings {
+    let host = config.msrp.host.as_ref().unwrap_or(&config.gateway.name);
+    msrp::Settings {
+        host: host.to_ascii().into_owned(),
+        port: config.msrp.listen.first().map(std::net::SocketAddr::port),
+        tls: config.msrp.transport == Wanted::Tls,
+        message_max: config.limits.message_size,
+        // What comes in is bounded by its listener: these are for what we open beside.
+        connections: config.msrp.connection_limit.saturating_mul(2),
+        sessions: config.limits.sessions,
     }
 }
 
@@ -271,6 +287,7 @@ pub fn limits(config: &Config) -> Limits {
     Limits {
         xmpp: config.xmpp.connection_limit,
         of_partner: config.xmpp.partner_connection_limit,
+        msrp: config.msrp.connection_limit,
         ..Limits::default()
     }
 }

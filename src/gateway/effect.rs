@@ -7,6 +7,7 @@ use super::observe::Observation;
 use super::presence::WatchRef;
 use super::sessions::SessionRef;
 use crate::addr::Domain;
+use crate::msrp::{ConnId, Dial};
 use crate::now::Mono;
 pub use crate::sip::link::{LinkId, PeerId};
 use crate::sip::locate::Target;
@@ -96,6 +97,20 @@ pub enum Effect {
     SipClose {
         /// The link.
         link: LinkId,
+    },
+    /// Connect an MSRP session. Answered by `Input::MsrpUp` or `Input::MsrpDown`.
+    MsrpDial(Box<Dial>),
+    /// Send these octets on an MSRP connection. Answered by `Input::MsrpDrained` when the kernel has all.
+    MsrpSend {
+        /// The connection.
+        conn: ConnId,
+        /// Where the octets stand in [`Effects::octets`].
+        octets: Range<usize>,
+    },
+    /// Close an MSRP connection once what was sent on it is written.
+    MsrpClose {
+        /// The connection.
+        conn: ConnId,
     },
     /// Make these changes durable, after those of every ticket before. Answered by
     /// `Input::Persisted`, once for each ticket, in their order.
@@ -204,6 +219,8 @@ pub enum Timer {
     Session(SessionRef),
     /// Records that were not durable go to the store again.
     Keep,
+    /// The deadlines of MSRP.
+    Msrp,
     /// The age purge.
     Purge,
 }

@@ -10,6 +10,7 @@
 //! | `crossings` | the two entrances of the bridge, the gate in front of each, refusals |
 //! | `answers` | SIP requests: transactions, checks, responses |
 //! | `invites` | our INVITEs as transactions |
+//! | `msrp` | sessions over MSRP: what the switch does, and what it hears |
 //! | `outgoing` | messages to SIP users: one outstanding for each, transactions, errors back |
 //! | [`pairs`] | streams to partners, and the stanzas that wait for them |
 //! | [`presence`] | watches: who sees whose presence, and what is kept of it |
@@ -27,6 +28,7 @@ mod crossings;
 pub mod effect;
 mod invites;
 mod login;
+mod msrp;
 mod notice;
 pub mod observe;
 mod outgoing;
@@ -50,6 +52,7 @@ pub use talk::{PeerTalk, Receipts, TalkSettings};
 
 use crate::crossing::Verified;
 use crate::ids::{Ids, Owner};
+use crate::msrp::ConnId;
 use crate::now::{Mono, Now};
 use crate::policy::{Budgets, Discovered, Table};
 use crate::sip::Fault;
@@ -63,6 +66,7 @@ use crate::xmpp::iq::IqContext;
 use crate::xmpp::{Iq, Misaddressed, Stanza, StreamId, Verify, VerifyAnswer};
 use answers::Answerable;
 use effect::{Due, Effect, Effects, Timer};
+use msrp::Msrp;
 use notice::Notices;
 use outgoing::{Outgoing, Undelivered};
 use pairs::{Awaits, Bounce, Pairs};
@@ -159,6 +163,30 @@ pub enum Input<'a> {
         /// Why, for people.
         why: &'a str,
     },
+    /// An MSRP connection that we dialled is up.
+    MsrpUp {
+        /// The name that it was dialled by.
+        conn: ConnId,
+        /// Its far end's certificate in DER, if a fingerprint has vouched for it.
+        certificate: Option<&'a [u8]>,
+    },
+    /// Octets came on an MSRP connection.
+    Msrp {
+        /// The connection.
+        conn: ConnId,
+        /// The octets.
+        octets: &'a [u8],
+    },
+    /// The kernel has all octets of an MSRP connection.
+    MsrpDrained {
+        /// The connection.
+        conn: ConnId,
+    },
+    /// An MSRP connection ended, or could not be made.
+    MsrpDown {
+        /// The connection.
+        conn: ConnId,
+    },
     /// The changes of a ticket are durable, or not known to be.
     Persisted {
         /// Of [`effect::Effect::Persist`].
@@ -216,6 +244,7 @@ pub struct Gateway {
     presence: Presence,
     talk: talk::Talk,
     sessions: Sessions,
+    msrp: Msrp,
     counts: Counts,
     iq: IqContext<'static>,
     next_link: u32,
@@ -278,6 +307,7 @@ impl Gateway {
             ),
             talk: talk::Talk::new(secrets.hashes),
             sessions: Sessions::new(secrets.hashes),
+            msrp: Msrp::new(settings.msrp.clone()),
             counts: Counts::default(),
             iq,
             next_link: 0,
@@ -311,12 +341,13 @@ impl Gateway {
             }
             Input::Written { stream, mark } => {
                 let mut written = Vec::new();
-                self.pairs.on_written(stream, mark, |awaits| match awaits {
-                    Awaits::Request(key) => written.push(key),
-                    Awaits::Watch(_) => {}
-                });
-                for key in written {
-                    self.accept(now, key);
+                self.pairs.on_written(stream, mark, |awaits| written.push(awaits));
+                for awaits in written {
+                    match awaits {
+                        Awaits::Request(key) => self.accept(now, key),
+                        Awaits::Msrp(ticket) => self.on_msrp_delivered(now, ticket),
+                        Awaits::Watch(_) => {}
+                    }
                 }
             }
             Input::VerifyWanted(verify) => {
@@ -337,6 +368,10 @@ impl Gateway {
                 self.on_peer_up(now, peer);
             }
             Input::LinkDown { link, why } => self.on_link_down(now, link, why),
+            Input::MsrpUp { conn, certificate } => self.on_msrp_up(now, conn, certificate),
+            Input::Msrp { conn, octets } => self.on_msrp(now, conn, octets),
+            Input::MsrpDrained { conn } => self.on_msrp_drained(now, conn),
+            Input::MsrpDown { conn } => self.on_msrp_down(now, conn),
             Input::Persisted { ticket, durable } => self.on_persisted(now, ticket, durable),
             Input::Timeout => self.on_timeout(now),
         }
@@ -357,6 +392,7 @@ impl Gateway {
                 | Timer::Peer(_)
                 | Timer::Tell(_)
                 | Timer::Typing(_)
+                | Timer::Msrp
                 | Timer::Keep
                 | Timer::Purge => true,
             });
@@ -430,7 +466,8 @@ impl Gateway {
     pub fn is_quiet(&self) -> bool {
         let messages = self.targets.is_empty() && self.held == 0;
         // A fetch waits for the XMPP side, like a message.
-        let answered = !self.servers.any(Answerable::is_owed) && self.sessions.is_empty();
+        let answered =
+            !self.servers.any(Answerable::is_owed) && self.sessions.is_empty() && self.msrp.is_quiet();
         self.pairs.is_quiet() && messages && answered && self.waiting() == 0 && self.presence.is_kept()
     }
 
@@ -441,6 +478,7 @@ impl Gateway {
         self.pairs.set_limits(settings.pairs.clone());
         self.peers.set_limit(settings.pairs.queue);
         self.set_presence(&settings.presence);
+        self.msrp.switch.set(settings.msrp.clone());
         self.settings = settings;
     }
 
@@ -454,10 +492,14 @@ impl Gateway {
         self.effects.push(Effect::XmppJudge);
         let bounces = self.pairs.on_reload(&TablePartners(&self.table), &mut self.effects);
         self.bounce_all(now, bounces, "the partner was removed");
-        let Self { pairs, servers, table, presence, .. } = self;
+        let Self { pairs, servers, table, presence, msrp, .. } = self;
         let bounces = pairs.judge(|awaits| match awaits {
             Awaits::Request(key) => {
                 let carried = servers.value(key).and_then(|answerable| answerable.carried());
+                carried.is_none_or(|crossing| table.judge(&crossing, &presence.contacts).is_ok())
+            }
+            Awaits::Msrp(ticket) => {
+                let carried = msrp.carried(ticket);
                 carried.is_none_or(|crossing| table.judge(&crossing, &presence.contacts).is_ok())
             }
             Awaits::Watch(watch) => presence.may_still_wait(table, watch),
@@ -473,6 +515,7 @@ impl Gateway {
         for bounce in bounces {
             match bounce.answer {
                 Awaits::Request(key) => self.bounce(now, key, bounce.condition, why),
+                Awaits::Msrp(ticket) => self.on_msrp_bounced(now, ticket, bounce.condition, why),
                 Awaits::Watch(watch) => self.presence.on_bounce(watch, bounce.condition),
             }
         }
@@ -513,6 +556,7 @@ impl Gateway {
                 Timer::Tell(watch) => self.tell_again(now, watch),
                 Timer::Typing(slot) => self.on_typing_timer(now, slot),
                 Timer::Session(session) => self.on_session_timer(now, session, due.at),
+                Timer::Msrp => self.on_msrp_timer(now),
                 Timer::Keep => self.on_keep_timer(),
                 Timer::Purge => self.purge(now),
                 Timer::Peer(peer) => {

@@ -75,6 +75,8 @@ pub trait Partners {
 pub enum Awaits {
     /// The sender of the SIP request that it came from.
     Request(ServerKey),
+    /// The sender of a message that came by MSRP.
+    Msrp(u64),
     /// A watch. It hears only of what is not delivered.
     Watch(WatchRef),
 }

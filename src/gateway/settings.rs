@@ -6,6 +6,7 @@ use crate::addr::Domain;
 use crate::addr::map::MapOptions;
 use crate::body;
 use crate::bridge::watch;
+use crate::msrp;
 use crate::policy::Allowance;
 use crate::sip::digest::Credentials;
 use crate::sip::link::PeerId;
@@ -56,6 +57,8 @@ pub struct Settings {
     pub presence: PresenceSettings,
     /// Durations and bounds of sessions.
     pub sessions: SessionSettings,
+    /// Where MSRP is taken, and its bounds.
+    pub msrp: msrp::Settings,
     /// After how long without traffic a SIP link that we opened gets a keep-alive (RFC 5626 §4.4.1).
     pub sip_keepalive: Duration,
     /// Does anybody want to hear of deliveries?
@@ -139,6 +142,8 @@ pub enum Im {
     Pager,
     /// In a session whose texts are MESSAGEs inside of its dialog.
     MsSession,
+    /// In a session whose texts go by MSRP (RFC 7573).
+    Msrp,
 }
 
 /// What a Via says of us, for each transport.

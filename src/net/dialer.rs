@@ -141,6 +141,56 @@ impl Dialer {
         Ok((self.client.config(local, ClientRole::Sip), name))
     }
 
+    /// TLS for an MSRP connection that we open: the host of the URI as SNI.
+    ///
+    /// # Errors
+    /// The host can be no name in TLS.
+    pub fn msrp_client(
+        &self,
+        host: &Domain,
+    ) -> Result<(Arc<rustls::ClientConfig>, ServerName<'static>), String> {
+        let name =
+            tls::client::server_name(host).ok_or_else(|| format!("{host} can be no server name in TLS"))?;
+        Ok((self.client.config(None, ClientRole::Sip), name))
+    }
+
+    /// Where `host` is that a description of the SIP domain `near` names: addresses of the Internet, and those
+    /// that the configuration has for the peer of that domain.
+    ///
+    /// # Errors
+    /// There is none, or none that may be connected to; for people.
+    pub async fn msrp_addresses(&self, host: &str, near: &str) -> Result<Vec<IpAddr>, String> {
+        let peers = self.peers.load_full();
+        let (dns, host, near) = (self.dns.clone(), host.to_owned(), near.to_owned());
+        let work = async move {
+            let asking = async {
+                let found = dns.addresses(&host).await.map_err(|fault| fault.to_string())?;
+                let peer = peers.iter().find(|peer| peer.domains.iter().any(|name| name.as_str() == near));
+                let known = match peer.filter(|peer| peer.is_static) {
+                    Some(peer) => {
+                        dns.addresses(&peer.host.to_ascii()).await.map_or(Vec::new(), |known| known.records)
+                    }
+                    None => Vec::new(),
+                };
+                let networks = peer.map_or(&[][..], |peer| &peer.addresses);
+                let own = |ip: &IpAddr| known.contains(ip) || networks.iter().any(|net| net.contains(ip));
+                let may = |ip: &IpAddr| dns.may_dial(*ip) || own(&ip.to_canonical());
+                Ok::<_, String>(found.records.into_iter().filter(may).collect::<Vec<_>>())
+            };
+            tokio::time::timeout(LOCATE_TIMEOUT, asking).await
+        };
+        let found =
+            self.edge.run(work).await.ok_or("shutting down")?.map_err(|_| "DNS did not answer in time")??;
+        if found.is_empty() {
+            return Err(
+                "the address is private or our own, [dns] private_addresses is false, and it is not where \
+                        the [[sip.peer]] of this domain is"
+                    .to_owned(),
+            );
+        }
+        Ok(found)
+    }
+
     /// What TLS knows of a peer. Its chain is validated on the edge thread: a hostile one may cost
     /// milliseconds.
     pub async fn identity(

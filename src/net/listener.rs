@@ -57,6 +57,8 @@ pub enum Service {
     Xmpp,
     /// SIP over TLS or TCP.
     Sip(Transport),
+    /// MSRP, over TLS if true.
+    Msrp(bool),
 }
 
 /// Accepts connections until the daemon drains.
@@ -91,6 +93,7 @@ pub async fn accept(
         let (open, limit, name) = match service {
             Service::Xmpp => (&shard.xmpp_open, limits.xmpp, "[xmpp] connection_limit"),
             Service::Sip(_) => (&shard.sip_open, limits.sip, "the limit of SIP connections"),
+            Service::Msrp(_) => (&shard.msrp.open, limits.msrp, "[msrp] connection_limit"),
         };
         // The shard holds one itself.
         if Rc::strong_count(open) > limit {
@@ -119,6 +122,7 @@ async fn serve(shard: Rc<Shard>, socket: TcpStream, address: SocketAddr, service
     match service {
         Service::Xmpp => super::xmpp_conn::accept(shard, socket, address).await,
         Service::Sip(transport) => super::sip_conn::accept(shard, socket, address, transport).await,
+        Service::Msrp(tls) => super::msrp_conn::accept(shard, socket, address, tls).await,
     }
 }
 

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`clock`] | both clocks |
 //! | [`shard`] | the thread that owns sockets and gateway: performs effects, writes once a turn |
-//! | [`xmpp_conn`], [`sip_conn`], [`udp`] | the driver of one stream, one link, one UDP socket |
+//! | [`xmpp_conn`], [`sip_conn`], [`msrp_conn`], [`udp`] | the driver of one stream, link, MSRP connection, UDP socket |
 //! | [`keeper`] | what is to be kept: where it goes, and how the answers come back |
 //! | `conn` | what streams and links have in common: waking, reading, the end |
 //! | [`wire`] | one TCP connection, plain or TLS: what was written, and what not yet |
@@ -21,6 +21,7 @@ pub mod dns;
 pub mod edge;
 pub mod keeper;
 pub mod listener;
+pub mod msrp_conn;
 pub mod shard;
 pub mod sip_conn;
 pub mod srv;

@@ -9,6 +9,7 @@
 use super::clock::Clock;
 use super::dialer::Dialer;
 use super::keeper::Tickets;
+use super::msrp_conn::MsrpConns;
 use super::sip_conn::LinkConn;
 use super::udp::UdpSocketConn;
 use super::xmpp_conn::StreamConn;
@@ -42,6 +43,8 @@ pub struct Shard {
     streams: RefCell<HashMap<StreamId, Rc<StreamConn>>>,
     links: RefCell<HashMap<LinkId, Rc<LinkConn>>>,
     udp: RefCell<BTreeMap<LinkId, Rc<UdpSocketConn>>>,
+    /// MSRP connections.
+    pub msrp: MsrpConns,
     dirty_streams: RefCell<Vec<Rc<StreamConn>>>,
     dirty_links: RefCell<Vec<Rc<LinkConn>>>,
     flush: Notify,
@@ -72,11 +75,13 @@ pub struct Limits {
     pub of_partner: usize,
     /// SIP connections that come in.
     pub sip: usize,
+    /// MSRP connections that come in.
+    pub msrp: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { xmpp: 1000, of_partner: 20, sip: 10_000 }
+        Self { xmpp: 1000, of_partner: 20, sip: 10_000, msrp: 1000 }
     }
 }
 
@@ -114,6 +119,7 @@ impl Shard {
             streams: RefCell::default(),
             links: RefCell::default(),
             udp: RefCell::default(),
+            msrp: MsrpConns::default(),
             dirty_streams: RefCell::default(),
             dirty_links: RefCell::default(),
             flush: Notify::new(),
@@ -236,6 +242,15 @@ impl Shard {
                     socket.send(octets, to);
                 }
             }
+            Effect::MsrpDial(dial) => {
+                tokio::task::spawn_local(super::msrp_conn::dial(self.clone(), *dial));
+            }
+            Effect::MsrpSend { conn, octets: range } => {
+                if self.msrp.send(conn, octets.get(range).unwrap_or_default()) {
+                    self.flush.notify_one();
+                }
+            }
+            Effect::MsrpClose { conn } => self.msrp.close(conn, "closed"),
             Effect::Persist { ticket, changes } => self.tickets.persist(ticket, changes),
             Effect::Observe(observation) => (self.observer)(&observation),
             Effect::XmppVerify { stream, verify } => {
@@ -322,8 +337,12 @@ impl Shard {
                 continue;
             }
             let links = std::mem::take(&mut *self.dirty_links.borrow_mut());
-            if links.is_empty() {
+            let msrp = self.msrp.take_dirty();
+            if links.is_empty() && msrp.is_empty() {
                 return;
+            }
+            for conn in &msrp {
+                super::msrp_conn::flush(self, conn);
             }
             for conn in &links {
                 conn.io.dirty.set(false);
@@ -418,9 +437,15 @@ impl Shard {
         for conn in self.all_links() {
             conn.io.kill("shutting down");
         }
-        while !self.streams.borrow().is_empty() || !self.links.borrow().is_empty() {
+        self.msrp.close_all();
+        while !self.streams.borrow().is_empty() || !self.links.borrow().is_empty() || !self.msrp.is_empty() {
             self.drained.notified().await;
         }
+    }
+
+    /// A connection has ended.
+    pub fn less_is_open(&self) {
+        self.maybe_drained();
     }
 
     fn maybe_drained(&self) {

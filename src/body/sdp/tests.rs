@@ -1,5 +1,7 @@
 //! Descriptions of deployed peers, hostile ones, and the law that what is read and written is read again.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use super::*;
 use proptest::prelude::*;
 

@@ -346,10 +346,8 @@ fn watches_have_bounds_that_fit_together() {
 #[test]
 fn what_is_not_built_yet_is_an_error_that_says_so() {
     for (more, message) in [
-        ("[msrp]\nlisten = [\"[::]:2855\"]", "MSRP is not built yet"),
         ("[storage]\nkind = \"cluster\"", "storage in a cluster is not built yet"),
         ("[admin]\nweb = \"127.0.0.1:8420\"", "the panel is not built yet"),
-        ("im = \"msrp\"", "sessions over MSRP are not built yet"),
         ("verification = \"use-source-verification\"", "its header is not public"),
         ("verification = \"always-unverifiable\"", "\"always-unverifiable\" is not built yet"),
         ("monitor = true", "counting a peer's traffic apart is not built yet"),
@@ -360,6 +358,15 @@ fn what_is_not_built_yet_is_an_error_that_says_so() {
     for shards in [0, 2, 4] {
         let daemon = DAEMON.replace("[gateway]", &format!("[gateway]\nshards = {shards}"));
         assert!(printed(&daemon, "").contains("more than one shard is not built yet"), "{shards}");
+    }
+    assert_eq!(errors("im = \"msrp\"\n[msrp]\nlisten = [\"[::]:2855\"]\nhost = \"msrp.example\""), "");
+    for (more, message) in [
+        ("[msrp]\nlisten = [\"[::]:2855\", \"[::1]:2856\"]", "two ports for MSRP"),
+        ("[msrp]\nlisten = [\"[::]:2855\", \"[::]:2855\"]", "twice"),
+        ("[msrp]\ntransport = \"udp\"", "transport"),
+        ("[msrp]\nconnection_limit = 0", "out of range"),
+    ] {
+        assert!(errors(more).contains(message), "{more}: {}", errors(more));
     }
     assert_eq!(errors("im = \"pager\"\nverification = \"always-verifiable\"\nmonitor = false"), "");
     assert_eq!(errors("[log]\nmessage_bodies = false\n[metrics]\nlisten = \"\"\n"), "");

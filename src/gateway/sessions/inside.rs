@@ -1,7 +1,6 @@
 //! What SIP users send in a dialog: texts, words about typing, changes of the session, and its end.
 
 use super::SessionRef;
-use super::theirs::read_offer;
 use crate::body::mime::MediaType;
 use crate::body::sdp::{self, Description, Kind};
 use crate::body::text_of;
@@ -128,8 +127,9 @@ impl Gateway {
         let wants_answer = std::mem::take(&mut found.awaits_answer);
         match acked {
             Acked::Bye(bye) => self.send_of_session(now, session, peer, bye, super::What::Bye),
-            Acked::Confirmed if wants_answer && !is_answer(ack.message) => {
+            Acked::Confirmed if wants_answer && !self.is_usable(now, session, ack.message) => {
                 // RFC 3264: it has not taken what was offered.
+                let Some(found) = self.sessions.table.get_mut(session) else { return };
                 if let Leave::Bye(bye) = found.dialog.end() {
                     self.send_of_session(now, session, peer, bye, super::What::Bye);
                 }
@@ -265,13 +265,15 @@ impl Gateway {
         let answer = match message.body {
             [] if !is_invite => Vec::new(),
             _ => {
-                let asked = read_offer(message)?;
+                let asked = self.read_offer(message, Some(session))?;
                 if adds_other_media(message) {
                     // RFC 3261 §14.2: the session stays as it was.
                     return Err(Reject::status(488, "texts only: audio, video and files do not cross"));
                 }
-                let description = self.sessions.table.get(session).map_or(0, |found| found.description);
-                self.answer_to(&asked, description)
+                let found = self.sessions.table.get(session);
+                let (description, msrp) =
+                    found.map_or((0, None), |found| (found.description, found.msrp.as_ref()));
+                self.answer_to(&asked, description, msrp)
             }
         };
         let contact = self.contact_of(key);
@@ -299,9 +301,4 @@ fn typing_of(message: &Message<'_>) -> Option<Typing> {
 fn adds_other_media(message: &Message<'_>) -> bool {
     Description::parse(message.body)
         .is_ok_and(|offer| offer.media().any(|medium| medium.kind == Kind::Other && medium.port != 0))
-}
-
-/// Does an ACK answer our offer with texts in the dialog?
-fn is_answer(message: &Message<'_>) -> bool {
-    Description::parse(message.body).is_ok_and(|answer| answer.usable(Kind::Sip).is_some())
 }

@@ -14,6 +14,7 @@
 //! | `theirs` | INVITEs of SIP users, and our answers |
 //! | `inside` | what SIP users send in a dialog |
 //! | `typing` | who is writing, both ways |
+//! | `msrp` | sessions whose texts go by MSRP: descriptions, texts both ways |
 //! | `auto` | who is written to in which way, found out |
 //! | `rights` | the gate asked again, stopping |
 //! | `list` | what an operator may read |
@@ -26,6 +27,7 @@
 mod auto;
 mod inside;
 mod list;
+mod msrp;
 mod ours;
 mod perform;
 mod rights;
@@ -126,11 +128,17 @@ impl Sessions {
 impl Gateway {
     /// What the last turn brought about, and what follows from that, until nothing is left.
     pub(super) fn settle_sessions(&mut self, now: Now) {
-        while let Some(outcome) = self.sessions.outcomes.pop_front() {
-            match outcome {
-                Outcome::Input(session, input) => self.drive_session(now, session, input),
-                Outcome::Written(session, key) => self.on_text_written(now, session, key),
-                Outcome::Bounced(session, key) => self.on_text_bounced(now, session, key),
+        loop {
+            while let Some(outcome) = self.sessions.outcomes.pop_front() {
+                match outcome {
+                    Outcome::Input(session, input) => self.drive_session(now, session, input),
+                    Outcome::Written(session, key) => self.on_text_written(now, session, key),
+                    Outcome::Bounced(session, key) => self.on_text_bounced(now, session, key),
+                }
+            }
+            self.settle_msrp(now);
+            if self.sessions.outcomes.is_empty() {
+                return;
             }
         }
     }

@@ -53,7 +53,7 @@ impl Gateway {
         if load.what == What::Bye {
             self.sessions.later(session, Input::Ended);
         }
-        if matches!(answered, Answered::Established { .. }) && !is_usable(message) {
+        if matches!(answered, Answered::Established { .. }) && !self.is_usable(now, session, message) {
             // RFC 3264: it accepted what was not offered, or nothing. That session is of no use.
             self.on_dialog_answer(now, session, answered, load, failure());
             let why = "the answer to the invitation takes no texts";
@@ -222,9 +222,13 @@ impl Gateway {
             }
         }
     }
-}
 
-/// Does a 2xx answer our offer with texts in the dialog?
-fn is_usable(message: &Message<'_>) -> bool {
-    Description::parse(message.body).is_ok_and(|answer| answer.usable(Kind::Sip).is_some())
+    /// Does `message` answer our offer with a way for texts? If that is MSRP, it begins.
+    pub(super) fn is_usable(&mut self, now: Now, session: SessionRef, message: &Message<'_>) -> bool {
+        let Ok(answer) = Description::parse(message.body) else { return false };
+        match self.sessions.table.get(session).is_some_and(|found| found.msrp.is_some()) {
+            true => self.msrp_answered(now, session, &answer),
+            false => answer.usable(Kind::Sip).is_some(),
+        }
+    }
 }

@@ -31,6 +31,8 @@ pub(in crate::gateway) struct Text {
     pub(super) subject: Option<Box<str>>,
     pub(super) language: Option<Box<str>>,
     pub(super) thread: Option<Box<str>>,
+    /// When it was written, if it was delayed.
+    pub(super) sent: Option<Wall>,
     /// The ways that refused it: a bit for each.
     pub(super) refused: u8,
 }
@@ -43,6 +45,16 @@ impl Text {
         // It stands in the request, too, while that is in the air.
         size_of::<Self>() + 2 * self.body.len() + optional
     }
+}
+
+/// The MSRP half of a conversation.
+#[derive(Debug)]
+pub(super) struct MsrpSession {
+    pub(super) id: crate::msrp::SessionId,
+    /// Who connects, as our description says.
+    pub(super) setup: crate::body::sdp::Setup,
+    /// The text in the air.
+    pub(super) in_air: Option<crate::msrp::MessageId>,
 }
 
 /// A conversation between a contact and a SIP user.
@@ -70,6 +82,8 @@ pub(super) struct Conversation {
     pub(super) knows_states: bool,
     /// Names our descriptions (RFC 8866 §5.2).
     pub(super) description: u64,
+    /// Where its texts go, unless into the dialog.
+    pub(super) msrp: Option<MsrpSession>,
     pub(super) since: Wall,
     /// Texts that were delivered: to the contact, to the SIP user.
     pub(super) delivered: [u32; 2],
@@ -99,6 +113,7 @@ impl Conversation {
             awaits_answer: false,
             knows_states: false,
             description: 0,
+            msrp: None,
             since,
             delivered: [0; 2],
             armed: None,
@@ -203,10 +218,8 @@ impl Table {
 
     /// All, in the order of their slots.
     pub(super) fn refs(&self) -> Vec<SessionRef> {
-        let name = |(slot, found): (usize, &Box<Conversation>)| {
-            Some(SessionRef { slot: u32::try_from(slot).ok()?, number: found.number })
-        };
-        self.slots.iter().filter_map(name).collect()
+        let name = |slot, number| Some(SessionRef { slot: u32::try_from(slot).ok()?, number });
+        self.slots.iter().filter_map(|(slot, found)| name(slot, found.number)).collect()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Conversation> {

@@ -1,6 +1,7 @@
 //! Texts of XMPP contacts for SIP users in sessions: into which session each one goes, or back.
 
-use super::table::Conversation;
+use super::auto::Mode;
+use super::table::{Conversation, MsrpSession};
 use super::{SessionRef, Text, What};
 use crate::addr::Jid;
 use crate::body::charset::one_line;
@@ -38,7 +39,7 @@ impl Gateway {
         user: &Jid,
     ) -> bool {
         match self.settings.im(peer) {
-            Im::MsSession => true,
+            Im::MsSession | Im::Msrp => true,
             // The pager's queue would be overtaken.
             Im::Auto if self.targets.contains_key(user.bare_str()) => false,
             Im::Auto => {
@@ -76,6 +77,7 @@ impl Gateway {
             subject: text.subject.as_deref().map(Box::from),
             language: text.language.as_deref().map(Box::from),
             thread: text.thread.as_deref().map(Box::from),
+            sent: text.sent,
             refused: 0,
         };
         let shows_states = admitted.element.children().any(|child| child.ns() == STATES);
@@ -179,7 +181,15 @@ impl Gateway {
         let call_id = thread.and_then(|thread| self.call_id(user.bare_str(), thread));
         let slot = self.sessions.table.vacant();
         let description = self.ids.below(1 << 53);
-        let offer = self.describe(description).offer();
+        let msrp = match self.mode_of(now, peer, &user) {
+            Mode::Msrp => {
+                let opened = self.open_offered(now);
+                let why = "too many MSRP sessions";
+                Some(opened.ok_or_else(|| Failure::new(Condition::ResourceConstraint, 503, why))?)
+            }
+            Mode::MsSession => None,
+        };
+        let offer = self.describe(description, msrp.as_ref()).map(|ours| ours.offer()).unwrap_or_default();
         let subject = text.subject.as_deref().map(|subject| ("Subject", subject));
         let invite = Invite {
             from: &contact,
@@ -192,19 +202,32 @@ impl Gateway {
         };
         let made = Session::inviting(&invite, slot, &self.guard, &mut self.ids);
         let (dialog, request) = made.map_err(|_| {
+            msrp.iter().for_each(|msrp| self.close_msrp(now, msrp.id));
             Failure::new(Condition::PolicyViolation, 413, "an address is too long for a session")
         })?;
         let machine = Machine::inviting(now.mono);
         let mut conversation = Conversation::new(peer, (user, contact), machine, dialog, now.wall);
         conversation.description = description;
+        let name = msrp.as_ref().map(|msrp| msrp.id);
+        conversation.msrp = msrp;
         let session = self.sessions.table.insert(conversation);
+        self.msrp.of.extend(name.map(|name| (name, session)));
         self.send_of_session(now, session, peer, request, What::Invite);
         Ok(session)
     }
 
-    /// A description of ours.
-    pub(super) fn describe(&self, session: u64) -> Ours<'_> {
-        Ours { host: &self.settings.name, session, version: 1, accept: &ACCEPT, way: sdp::Way::Sip }
+    /// A description of ours; `None` if its MSRP half is gone.
+    pub(super) fn describe<'a>(&'a self, session: u64, msrp: Option<&'a MsrpSession>) -> Option<Ours<'a>> {
+        match msrp {
+            Some(msrp) => self.describe_msrp(session, msrp),
+            None => Some(Ours {
+                host: &self.settings.name,
+                session,
+                version: 1,
+                accept: &ACCEPT,
+                way: sdp::Way::Sip,
+            }),
+        }
     }
 
     /// Tells the sender of a text that it was not delivered: once, with the id of its stanza.

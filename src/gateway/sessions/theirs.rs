@@ -10,10 +10,10 @@
 //! for another body, 603 for a conference (420 where one is required, which the UAS's checks say).
 
 use super::SessionRef;
-use super::table::Conversation;
+use super::table::{Conversation, MsrpSession};
 use crate::addr::Jid;
 use crate::body::mime::MediaType;
-use crate::body::sdp::{self, Description, Kind};
+use crate::body::sdp::{self, Description, Kind, Media};
 use crate::bridge::session::{Input, Machine, first};
 use crate::crossing::{Direction, Verified};
 use crate::gateway::Gateway;
@@ -38,8 +38,8 @@ const SUPPORTED_WITH_TEXT: &str = "timer, ms-text-format";
 
 /// What the body of an INVITE asks for.
 pub(super) enum Asked {
-    /// It offers texts in the dialog, in the m-line with that place.
-    Offer(Box<Description>, usize),
+    /// It offers texts in the medium that was chosen.
+    Offer(Box<Description>, Box<Media>),
     /// It wants our offer.
     Nothing,
 }
@@ -88,7 +88,7 @@ impl Gateway {
         if is_conference(message) {
             return Err(Reject::status(603, "a conference: conversations are between two people"));
         }
-        let asked = read_offer(message)?;
+        let asked = self.read_offer_of(message, peer)?;
         if !self.sessions.table.has_room(&user, contact.domain(), &self.settings.sessions) {
             return Err(Reject::status(480, "too many sessions").with(Name::RetryAfter, LATER));
         }
@@ -98,7 +98,7 @@ impl Gateway {
         let text = message
             .header_spelt(first::TEXT_FORMAT)
             .and_then(|value| first::text(value, &self.settings.body_limits()));
-        let session = self.enter(now, key, peer, (user, contact), dialog, &asked);
+        let session = self.enter(now, key, peer, (user, contact), dialog, &asked)?;
         match text {
             Some(text) => self.deliver_first(now, key, session, admitted, &text)?,
             None => self.accept_invite(now, session),
@@ -114,28 +114,42 @@ impl Gateway {
         pair: (Jid, Jid),
         dialog: Session,
         asked: &Asked,
-    ) -> SessionRef {
+    ) -> Result<SessionRef, Reject> {
         let description = self.ids.below(1 << 53);
-        let answer = self.answer_to(asked, description);
+        let msrp = match asked {
+            Asked::Offer(_, media) if media.kind != Kind::Sip => {
+                let opened = self.open_answering(now, media, pair.0.domain());
+                Some(
+                    opened
+                        .ok_or_else(|| Reject::status(488, "the MSRP path that is offered can't be used"))?,
+                )
+            }
+            Asked::Nothing if self.settings.im(peer) == Im::Msrp => self.open_offered(now),
+            Asked::Offer(..) | Asked::Nothing => None,
+        };
+        let answer = self.answer_to(asked, description, msrp.as_ref());
         let mut conversation = Conversation::new(peer, pair, Machine::answering(now.mono), dialog, now.wall);
         conversation.invite = Some(key);
         conversation.answer = answer.into();
         conversation.description = description;
         conversation.awaits_answer = matches!(asked, Asked::Nothing);
+        let name = msrp.as_ref().map(|msrp| msrp.id);
+        conversation.msrp = msrp;
         let session = self.sessions.table.insert(conversation);
+        self.msrp.of.extend(name.map(|name| (name, session)));
         if let Some(answerable) = self.servers.value(key) {
             answerable.session = Some(session);
         }
         self.arm_session(session);
-        session
+        Ok(session)
     }
 
     /// Our answer to an offer, or our offer.
-    pub(super) fn answer_to(&self, asked: &Asked, description: u64) -> Vec<u8> {
-        let ours = self.describe(description);
+    pub(super) fn answer_to(&self, asked: &Asked, description: u64, msrp: Option<&MsrpSession>) -> Vec<u8> {
+        let Some(ours) = self.describe(description, msrp) else { return Vec::new() };
         match asked {
             // The m-line was chosen because it is of our kind.
-            Asked::Offer(offer, index) => ours.answer(offer, *index).unwrap_or_default(),
+            Asked::Offer(offer, media) => ours.answer(offer, media.index).unwrap_or_default(),
             Asked::Nothing => ours.offer(),
         }
     }
@@ -229,12 +243,35 @@ impl Gateway {
     }
 }
 
+impl Gateway {
+    fn read_offer_of(&self, message: &Message<'_>, peer: PeerId) -> Result<Asked, Reject> {
+        read_offer(message, |offer| self.choose(offer, peer))
+    }
+
+    /// What the body of a re-INVITE or UPDATE asks for: the way of the texts stays what it is.
+    pub(super) fn read_offer(
+        &self,
+        message: &Message<'_>,
+        session: Option<SessionRef>,
+    ) -> Result<Asked, Reject> {
+        let found = session.and_then(|session| self.sessions.table.get(session));
+        let kind = match found.and_then(|found| found.msrp.as_ref().map(|_| found.peer)) {
+            Some(peer) => self.msrp_kind(peer),
+            None => Some(Kind::Sip),
+        };
+        read_offer(message, |offer| offer.usable(kind?))
+    }
+}
+
 /// What the body of an INVITE asks for.
 ///
 /// # Errors
 /// 415 for a body that is no session description, 400 for one that is malformed, 488 for one without a
 /// medium that can be used (RFC 3264 §6), also if that carries a file (RFC 5547).
-pub(super) fn read_offer(message: &Message<'_>) -> Result<Asked, Reject> {
+fn read_offer(
+    message: &Message<'_>,
+    choose: impl FnOnce(&Description) -> Option<Media>,
+) -> Result<Asked, Reject> {
     if message.body.is_empty() {
         return Ok(Asked::Nothing);
     }
@@ -245,9 +282,9 @@ pub(super) fn read_offer(message: &Message<'_>) -> Result<Asked, Reject> {
     }
     let offer = Description::parse(message.body)
         .map_err(|_| Reject::status(400, "the session description is malformed"))?;
-    match offer.usable(Kind::Sip) {
-        Some(medium) => Ok(Asked::Offer(Box::new(offer), medium.index)),
-        None => Err(Reject::status(488, "nothing is offered but audio, video, files or MSRP")),
+    match choose(&offer) {
+        Some(medium) => Ok(Asked::Offer(Box::new(offer), Box::new(medium))),
+        None => Err(Reject::status(488, "nothing is offered that carries texts here")),
     }
 }
 

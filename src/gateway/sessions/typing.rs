@@ -8,13 +8,21 @@ use crate::body::keyboard::KeyboardActivity;
 use crate::bridge::to_sip::thread_of_call_id;
 use crate::bridge::typing::{Dialect, Heard};
 use crate::gateway::Gateway;
+use crate::msrp::Outgoing;
 use crate::now::Now;
 use crate::sip::method::Method;
 
 impl Gateway {
-    /// Is there a session of the pair that texts go into?
-    pub(in crate::gateway) fn has_session(&self, user: &Jid, contact: &Jid) -> bool {
-        !self.sessions.is_empty() && self.speaking(user, contact).is_some()
+    /// How a SIP user is told: in the session that texts go into as its kind wants it, else by MESSAGE.
+    pub(in crate::gateway) fn dialect_of(&self, user: &Jid, contact: &Jid) -> Dialect {
+        if self.sessions.is_empty() {
+            return Dialect::IsComposing;
+        }
+        let session = self.speaking(user, contact).and_then(|session| self.sessions.table.get(session));
+        match session {
+            Some(session) if session.msrp.is_none() => Dialect::Keyboard,
+            Some(_) | None => Dialect::IsComposing,
+        }
     }
 
     /// The thread of that session.
@@ -40,8 +48,17 @@ impl Gateway {
         }
         let Some(session) = self.speaking(to, from) else { return false };
         let Some(found) = self.sessions.table.get_mut(session) else { return false };
-        let (content_type, body) = Dialect::Keyboard.body(state);
         let peer = found.peer;
+        if let Some(msrp) = &found.msrp {
+            let (content_type, body) = Dialect::IsComposing.body(state);
+            let octets = body.as_bytes().to_vec();
+            let message =
+                Outgoing { again: None, content_type: content_type.to_owned(), octets, report: false };
+            // One that is not taken is not missed.
+            let _ = self.msrp.switch.send(now, &mut self.ids, msrp.id, message);
+            return true;
+        }
+        let (content_type, body) = Dialect::Keyboard.body(state);
         if let Some(request) = found.dialog.request(Method::Info, &[], content_type, body.as_bytes()) {
             self.send_of_session(now, session, peer, request, What::Other);
         }

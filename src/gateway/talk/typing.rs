@@ -143,11 +143,7 @@ impl Load {
 impl Gateway {
     /// How the SIP user of a pair is told: in its session, if there is one.
     fn typing_terms(&self, xmpp: &Jid, sip: &Jid) -> Terms {
-        let dialect = match self.has_session(sip, xmpp) {
-            true => Dialect::Keyboard,
-            false => Dialect::IsComposing,
-        };
-        Terms { dialect, idle: self.settings.talk.idle }
+        Terms { dialect: self.dialect_of(sip, xmpp), idle: self.settings.talk.idle }
     }
 
     /// A status message was not answered: what waits behind it is not failed with it.
@@ -253,7 +249,8 @@ impl Gateway {
             return;
         }
         // A text is more, and a peer of sessions takes nothing out of them.
-        if self.targets.contains_key(to.bare_str()) || self.settings.im(peer) == Im::MsSession {
+        let only_sessions = matches!(self.settings.im(peer), Im::MsSession | Im::Msrp);
+        if self.targets.contains_key(to.bare_str()) || only_sessions {
             return;
         }
         let (_, body) = Dialect::IsComposing.body(state);

@@ -290,6 +290,7 @@ impl Bench {
                     }
                 },
                 Seen::Locate(_) | Seen::CloseSip(_) | Seen::Dialback(_) | Seen::Persist { .. } => {}
+                Seen::MsrpDial(_) | Seen::Msrp(..) | Seen::MsrpClose(_) => {}
             }
         }
     }

@@ -260,6 +260,7 @@ impl Runner {
             }
             Seen::CloseXmpp(_) => assert_eq!(block.first, "close"),
             Seen::CloseSip(_) | Seen::Dialback(_) | Seen::Persist { .. } => panic!("{first:?}"),
+            Seen::MsrpDial(_) | Seen::Msrp(..) | Seen::MsrpClose(_) => panic!("{first:?}"),
         }
     }
 

@@ -48,6 +48,9 @@ pub(super) enum Seen {
     },
     /// A dialback question or answer.
     Dialback(String),
+    MsrpDial(Box<crate::msrp::Dial>),
+    Msrp(crate::msrp::ConnId, String),
+    MsrpClose(crate::msrp::ConnId),
 }
 
 enum Follow {
@@ -289,6 +292,9 @@ impl World {
                 Seen::Sip(sent)
             }
             Effect::SipClose { link } => Seen::CloseSip(link),
+            Effect::MsrpDial(dial) => Seen::MsrpDial(dial),
+            Effect::MsrpSend { conn, octets } => Seen::Msrp(conn, text(octets)),
+            Effect::MsrpClose { conn } => Seen::MsrpClose(conn),
             Effect::Persist { ticket, changes } => {
                 if let Some(durable) = self.net.durable {
                     self.follow.push_back(Follow::Persisted(ticket, durable));

@@ -13,7 +13,8 @@ fuzz_target!(|octets: &[u8]| {
         let again = Description::parse(&copy).expect("it was written by us");
         assert!(again.media().eq(one.media()));
     }
-    let ours = Ours { host: "gw.example.com", session: 1, version: 1, accept: &["text/plain"], way: Way::Sip };
+    let ours =
+        Ours { host: "gw.example.com", session: 1, version: 1, accept: &["text/plain"], way: Way::Sip };
     if let Some(media) = one.usable(Kind::Sip) {
         let answer = ours.answer(&one, media.index).expect("a medium of this kind");
         let answer = Description::parse(&answer).expect("it was written by us");

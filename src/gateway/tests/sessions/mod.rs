@@ -2,6 +2,7 @@
 
 mod auto;
 mod limits;
+mod msrp;
 mod refused;
 mod rights;
 mod to_sip;

@@ -1,0 +1,270 @@
+//! The driver of one MSRP connection: octets in and out, nothing clever.
+//!
+//! Who is at the far end of a connection that comes in is known by the session-id of its first request
+//! (RFC 4975 §5.4): the switch of [`crate::msrp`] says so, and closes what binds no session. One that we open is
+//! judged here: by the fingerprints that the signalling told (RFC 4975 §14.4), else by the name of the URI and our
+//! trust anchors (§5.4). There is no third way: a certificate that nobody vouches for is refused.
+//!
+//! Where we connect to is only what the peer's description says. An address that is not on the Internet is
+//! connected to if `[dns] private_addresses` allows it, or if it is where the configuration says that the peer is.
+
+use super::conn::Conn;
+use super::dialer::shown;
+use super::edge::Secured;
+use super::shard::{READ_SIZE, Shard};
+use super::wire::Wire;
+use crate::addr::{Clean, Domain};
+use crate::gateway::Input;
+use crate::msrp::{ConnId, Dial};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedReadHalf;
+
+/// How long one TLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a connection may take to come about, with its TLS.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many addresses of one host are tried.
+const ADDRESSES_MAX: usize = 4;
+
+/// One MSRP connection.
+pub struct MsrpConn {
+    /// Its name.
+    pub id: ConnId,
+    io: Conn,
+    /// How often something was sent, and the last of it that the gateway knows to be written.
+    sent: Cell<u64>,
+    reported: Cell<u64>,
+}
+
+/// All MSRP connections of a shard.
+#[derive(Default)]
+pub struct MsrpConns {
+    all: RefCell<BTreeMap<ConnId, Rc<MsrpConn>>>,
+    dirty: RefCell<Vec<Rc<MsrpConn>>>,
+    /// Held by each connection that somebody opened to us.
+    pub open: Rc<()>,
+}
+
+impl MsrpConns {
+    /// Appends octets to a connection; true if it is to be written now and was not before.
+    pub fn send(&self, id: ConnId, octets: &[u8]) -> bool {
+        let Some(conn) = self.all.borrow().get(&id).cloned() else { return false };
+        conn.sent.set(conn.sent.get() + 1);
+        conn.io.queue(octets, conn.sent.get());
+        let fresh = !conn.io.dirty.replace(true);
+        if fresh {
+            self.dirty.borrow_mut().push(conn);
+        }
+        fresh
+    }
+
+    /// Ends a connection, once what was sent on it is written.
+    pub fn close(&self, id: ConnId, why: &str) {
+        if let Some(conn) = self.all.borrow().get(&id) {
+            conn.io.kill(why);
+        }
+    }
+
+    /// Ends all of them.
+    pub fn close_all(&self) {
+        self.all.borrow().values().for_each(|conn| conn.io.kill("shutting down"));
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.all.borrow().is_empty()
+    }
+
+    /// Takes those that have something to write.
+    pub fn take_dirty(&self) -> Vec<Rc<MsrpConn>> {
+        let dirty = std::mem::take(&mut *self.dirty.borrow_mut());
+        dirty.iter().for_each(|conn| conn.io.dirty.set(false));
+        dirty
+    }
+}
+
+/// Writes a connection, and tells the gateway when the kernel has all of it.
+pub fn flush(shard: &Rc<Shard>, conn: &MsrpConn) {
+    let Some(written) = conn.io.flush() else { return };
+    if written == conn.sent.get() && conn.reported.replace(written) < written {
+        shard.handle(shard.clock.now(), Input::MsrpDrained { conn: conn.id });
+    }
+}
+
+/// Takes a connection that somebody opened to our MSRP port.
+pub async fn accept(shard: Rc<Shard>, socket: TcpStream, address: SocketAddr, tls: bool) {
+    let (socket, tls, certificate) = if tls {
+        let Ok(socket) = socket.into_std() else { return };
+        // A client is asked for its certificate; whose it must be, the session's description says later.
+        let config = shard.dialer.sip_server();
+        match shard.dialer.edge.accept_tls(socket, config, HANDSHAKE_TIMEOUT).await {
+            Ok(Secured { socket, tls, chain, .. }) => {
+                let Ok(socket) = TcpStream::from_std(socket) else { return };
+                (socket, Some(tls), chain.first().map(|leaf| leaf.to_vec()))
+            }
+            Err(error) => {
+                let error = error.to_string();
+                tracing::info!(
+                    stoxd_event = "msrp.refused",
+                    address = shown(address),
+                    "TLS with an MSRP peer failed: {}",
+                    Clean(&error)
+                );
+                return;
+            }
+        }
+    } else {
+        (socket, None, None)
+    };
+    let now = shard.clock.now();
+    let secure = tls.is_some();
+    let Some(id) = shard.tell(|gateway, now| gateway.msrp_accepted(now, secure, certificate)) else {
+        tracing::warn!(
+            stoxd_event = "connection.refused",
+            address = shown(address),
+            "connection refused: [msrp] connection_limit is reached"
+        );
+        return;
+    };
+    let (read, write) = socket.into_split();
+    let conn = register(&shard, id, Wire::new(write, tls));
+    tracing::debug!(
+        stoxd_event = "msrp.accepted",
+        address = shown(address),
+        "an MSRP connection has come in"
+    );
+    shard.perform(now);
+    run(shard, conn, read).await;
+}
+
+/// Connects to where a peer's description says, and runs the connection to its end.
+pub async fn dial(shard: Rc<Shard>, dial: Dial) {
+    let id = dial.conn;
+    let (socket, tls, certificate) = match connect(&shard, &dial).await {
+        Ok(made) => made,
+        Err(why) => {
+            let why = format!("{}:{}: {why}", dial.host, dial.port);
+            tracing::info!(
+                stoxd_event = "msrp.failed",
+                "no MSRP connection: {}; its sessions end",
+                Clean(&why)
+            );
+            shard.handle(shard.clock.now(), Input::MsrpDown { conn: id });
+            return;
+        }
+    };
+    let Ok(socket) = TcpStream::from_std(socket) else {
+        shard.handle(shard.clock.now(), Input::MsrpDown { conn: id });
+        return;
+    };
+    let (read, write) = socket.into_split();
+    let conn = register(&shard, id, Wire::new(write, tls));
+    let certificate = certificate.as_deref();
+    shard.handle(shard.clock.now(), Input::MsrpUp { conn: id, certificate });
+    run(shard, conn, read).await;
+}
+
+type Made = (std::net::TcpStream, Option<rustls::Connection>, Option<Vec<u8>>);
+
+/// A connection whose far end is judged; its certificate if a fingerprint has vouched for it.
+async fn connect(shard: &Rc<Shard>, dial: &Dial) -> Result<Made, String> {
+    let addresses = shard.dialer.msrp_addresses(&dial.host, &dial.near).await?;
+    let mut why = String::from("it has no address");
+    for address in addresses.into_iter().take(ADDRESSES_MAX) {
+        let address = SocketAddr::new(address, dial.port);
+        let made = if dial.tls {
+            secured(shard, dial, address).await
+        } else {
+            let socket = shard.dialer.edge.dial(address, CONNECT_TIMEOUT).await;
+            socket.map(|socket| (socket, None, None)).map_err(|error| error.to_string())
+        };
+        match made {
+            Ok(made) => return Ok(made),
+            Err(fault) => why = fault,
+        }
+    }
+    Err(why)
+}
+
+async fn secured(shard: &Rc<Shard>, dial: &Dial, address: SocketAddr) -> Result<Made, String> {
+    let host = Domain::parse(&host_of(&dial.host)).map_err(|error| error.to_string())?;
+    let (config, name) = shard.dialer.msrp_client(&host)?;
+    let made = shard.dialer.edge.dial_tls(address, config, name, CONNECT_TIMEOUT).await;
+    let Secured { socket, tls, chain, version } = made.map_err(|error| error.to_string())?;
+    if !dial.fingerprints.is_empty() {
+        // RFC 4975 §14.4: it is the one that the description says, or the session ends; its names say nothing.
+        let leaf = chain.first().map(|leaf| leaf.to_vec()).unwrap_or_default();
+        if !dial.fingerprints.iter().any(|print| print.is_of(&leaf)) {
+            return Err("its certificate is not the one of its description".to_owned());
+        }
+        return Ok((socket, Some(tls), Some(leaf)));
+    }
+    let wall = shard.clock.now().wall;
+    let cert = shard.dialer.identity(chain, version, wall).await;
+    // RFC 4975 §5.4: valid, and the host of the URI is among its names.
+    cert.judge_sip(&[host], wall).map_err(|fault| format!("certificate refused: {fault}"))?;
+    Ok((socket, Some(tls), None))
+}
+
+/// A host as a domain is read: an IPv6 address has brackets there.
+fn host_of(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
+}
+
+fn register(shard: &Rc<Shard>, id: ConnId, wire: Wire) -> Rc<MsrpConn> {
+    let conn = Rc::new(MsrpConn { id, io: Conn::new(wire), sent: Cell::new(0), reported: Cell::new(0) });
+    shard.msrp.all.borrow_mut().insert(id, conn.clone());
+    conn
+}
+
+async fn run(shard: Rc<Shard>, conn: Rc<MsrpConn>, mut read: OwnedReadHalf) {
+    let why = drive(&shard, &conn, &mut read).await;
+    tracing::debug!(stoxd_event = "msrp.down", "an MSRP connection has ended: {}", Clean(&why));
+    shard.handle(shard.clock.now(), Input::MsrpDown { conn: conn.id });
+    let flush = || {
+        conn.io.flush();
+    };
+    conn.io.finish(&shard.scratch, &mut read, flush).await;
+    shard.msrp.all.borrow_mut().remove(&conn.id);
+    shard.less_is_open();
+}
+
+async fn drive(shard: &Rc<Shard>, conn: &Rc<MsrpConn>, read: &mut OwnedReadHalf) -> String {
+    let io = &conn.io;
+    let mut came = Vec::new();
+    // The peer's first octets may have come with its last handshake message.
+    let _ = io.wire.decrypt(&[], &mut |octets| came.extend_from_slice(octets));
+    loop {
+        if !came.is_empty() {
+            let handled = shard.handle(shard.clock.now(), Input::Msrp { conn: conn.id, octets: &came });
+            came.clear();
+            if !handled {
+                return "an item could not be handled".to_owned();
+            }
+        }
+        if let Some(why) = io.take_dead() {
+            return why;
+        }
+        tokio::select! {
+            biased;
+            () = io.wake.notified() => {}
+            outcome = io.fill(&shard.scratch, read, |octets| came.extend_from_slice(octets)) => match outcome {
+                Ok(0) => return "closed by the peer".to_owned(),
+                Ok(READ_SIZE) => tokio::task::yield_now().await,
+                Ok(_) => {}
+                Err(error) => return error.to_string(),
+            },
+            outcome = io.unblocked() => {
+                if let Err(error) = outcome {
+                    return error.to_string();
+                }
+                flush(shard, conn);
+            }
+        }
+    }
+}
