@@ -168,7 +168,7 @@ impl Gateway {
         stanza.write(self.effects.buffer());
         let server = match awaits {
             Some(Awaits::Request(server)) => Some(server),
-            Some(Awaits::Watch(_)) | None => None,
+            Some(Awaits::Watch(_) | Awaits::Msrp(_)) | None => None,
         };
         let sent = self.queue_stanza(now, (from.domain(), to.domain()), start, awaits);
         if let Some(answerable) = server.and_then(|server| self.servers.value(server)) {
