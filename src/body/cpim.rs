@@ -3,6 +3,8 @@
 //! Header names are exact: `subject` is no `Subject`. From and To are not kept, because whoever
 //! wrote them proved nothing; who speaks to whom is what the request says.
 
+pub mod write;
+
 use super::charset::one_line;
 use super::{BodyError, mime};
 use std::borrow::Cow;

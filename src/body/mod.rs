@@ -6,7 +6,12 @@
 //! | [`mime`] | media types, part headers, multipart bodies, transfer encodings (RFC 2045, 2046) |
 //! | [`charset`] | octets to text, and the one place where text is made fit for XML |
 //! | [`html`] | the plain rendition of `text/html` |
-//! | [`cpim`] | the header of `message/cpim` (RFC 3862), with what RFC 5438 puts into it |
+//! | [`cpim`] | the header of `message/cpim` (RFC 3862), with what RFC 5438 puts into it; read and written |
+//! | [`signal`] | bodies that are no text: which of the following three it is |
+//! | [`iscomposing`] | somebody is writing (RFC 3994) |
+//! | [`keyboard`] | the same as the Lync family says it |
+//! | [`imdn`] | what became of a message (RFC 5438) |
+//! | [`encoding`] | Content-Encoding, undone |
 //! | [`pidf`] | presence documents (RFC 3863, 4479, 4480), read and written |
 //! | [`sdp`] | descriptions of message sessions (RFC 8866), offers and answers |
 //!
@@ -18,18 +23,25 @@ use std::borrow::Cow;
 
 pub mod charset;
 pub mod cpim;
+mod document;
+pub mod encoding;
 pub mod html;
+pub mod imdn;
+pub mod iscomposing;
+pub mod keyboard;
 pub mod mime;
 pub mod pidf;
 pub mod sdp;
+pub mod signal;
 
 use cpim::Cpim;
 use mime::{Disposition, MediaType};
 
-/// The types that [`text_of`] reads, for the Accept header field of a 415.
-pub const ACCEPT: &str = "text/plain, text/html, multipart/alternative, multipart/mixed, message/cpim";
-/// The content encodings that it reads, for Accept-Encoding.
-pub const ACCEPT_ENCODING: &str = "identity";
+/// The types that [`text_of`] and [`signal::signal_of`] read, for the Accept header field of a 415.
+pub const ACCEPT: &str = "text/plain, text/html, multipart/alternative, multipart/mixed, message/cpim, \
+    message/imdn+xml, application/im-iscomposing+xml";
+/// The content encodings that [`encoding::decode`] reads, for Accept-Encoding.
+pub const ACCEPT_ENCODING: &str = "identity, deflate";
 
 /// A body or body part: its header fields as they stand, and its octets.
 #[derive(Clone, Copy, Debug, Default)]
@@ -99,7 +111,7 @@ pub enum BodyError {
     /// A charset that nobody knows.
     #[error("the charset is not supported")]
     UnsupportedCharset,
-    /// A content encoding other than `identity`.
+    /// A content encoding that is not read, or one that was not undone before.
     #[error("the content encoding is not supported")]
     UnsupportedEncoding,
     /// A CPIM message requires what is not understood (RFC 3862 §4.7).

@@ -2,6 +2,9 @@
 //!
 //! Says what becomes of a stanza and which text crosses; the agent puts headers around it.
 
+use super::beyond::{self, Desk, Rare};
+use super::receipts::{Answer, Asked};
+use super::typing::ChatState;
 use crate::body::charset::one_line;
 use crate::now::Wall;
 use crate::xml::Element;
@@ -18,8 +21,14 @@ const SUBJECT_LIMIT: usize = 512;
 pub enum ToSip<'s> {
     /// This text crosses.
     Message(PagerText<'s>),
-    /// Nothing crosses and nobody is told: chat states, receipts, headlines, errors.
+    /// There is no text, but a word about who writes.
+    State(ChatState),
+    /// There is no text, but an answer to a message of the SIP user's.
+    Answer(Answer<'s>),
+    /// Nothing crosses and nobody is told: headlines, errors, what has no meaning to a SIP user.
     Nothing,
+    /// It is encrypted: its sender hears [`beyond::ENCRYPTED`].
+    Encrypted,
     /// Nothing crosses and the sender is told.
     Refuse(Condition, &'static str),
 }
@@ -37,44 +46,70 @@ pub struct PagerText<'s> {
     pub thread: Option<Cow<'s, str>>,
     /// When it was written, if it was delayed (XEP-0203): Date.
     pub sent: Option<Wall>,
+    /// Its chat state: whoever shows one knows them.
+    pub state: Option<ChatState>,
+    /// What its sender wants to hear of it. Nothing if it has no id to be heard of by.
+    pub asked: Asked,
+    /// The name by which its sender wants to be known (XEP-0172): the display name in From.
+    pub name: Option<Cow<'s, str>>,
 }
 
-/// Decides what becomes of `stanza`, a `<message/>` (RFC 6121 §5.2.2, RFC 7572 §4).
-pub fn translate<'s>(stanza: &'s Stanza<'_>) -> ToSip<'s> {
+/// Decides what becomes of `stanza`, a `<message/>` (RFC 6121 §5.2.2, RFC 7572 §4, and [`beyond`]). A text
+/// that crosses is on the `desk` from then on, for those that refer to it.
+pub fn translate<'s>(stanza: &'s Stanza<'_>, desk: &mut Desk<'_>) -> ToSip<'s> {
     match stanza.message_type() {
         // RFC 6121 §5.2.2: an unknown type is treated as normal.
         MessageType::Normal | MessageType::Chat => {}
         MessageType::Groupchat => {
-            return ToSip::Refuse(
-                Condition::ServiceUnavailable,
-                "group chat does not cross; write to one person",
-            );
+            return ToSip::Refuse(Condition::ServiceUnavailable, beyond::NO_ROOMS);
         }
         MessageType::Headline | MessageType::Error => return ToSip::Nothing,
     }
     let message = &stanza.element;
-    if is_copy(message) {
+    let rare = Rare::of(message);
+    if rare.copy {
         return ToSip::Nothing;
     }
+    if rare.invitation {
+        return ToSip::Refuse(Condition::ServiceUnavailable, beyond::NO_ROOMS);
+    }
     let stanza_language = message.lang();
-    let (body, body_language) = pick(message, "body", stanza_language);
+    let (mut body, body_language) = pick(message, "body", stanza_language);
+    if rare.encrypted || body.as_deref().is_some_and(|body| body.starts_with("?OTR")) {
+        return ToSip::Encrypted;
+    }
     let (subject, subject_language) = pick(message, "subject", stanza_language);
+    if rare.changes_text {
+        body = beyond::text(&rare, stanza, body, desk);
+    }
     let subject =
         subject.map(|text| one_line(&text, SUBJECT_LIMIT).into_owned()).filter(|text| !text.is_empty());
     let body = body.filter(|text| !text.trim().is_empty());
     if body.is_none() && subject.is_none() {
-        return ToSip::Nothing;
+        return match (rare.answer, rare.state) {
+            (Some(answer), _) => ToSip::Answer(answer),
+            (None, Some(state)) => ToSip::State(state),
+            (None, None) => ToSip::Nothing,
+        };
+    }
+    if let (Some(id), Some(body)) = (stanza.id(), &body) {
+        desk.memory.remember(desk.now, &stanza.from, &stanza.to, id, body);
     }
     let language = if body.is_some() { body_language } else { subject_language };
+    let delay = rare.delay.and_then(|delay| delay.attr("stamp"));
     ToSip::Message(PagerText {
-        body: body.unwrap_or_default(),
+        body: beyond::shown(body.unwrap_or_default(), desk.terms),
         subject,
         language: language.filter(|tag| is_language(tag)).map(Cow::Borrowed),
         thread: message.child("thread", "jabber:server").map(Element::text).filter(|text| !text.is_empty()),
-        sent: message
-            .child("delay", "urn:xmpp:delay")
-            .and_then(|delay| delay.attr("stamp"))
-            .and_then(time_of_stamp),
+        sent: delay.and_then(time_of_stamp),
+        state: rare.state,
+        // RFC 5438 §7.2.1, XEP-0184 §5.6: what answers asks nothing.
+        asked: if rare.answer.is_none() && stanza.id().is_some() { rare.asked } else { Asked::default() },
+        name: rare.nick.and_then(|nick| match nick.text() {
+            Cow::Borrowed(text) => beyond::display_name(text),
+            Cow::Owned(text) => beyond::display_name(&text).map(|name| Cow::Owned(name.into_owned())),
+        }),
     })
 }
 
@@ -82,12 +117,6 @@ pub fn translate<'s>(stanza: &'s Stanza<'_>) -> ToSip<'s> {
 pub fn time_of_stamp(stamp: &str) -> Option<Wall> {
     let timestamp: Timestamp = stamp.trim().parse().ok()?;
     u64::try_from(timestamp.as_millisecond()).ok().map(Wall::from_millis)
-}
-
-/// A copy of somebody else's conversation, never ours to carry: carbons are no s2s matter and one
-/// from outside is a forgery (CVE-2017-5589), archive results likewise.
-fn is_copy(message: &Element<'_>) -> bool {
-    message.children().any(|child| matches!(child.ns(), "urn:xmpp:carbons:2" | "urn:xmpp:mam:2"))
 }
 
 /// The text of the child `name` that suits best: the one in the stanza's own language, else the one

@@ -3,11 +3,14 @@
 //! Only writers that escape are used, so nothing from the SIP side can become markup, and characters
 //! that XML forbids never reach a stream (RFC 6120 §11.3).
 
+use super::receipts::Asked;
 use super::to_sip::{is_language, thread_of_call_id};
+use super::typing::ChatState;
 use crate::addr::Jid;
 use crate::body::charset::one_line;
 use crate::now::Wall;
 use crate::xml::write;
+use crate::xmpp::ns;
 use jiff::Timestamp;
 
 /// How old a Date must be before the message counts as delayed, in seconds.
@@ -36,6 +39,19 @@ pub struct FromSip<'m> {
     pub sent: Option<Wall>,
     /// `chat` instead of no type (RFC 7572 §5 has no type; a switch).
     pub chat: bool,
+    /// What goes with the text.
+    pub beside: Beside<'m>,
+}
+
+/// What goes with a text.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Beside<'m> {
+    /// `<active/>`: for somebody who showed chat states.
+    pub active: bool,
+    /// What the SIP user wants to hear of it.
+    pub asked: Asked,
+    /// How the SIP user is called (XEP-0172 §4.2: once, not with every message).
+    pub nick: Option<&'m str>,
 }
 
 /// Appends the stanza to `out`, in the stream's default namespace `jabber:server`.
@@ -68,7 +84,25 @@ pub fn write_stanza(message: &FromSip<'_>, now: Wall, out: &mut Vec<u8>) {
         write::attr(out, "stamp", &stamp(sent));
         out.extend_from_slice(b"/>");
     }
+    // XEP-0359 §3.1: archives of clients know it again, whatever servers do to its id.
+    write::open(out, "origin-id").xmlns(ns::STANZA_IDS).attr("id", message.id).empty();
+    write_beside(&message.beside, out);
     out.extend_from_slice(b"</message>");
+}
+
+fn write_beside(beside: &Beside<'_>, out: &mut Vec<u8>) {
+    if beside.active {
+        ChatState::Active.write(out);
+    }
+    if beside.asked.delivery {
+        write::open(out, "request").xmlns(ns::RECEIPTS).empty();
+    }
+    if beside.asked.display {
+        write::open(out, "markable").xmlns(ns::MARKERS).empty();
+    }
+    if let Some(nick) = beside.nick {
+        write::open(out, "nick").xmlns(ns::NICK).text(nick);
+    }
 }
 
 fn element(out: &mut Vec<u8>, name: &str, text: &str) {

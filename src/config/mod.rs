@@ -3,7 +3,7 @@
 //! | file | owns |
 //! |---|---|
 //! | [`settings`] | what comes out: [`Config`] and its parts, typed |
-//! | `daemon`, `tls`, `sip`, `presence`, `selftest` | the sections of `stoxd.toml` |
+//! | `daemon`, `tls`, `sip`, `bridge`, `msrp`, `presence`, `selftest` | the sections of `stoxd.toml` |
 //! | `access`, `partners`, `grants` | `policy.toml` and the grants file, made into a [`Table`](crate::policy::Table) |
 //! | `read`, `value`, `suggest` | reading a table key by key, units, "did you mean" |
 //! | [`problem`] | what is wrong, where, as people read it |
@@ -13,6 +13,7 @@
 //! taken: there is a [`Config`], or there are [`Problem`]s.
 
 mod access;
+mod bridge;
 mod daemon;
 mod grants;
 pub mod load;
@@ -138,6 +139,7 @@ pub fn parse(
     let dns = daemon::dns(&mut root);
     let xmpp = daemon::xmpp(&mut root, &context);
     let sip = sip::sip(&mut root, &context, &mut served, for_sip);
+    let bridge = bridge::bridge(&mut root);
     let msrp = msrp::msrp(&mut root, ids.len());
     let presence = presence::presence(&mut root);
     let limits = daemon::limits(&mut root);
@@ -187,6 +189,7 @@ pub fn parse(
             dns,
             xmpp,
             sip,
+            bridge,
             presence,
             limits,
             log,

@@ -28,6 +28,8 @@ pub struct Config {
     pub xmpp: Xmpp,
     /// `[sip]`.
     pub sip: Sip,
+    /// `[bridge]`.
+    pub bridge: Bridge,
     /// `[msrp]`.
     pub msrp: Msrp,
     /// `[presence]`.
@@ -293,6 +295,8 @@ pub struct Peer {
     pub message_limit: Option<usize>,
     /// Whether its messages are counted apart.
     pub monitor: bool,
+    /// What its users get beside texts.
+    pub talk: Talk,
     /// The account that we answer challenges with.
     pub digest: Option<Digest>,
     /// `verification = "always-unverifiable"`: its users reach only whoever has them as a contact.
@@ -319,6 +323,46 @@ pub struct Digest {
     pub user: String,
     /// The file with the password.
     pub password: PathBuf,
+}
+
+/// `[bridge]`: how conversations are carried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bridge {
+    /// Does an XMPP user see `paused` when a SIP user writes no more, instead of `active`?
+    pub idle_is_paused: bool,
+    /// Is a SIP user told, once a day, that somebody sends what can't be read here?
+    pub encrypted_notice: bool,
+}
+
+/// What a peer's users get beside texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Talk {
+    /// Do they hear who is writing?
+    pub typing: bool,
+    /// Receipts.
+    pub receipts: Receipts,
+    /// Do reactions become texts?
+    pub reactions: bool,
+    /// Do characters outside of the basic plane become words?
+    pub ascii_emoji: bool,
+}
+
+impl Default for Talk {
+    fn default() -> Self {
+        Self { typing: true, receipts: Receipts::default(), reactions: true, ascii_emoji: false }
+    }
+}
+
+/// How it is known that a peer's user has a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Receipts {
+    /// By notifications (RFC 5438), asked of those who use them.
+    #[default]
+    Auto,
+    /// Also by a 200, which its servers send only when a user agent did.
+    Trust200,
+    /// It is not.
+    Off,
 }
 
 /// `[presence]`: bounds and durations of watches.

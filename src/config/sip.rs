@@ -191,6 +191,7 @@ fn peer(section: &mut Section<'_>, context: &Context<'_>, listen: &[At<SipListen
     } else {
         section.size("message_limit", 200..=16 << 20)
     };
+    let talk = super::bridge::talk(section);
     let unverifiable = verification(section);
     let monitor = section.flag("monitor", false);
     let digest = digest(section, context);
@@ -206,6 +207,7 @@ fn peer(section: &mut Section<'_>, context: &Context<'_>, listen: &[At<SipListen
         im,
         message_limit,
         monitor,
+        talk,
         digest,
         unverifiable,
     };

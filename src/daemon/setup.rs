@@ -1,10 +1,14 @@
 //! From the checked configuration to what each room is told.
 
 use crate::addr::Domain;
-use crate::bridge::watch;
-use crate::config::settings::{Config, Crl, Im as WantedIm, Peer, Srv, TlsVersion, Transport as Wanted};
+use crate::bridge::{beyond, typing::ChatState, watch};
+use crate::config::settings::{
+    Config, Crl, Im as WantedIm, Peer, Receipts as WantedReceipts, Srv, Talk, TlsVersion, Transport as Wanted,
+};
 use crate::gateway::pairs::PairSettings;
-use crate::gateway::{Im, PeerSettings, PresenceSettings, SentBy, SessionSettings, Settings};
+use crate::gateway::{
+    Im, PeerSettings, PeerTalk, PresenceSettings, Receipts, SentBy, SessionSettings, Settings, TalkSettings,
+};
 use crate::msrp;
 use crate::net::dialer::PeerNet;
 use crate::net::dns::DnsSettings;
@@ -33,6 +37,7 @@ pub fn gateway(config: &Config, deliveries: bool) -> Result<Settings, String> {
             name: peer.name.clone(),
             im: im_of(peer.im),
             message_limit: peer.message_limit,
+            talk: talk_of(peer.talk),
             credentials: credentials(peer)?,
             monitor: peer.monitor,
             discovered: false,
@@ -48,6 +53,7 @@ pub fn gateway(config: &Config, deliveries: bool) -> Result<Settings, String> {
                     name: served.name.to_string(),
                     im: Im::default(),
                     message_limit: None,
+                    talk: PeerTalk::default(),
                     credentials: None,
                     monitor: false,
                     discovered: true,
@@ -88,6 +94,7 @@ pub fn gateway(config: &Config, deliveries: bool) -> Result<Settings, String> {
             keepalive_interval: config.xmpp.keepalive_interval,
             ..xmpp::Settings::default()
         },
+        talk: talk(config),
         presence: presence(config),
         sessions: SessionSettings {
             idle: config.sip.session_idle_timeout,
@@ -100,6 +107,23 @@ pub fn gateway(config: &Config, deliveries: bool) -> Result<Settings, String> {
         deliveries,
         texts: config.log.message_bodies,
     })
+}
+
+fn talk(config: &Config) -> TalkSettings {
+    let idle = if config.bridge.idle_is_paused { ChatState::Paused } else { ChatState::Active };
+    TalkSettings { idle, encrypted_notice: config.bridge.encrypted_notice }
+}
+
+fn talk_of(talk: Talk) -> PeerTalk {
+    PeerTalk {
+        typing: talk.typing,
+        receipts: match talk.receipts {
+            WantedReceipts::Auto => Receipts::Auto,
+            WantedReceipts::Trust200 => Receipts::Trust200,
+            WantedReceipts::Off => Receipts::Off,
+        },
+        beyond: beyond::Terms { reactions: talk.reactions, ascii_emoji: talk.ascii_emoji },
+    }
 }
 
 fn im_of(im: WantedIm) -> Im {

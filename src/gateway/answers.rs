@@ -285,6 +285,7 @@ impl Gateway {
         let carried = answerable.and_then(|answerable| answerable.crossing.take());
         if let Some(carried) = carried {
             self.count_message(Direction::SipToXmpp, carried.to.domain(), peer, Fate::Failed);
+            self.forget_question(carried.trace.as_str());
             self.effects.observe(Observation::Failed {
                 kind: Kind::Message,
                 trace: carried.trace.to_string(),

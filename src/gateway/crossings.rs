@@ -12,17 +12,18 @@ use super::outgoing::{Load, Origin, Outgoing, TOO_LONG};
 use super::pairs::Awaits;
 use super::stop::STOPPING;
 use crate::addr::Jid;
+use crate::body::signal::{Signal, signal_of};
 use crate::body::{self, charset::one_line};
 use crate::bridge::errors::{StatusContext, status_of};
 use crate::bridge::to_sip::{self, ToSip};
-use crate::bridge::to_xmpp::{self, FromSip};
+use crate::bridge::to_xmpp::{self, Beside, FromSip};
 use crate::crossing::{Crosses, Direction, Kind, Verified};
 use crate::now::Now;
 use crate::policy::{Admitted, OverBudget, Policy, Reason};
 use crate::sip::locate::Transport;
 use crate::sip::message::Message;
 use crate::sip::name::Name;
-use crate::sip::pager::{Pager, Parts};
+use crate::sip::pager::{Carries, Pager, Parts};
 use crate::sip::txn::ServerKey;
 use crate::sip::uas::{Reject, Request};
 use crate::xmpp::error::stanza::{read_error, write_error};
@@ -96,9 +97,16 @@ impl Gateway {
                 _ => self.return_stanza(now, &admitted, &error, why),
             };
         }
-        let text = match to_sip::translate(&admitted) {
+        let peer = self.settings.peer_of(admitted.to.domain());
+        let text = match to_sip::translate(&admitted, &mut self.desk(now, peer)) {
             ToSip::Message(text) => text,
-            ToSip::Nothing => return self.on_wordless(now, &admitted),
+            ToSip::State(state) => {
+                self.note_state(now, &admitted, Some(state), false);
+                return self.on_wordless(now, &admitted);
+            }
+            ToSip::Answer(answer) => return self.on_xmpp_answer(now, &admitted, answer),
+            ToSip::Nothing => return,
+            ToSip::Encrypted => return self.return_encrypted(now, &admitted),
             ToSip::Refuse(condition, why) => {
                 let error = StanzaError::with_text(condition, why);
                 return self.return_stanza(now, &admitted, &error, why);
@@ -108,13 +116,18 @@ impl Gateway {
             let error = StanzaError::with_text(Condition::PolicyViolation, TOO_LONG);
             return self.return_stanza(now, &admitted, &error, TOO_LONG);
         }
-        let Some(peer) = self.settings.peer_of(admitted.to.domain()) else {
+        let Some(peer) = peer else {
             let error = Condition::ItemNotFound.into();
             return self.return_stanza(now, &admitted, &error, "no SIP peer serves the domain");
         };
+        self.note_state(now, &admitted, text.state, true);
         if self.is_for_session(now, peer, &admitted.from, &admitted.to) {
             return self.send_in_session(now, peer, &admitted, &text);
         }
+        let asking = match text.asked.any() {
+            true => self.ask_sip(now, peer, &admitted, text.asked),
+            false => None,
+        };
         let call_id = text.thread.as_deref().and_then(|thread| self.call_id(admitted.to.bare_str(), thread));
         let parts = Parts {
             body: &text.body,
@@ -122,6 +135,9 @@ impl Gateway {
             language: text.language.as_deref(),
             call_id: call_id.as_deref(),
             sent: text.sent,
+            name: text.name.as_deref(),
+            carries: if asking.is_some() { Carries::Asking } else { Carries::Text },
+            envelope: asking.as_ref().and_then(|asking| asking.envelope.as_deref()),
         };
         let pager = self.build_message(&admitted.from, &admitted.to, &parts);
         let transport = self.peers.transport(peer);
@@ -139,6 +155,9 @@ impl Gateway {
                 to: admitted.to.clone(),
                 text: text.body.clone().into_owned(),
             });
+        }
+        if let Some(asking) = asking {
+            self.remember_question(now, asking, &pager);
         }
         let stanza = admitted.into_inner();
         let id = stanza.id().map(Box::from);
@@ -177,6 +196,9 @@ impl Gateway {
         let condition = error.condition;
         let is_ours = stanza.id().and_then(crate::ids::Id::owner_of).is_some();
         if !is_ours || self.settings.peer_of(stanza.to.domain()).is_none() {
+            return;
+        }
+        if self.is_notified(now, &stanza) {
             return;
         }
         let trace = stanza.id().unwrap_or_default().to_owned();
@@ -256,12 +278,22 @@ impl Gateway {
     /// The bridge's entrance from the SIP side.
     fn bridge_to_xmpp(&mut self, now: Now, key: ServerKey, admitted: Admitted<Request<'_>>) {
         let message = admitted.message;
-        let text = match body::text_of(&part_of(message), &self.settings.body_limits()) {
+        let (mut part, limits) = (part_of(message), self.settings.body_limits());
+        let unpacked;
+        if part.encoding.is_some() {
+            unpacked = match body::encoding::decode(&part, limits.octets) {
+                Ok(octets) => octets,
+                Err(error) => {
+                    let reject = super::answers::reject_body(&error);
+                    return self.reject_message(now, key, &admitted.target, &reject, Fate::Failed);
+                }
+            };
+            part.octets = &unpacked;
+            part.encoding = None;
+        }
+        let text = match body::text_of(&part, &limits) {
             Ok(text) => text,
-            Err(error) => {
-                let reject = super::answers::reject_body(&error);
-                return self.reject_message(now, key, &admitted.target, &reject, Fate::Failed);
-            }
+            Err(error) => return self.on_no_text(now, key, &admitted, &part, &error),
         };
         let expires = message.seconds(Name::Expires).and_then(Result::ok);
         let cpim = text.cpim.as_ref();
@@ -281,6 +313,9 @@ impl Gateway {
             return self.accept(now, key);
         }
         let id = self.ids.mint();
+        let asked = cpim.map(|cpim| self.ask_xmpp(now, &admitted, cpim, id.as_str())).unwrap_or_default();
+        let active = self.text_shows_state(now, &admitted.sender, &admitted.target);
+        let nick = self.first_name(now, &admitted);
         let start = self.effects.mark();
         let from_sip = FromSip {
             from: &admitted.sender,
@@ -292,10 +327,13 @@ impl Gateway {
             call_id: message.call_id(),
             sent,
             chat: false,
+            beside: Beside { active, asked, nick: nick.as_deref() },
         };
         to_xmpp::write_stanza(&from_sip, now.wall, self.effects.buffer());
+        self.talk.memory.remember(now, &admitted.sender, &admitted.target, id.as_str(), &text.plain);
         if self.effects.mark() - start > self.settings.stanza_size {
             self.effects.rewind(start);
+            self.forget_question(id.as_str());
             let reject = Reject::status(413, "the message is longer than the partner takes");
             return self.reject_message(now, key, &admitted.target, &reject, Fate::Failed);
         }
@@ -317,6 +355,33 @@ impl Gateway {
         }
         if let Err(condition) = sent {
             self.bounce(now, key, condition, "no stream to the partner");
+        }
+    }
+
+    /// A body without a text: a word about the conversation, or refused.
+    fn on_no_text(
+        &mut self,
+        now: Now,
+        key: ServerKey,
+        request: &Request<'_>,
+        part: &body::Part<'_>,
+        error: &body::BodyError,
+    ) {
+        match signal_of(part, &self.settings.body_limits()) {
+            Ok(Signal::Composing(status)) => {
+                self.on_sip_typing(now, &request.sender, &request.target, status.into());
+                self.respond(now, key, 202, &[]);
+            }
+            Ok(Signal::Keyboard(activity)) => {
+                self.on_sip_typing(now, &request.sender, &request.target, activity.into());
+                self.respond(now, key, 202, &[]);
+            }
+            Ok(Signal::Imdn(imdn)) => self.on_imdn(now, key, request, &imdn),
+            Ok(Signal::Ignored) => self.respond(now, key, 202, &[]),
+            Err(_) => {
+                let reject = super::answers::reject_body(error);
+                self.reject_message(now, key, &request.target, &reject, Fate::Failed);
+            }
         }
     }
 

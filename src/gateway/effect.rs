@@ -224,6 +224,8 @@ pub enum Timer {
     Watch(WatchRef),
     /// A watcher is told again what did not arrive.
     Tell(WatchRef),
+    /// A conversation in which somebody writes.
+    Typing(usize),
     /// A session.
     Session(SessionRef),
     /// Records that were not durable go to the store again.

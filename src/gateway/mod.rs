@@ -19,6 +19,8 @@
 //! | `realm` | what streams ask of the loaded tables |
 //! | [`sessions`] | conversations that an INVITE begins |
 //! | [`settings`] | what it is told |
+//! | [`talk`] | what goes with texts: who is writing, receipts, what a text refers to |
+//! | `login` | credentials for challenges |
 //! | `notice` | the text after a late failure |
 //! | [`trial`] | synthetic items, by which the way of an ordinary one is tried |
 //! | `threads` | which threads have a Call-ID already |
@@ -27,6 +29,7 @@ mod answers;
 mod crossings;
 pub mod effect;
 mod invites;
+mod login;
 pub mod meter;
 mod msrp;
 mod notice;
@@ -39,6 +42,7 @@ mod realm;
 pub mod sessions;
 pub mod settings;
 mod stop;
+pub mod talk;
 #[cfg(test)]
 mod tests;
 mod threads;
@@ -49,6 +53,7 @@ pub use peers::Way;
 pub use realm::{Realm, terms};
 pub use settings::{Im, PeerSettings, PresenceSettings, SentBy, SessionSettings, Settings};
 pub use stop::UnderWay;
+pub use talk::{PeerTalk, Receipts, TalkSettings};
 
 use crate::crossing::Verified;
 use crate::ids::{Ids, Owner};
@@ -244,6 +249,7 @@ pub struct Gateway {
     notices: Notices,
     threads: Threads,
     presence: Presence,
+    talk: talk::Talk,
     sessions: Sessions,
     msrp: Msrp,
     trials: Trials,
@@ -308,6 +314,7 @@ impl Gateway {
                 secrets.hashes,
                 presence::caps_ver(&iq),
             ),
+            talk: talk::Talk::new(secrets.hashes),
             sessions: Sessions::new(secrets.hashes),
             msrp: Msrp::new(settings.msrp.clone()),
             trials: Trials::default(),
@@ -395,6 +402,7 @@ impl Gateway {
                 Timer::Pair(_)
                 | Timer::Peer(_)
                 | Timer::Tell(_)
+                | Timer::Typing(_)
                 | Timer::Msrp
                 | Timer::Keep
                 | Timer::Purge
@@ -559,6 +567,7 @@ impl Gateway {
                 }
                 Timer::Watch(watch) => self.on_watch_timer(now, watch, due.at),
                 Timer::Tell(watch) => self.tell_again(now, watch),
+                Timer::Typing(slot) => self.on_typing_timer(now, slot),
                 Timer::Session(session) => self.on_session_timer(now, session, due.at),
                 Timer::Msrp => self.on_msrp_timer(now),
                 Timer::Keep => self.on_keep_timer(),

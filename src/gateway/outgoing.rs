@@ -280,7 +280,7 @@ impl Gateway {
                 return Err(Box::new((outgoing, failure)));
             }
         }
-        let answer_by = outgoing.start_by + LAST_CHANCE;
+        let answer_by = outgoing.load.hurry(now).unwrap_or(outgoing.start_by + LAST_CHANCE);
         outgoing.way = Some(way);
         outgoing.tries += 1;
         let reliability = way.transport.reliability();
@@ -387,6 +387,9 @@ impl Gateway {
         {
             return self.on_session_answer(now, load, status, message);
         }
+        if self.goes_again_as_text(now, &mut outgoing, status) {
+            return self.start(now, outgoing);
+        }
         match status {
             200..=299 => self.finish(now, outgoing, Ok(())),
             401 | 407 if self.answer_challenge(&mut outgoing, status, message) => {
@@ -437,6 +440,10 @@ impl Gateway {
             // RFC 3261 §8.1.3.1: silence counts as 408.
             self.meter.asked(outgoing.method(), 408);
             let why = "the SIP server did not answer";
+            if outgoing.load.hurry(now).is_some() {
+                self.give_up_status(now, outgoing);
+                continue;
+            }
             let failure = Undelivered::together(Condition::RemoteServerTimeout, 504, why);
             let failed = Failure::of_timeout(outgoing.heard);
             self.elsewhere(now, outgoing, failed, failure);
@@ -543,6 +550,9 @@ impl Gateway {
 
     fn delivered(&mut self, now: Now, outgoing: &Outgoing) {
         let Load::Message { origin: Some(origin), pager } = &outgoing.load else { return };
+        if !pager.carries().is_text() {
+            return;
+        }
         self.on_trial_delivered(now, origin.id.as_deref());
         self.counts.delivered[1] += 1;
         self.count_message(Direction::XmppToSip, origin.from.domain(), Some(outgoing.peer), Fate::Delivered);
@@ -564,6 +574,9 @@ impl Gateway {
         }
         self.session_failed(now, &outgoing, &failure);
         let Load::Message { origin: Some(origin), pager } = outgoing.load else { return };
+        if !pager.carries().is_text() {
+            return;
+        }
         self.counts.failed[1] += 1;
         self.count_message(Direction::XmppToSip, origin.from.domain(), Some(outgoing.peer), Fate::Failed);
         let is_trial = self.on_trial_failed(now, origin.id.as_deref(), &failure);
@@ -593,30 +606,5 @@ impl Gateway {
             status,
             why,
         });
-    }
-
-    /// Puts our credentials for a challenge into the request (RFC 3261 §22.2). False if there are none
-    /// or the challenge can't be met.
-    fn answer_challenge(&mut self, outgoing: &mut Outgoing, status: u16, message: &Message<'_>) -> bool {
-        let name = if status == 401 { Name::WwwAuthenticate } else { Name::ProxyAuthenticate };
-        let credentials = self.settings.credentials(outgoing.peer);
-        match &mut outgoing.load {
-            Load::Message { pager, .. } => {
-                pager.answer_challenge(status, message.headers(name), credentials, &mut self.ids)
-            }
-            Load::Event(event) => {
-                if !self.still_counts(event) {
-                    return false;
-                }
-                let cseq = match event.of {
-                    EventOf::Trial(trial) => self.trials.next_cseq(trial),
-                    of => self.presence.next_cseq(of),
-                };
-                let challenges = message.headers(name);
-                event.request.answer_challenge(status, challenges, credentials, cseq, &mut self.ids)
-            }
-            Load::Session(load) => self.session_challenged(load, outgoing.peer, message),
-            Load::Acknowledged(_) => false,
-        }
     }
 }

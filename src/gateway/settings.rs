@@ -1,6 +1,7 @@
 //! What the gateway is told: names, domains, peers and limits.
 
 use super::pairs::PairSettings;
+use super::talk::{PeerTalk, TalkSettings};
 use crate::addr::Domain;
 use crate::addr::map::MapOptions;
 use crate::body;
@@ -50,6 +51,8 @@ pub struct Settings {
     pub pairs: PairSettings,
     /// Limits and timeouts of streams.
     pub xmpp: xmpp::Settings,
+    /// How conversations are carried.
+    pub talk: TalkSettings,
     /// Durations and bounds of watches.
     pub presence: PresenceSettings,
     /// Durations and bounds of sessions.
@@ -163,6 +166,8 @@ pub struct PeerSettings {
     pub im: Im,
     /// The largest MESSAGE out of a dialog; None: 1300 octets on UDP, the message limit else.
     pub message_limit: Option<usize>,
+    /// What its users get beside texts.
+    pub talk: PeerTalk,
     /// What to log in with when it challenges us.
     pub credentials: Option<Credentials>,
     /// Whether its messages are counted apart.
@@ -199,6 +204,11 @@ impl Settings {
     /// How messages go to the users of `peer`.
     pub fn im(&self, peer: PeerId) -> Im {
         self.peer(peer).map_or(Im::Pager, |peer| peer.im)
+    }
+
+    /// What the users of `peer` get beside texts.
+    pub fn talk_of(&self, peer: PeerId) -> PeerTalk {
+        self.peer(peer).map_or_else(PeerTalk::default, |peer| peer.talk)
     }
 
     /// What to log in with at `peer`.

@@ -27,6 +27,36 @@ pub struct Parts<'t> {
     pub call_id: Option<&'t str>,
     /// Date, if the message was delayed.
     pub sent: Option<Wall>,
+    /// The display name in From.
+    pub name: Option<&'t str>,
+    /// What the body is.
+    pub carries: Carries,
+    /// What stands in front of the body if it goes as `message/cpim`: header and header of the content.
+    pub envelope: Option<&'t str>,
+}
+
+/// What a MESSAGE carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Carries {
+    /// A text.
+    #[default]
+    Text,
+    /// A text whose sender wants to hear what becomes of it.
+    Asking,
+    /// Whether somebody writes (RFC 3994): of no use later, and nobody is told that it failed.
+    Typing,
+    /// What became of another message (RFC 5438), in its envelope. Nobody is told that it failed.
+    Notification,
+}
+
+impl Carries {
+    /// Is it what a person wrote?
+    pub fn is_text(self) -> bool {
+        match self {
+            Self::Text | Self::Asking => true,
+            Self::Typing | Self::Notification => false,
+        }
+    }
 }
 
 /// Where a request is sent from, as its Via says.
@@ -61,6 +91,9 @@ pub struct Pager {
     tag: Stamp,
     cseq: u32,
     sent: Option<Wall>,
+    carries: Carries,
+    /// Does the envelope go with it?
+    wrapped: bool,
     login: Login,
     authorization: Option<(Name, String)>,
 }
@@ -74,11 +107,16 @@ enum Part {
     CallId,
     Subject,
     Language,
+    Name,
+    Envelope,
     Body,
 }
 
-const PARTS: usize = 7;
-const CONTENT_TYPE: &str = "text/plain;charset=UTF-8";
+const PARTS: usize = 9;
+/// The Content-Type of a text.
+pub const PLAIN: &str = "text/plain;charset=UTF-8";
+const CPIM: &str = "message/cpim";
+const TYPING: &str = "application/im-iscomposing+xml";
 /// Octets of a MESSAGE that are not parts, generously: names of headers, Via, CSeq, Content-Length.
 const FRAME: usize = 640;
 
@@ -112,6 +150,10 @@ impl Pager {
         end(&buffer, Part::Subject);
         buffer.extend_from_slice(parts.language.unwrap_or_default().as_bytes());
         end(&buffer, Part::Language);
+        buffer.extend_from_slice(parts.name.unwrap_or_default().as_bytes());
+        end(&buffer, Part::Name);
+        buffer.extend_from_slice(parts.envelope.unwrap_or_default().as_bytes());
+        end(&buffer, Part::Envelope);
         buffer.extend_from_slice(parts.body.as_bytes());
         end(&buffer, Part::Body);
         Self {
@@ -121,6 +163,8 @@ impl Pager {
             tag: guard.stamp(ids.mint()),
             cseq,
             sent: parts.sent,
+            carries: parts.carries,
+            wrapped: parts.envelope.is_some(),
             login: Login::default(),
             authorization: None,
         }
@@ -156,6 +200,30 @@ impl Pager {
         self.tag.as_str()
     }
 
+    /// Its Call-ID.
+    pub fn call_id(&self) -> &str {
+        self.part(Part::CallId)
+    }
+
+    /// What it carries.
+    pub fn carries(&self) -> Carries {
+        self.carries
+    }
+
+    /// Goes a text in an envelope?
+    pub fn is_wrapped(&self) -> bool {
+        self.wrapped && self.carries.is_text()
+    }
+
+    /// Takes a text out of its envelope, and gives the request the next CSeq. False if it is in none.
+    pub fn unwrap_text(&mut self) -> bool {
+        let is_wrapped = std::mem::take(&mut self.wrapped);
+        if is_wrapped {
+            self.cseq = self.cseq.wrapping_add(1) & 0x7fff_ffff;
+        }
+        is_wrapped
+    }
+
     /// Octets of its parts.
     pub fn octets(&self) -> usize {
         self.text.len()
@@ -187,7 +255,7 @@ impl Pager {
             branch,
             max_forwards: 70,
             from: Party {
-                display: None,
+                display: Some(self.part(Part::Name)),
                 uri: self.part(Part::From).as_bytes(),
                 tag: Some(self.tag.as_str()),
             },
@@ -208,7 +276,12 @@ impl Pager {
         if let Some(sent) = self.sent {
             writer.date(sent);
         }
-        writer.body(CONTENT_TYPE, self.part(Part::Body).as_bytes());
+        let content_type = match (self.carries, self.wrapped) {
+            (_, true) => CPIM,
+            (Carries::Typing, false) => TYPING,
+            (Carries::Text | Carries::Asking | Carries::Notification, false) => PLAIN,
+        };
+        writer.body(content_type, self.content().as_bytes());
     }
 
     /// Puts an answer to the challenge of a 401 or 407 into the request, and gives it the next CSeq
@@ -239,10 +312,21 @@ impl Pager {
         self.authorization.is_some()
     }
 
+    /// The body, with its envelope.
+    fn content(&self) -> &str {
+        match self.wrapped {
+            true => self.text.get(self.end(Part::Name as usize)..).unwrap_or_default(),
+            false => self.part(Part::Body),
+        }
+    }
+
     fn part(&self, part: Part) -> &str {
         let index = part as usize;
-        let end = |index: usize| self.ends.get(index).map_or(0, |end| *end as usize);
-        let start = index.checked_sub(1).map_or(0, end);
-        self.text.get(start..end(index)).unwrap_or_default()
+        let start = index.checked_sub(1).map_or(0, |before| self.end(before));
+        self.text.get(start..self.end(index)).unwrap_or_default()
+    }
+
+    fn end(&self, part: usize) -> usize {
+        self.ends.get(part).map_or(0, |end| *end as usize)
     }
 }

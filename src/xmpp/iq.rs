@@ -57,8 +57,10 @@ pub fn identities<'a>(context: &IqContext<'a>) -> [Identity<'a>; 2] {
     [identity("gateway", "sip"), identity("server", "im")]
 }
 
-/// What users behind us can do, likewise sorted.
-pub const USER_FEATURES: [&str; 3] = [ns::CAPS, ns::DISCO_INFO, ns::JID_ESCAPING];
+/// What users behind us can do, likewise sorted. What a SIP server of theirs does not take is left out on
+/// the way, not here: which of them serves whom is nobody's business.
+pub const USER_FEATURES: [&str; 6] =
+    [ns::CAPS, ns::CHAT_STATES, ns::DISCO_INFO, ns::JID_ESCAPING, ns::MARKERS, ns::RECEIPTS];
 
 /// What users behind us are: somebody with a telephone or a program that speaks SIP.
 pub fn user_identities<'a>(context: &IqContext<'a>) -> [Identity<'a>; 1] {

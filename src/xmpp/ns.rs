@@ -24,3 +24,13 @@ pub const PING: &str = "urn:xmpp:ping";
 pub const VERSION: &str = "jabber:iq:version";
 /// JID escaping as a service discovery feature (XEP-0106 §6).
 pub const JID_ESCAPING: &str = "jid\\20escaping";
+/// Chat states (XEP-0085).
+pub const CHAT_STATES: &str = "http://jabber.org/protocol/chatstates";
+/// Delivery receipts (XEP-0184).
+pub const RECEIPTS: &str = "urn:xmpp:receipts";
+/// Displayed markers (XEP-0333).
+pub const MARKERS: &str = "urn:xmpp:chat-markers:0";
+/// Nicknames (XEP-0172).
+pub const NICK: &str = "http://jabber.org/protocol/nick";
+/// Ids of stanzas (XEP-0359).
+pub const STANZA_IDS: &str = "urn:xmpp:sid:0";

@@ -346,8 +346,9 @@ class Rig:
         from kamailio import Kamailio
         return Kamailio(self, **more)
 
-    def sip_agent(self, user="alice"):
-        return SipAgent(self, user)
+    def sip_agent(self, user="alice", notifications="none"):
+        """`notifications`: "full" makes it tell what it got and what was read (RFC 5438)."""
+        return SipAgent(self, user, notifications)
 
     def contact_list(self, user="alice"):
         return ContactList(self, user)
@@ -527,13 +528,14 @@ class SipAgent:
     _STATE = re.compile(r"^Event-type: message-state-changed\n\nId: (?P<id>.*)\n"
                         r"State: LinphoneChatMessageState(?P<state>\w+)\n", re.M)
 
-    def __init__(self, rig, user):
+    def __init__(self, rig, user, notifications="none"):
         self.user, self.ip, home = user, rig.ip(AGENTS[user]), rig.dir / f"linphone-{user}"
         for folder in (".local/share/linphone", ".config/linphone"):  # without them it crashes
             (home / folder).mkdir(parents=True, exist_ok=True)
         conf = home / "linphonerc"
         conf.write_text(fill("linphonerc", ip=self.ip, port=rig.port(SIP), user=user,
-                             domain=SIP_DOMAIN, proxy=f"{rig.ip(EDGE)}:{rig.port(SIP)}", publish=0))
+                             domain=SIP_DOMAIN, proxy=f"{rig.ip(EDGE)}:{rig.port(SIP)}", publish=0,
+                             notifications=notifications))
         self.trace = home / "trace"
         self.trace.unlink(missing_ok=True)  # what an agent before this one registered says nothing of this one
         self.part = rig.start(f"agent-{user}", ["linphone-daemon", "--config", conf, "--log", self.trace],
@@ -602,7 +604,7 @@ class ContactList:
             (home / folder).mkdir(parents=True, exist_ok=True)
         conf = home / "linphonerc"
         conf.write_text(fill("linphonerc", ip=self.ip, port=rig.port(SIP), user=user, domain=SIP_DOMAIN,
-                             proxy=f"{rig.ip(EDGE)}:{rig.port(SIP)}", publish=1)
+                             proxy=f"{rig.ip(EDGE)}:{rig.port(SIP)}", publish=1, notifications="none")
                         .replace("[proxy_0]", "[proxy_0]\ncontact_parameters=presence-only"))
         self.trace = home / "trace"
         self.part = rig.start(f"contacts-{user}", ["/usr/bin/python3", HERE / "linphone-presence", conf, self.trace],
@@ -623,6 +625,10 @@ class ContactList:
 
     def forget(self, address):
         self._order(forget=address)
+
+    def compose(self, address):
+        """Its user begins to write to `address`."""
+        self._order(compose=address)
 
     def events(self):
         """Everything printed so far, oldest first."""

@@ -104,9 +104,12 @@ impl Modes {
 impl Gateway {
     /// A MESSAGE out of a dialog was refused: does its text go into a session instead?
     pub(in crate::gateway) fn takes_another_way(&self, outgoing: &Outgoing, failure: &Undelivered) -> bool {
-        let Load::Message { origin: Some(_), .. } = &outgoing.load else { return false };
-        let is_fresh = outgoing.refused & Mode::MsSession.bit() == 0;
-        is_fresh && is_of_the_way(failure.status) && self.settings.im(outgoing.peer) == Im::Auto
+        let Load::Message { origin: Some(_), pager } = &outgoing.load else { return false };
+        if !pager.carries().is_text() {
+            return false;
+        }
+        let fresh = outgoing.refused & Mode::MsSession.bit() == 0;
+        fresh && is_of_the_way(failure.status) && self.settings.im(outgoing.peer) == Im::Auto
     }
 
     /// Gives a refused MESSAGE, and those that waited behind it, to sessions.
@@ -125,6 +128,9 @@ impl Gateway {
                 // A notice of ours: whoever refuses a text hears of it in no other way.
                 continue;
             };
+            if !pager.carries().is_text() {
+                continue;
+            }
             if at == 0 {
                 self.sessions.modes.remember(now.mono, peer, &origin.to, Mode::MsSession);
             }
@@ -211,6 +217,7 @@ impl Gateway {
             language: language.as_deref(),
             call_id: call_id.as_deref(),
             sent,
+            ..crate::sip::pager::Parts::default()
         };
         let pager = self.build_message(&origin.from, &origin.to, &parts);
         let load = Load::Message { pager, origin: Some(origin) };

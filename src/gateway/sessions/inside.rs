@@ -5,7 +5,7 @@ use crate::body::mime::MediaType;
 use crate::body::sdp::{self, Description, Kind};
 use crate::body::text_of;
 use crate::bridge::session::Input;
-use crate::bridge::to_xmpp::{self, FromSip};
+use crate::bridge::to_xmpp::{self, Beside, FromSip};
 use crate::crossing::{Direction, Verified};
 use crate::gateway::Gateway;
 use crate::gateway::answers::reject_body;
@@ -199,6 +199,9 @@ impl Gateway {
         let (contact, message) = (found.contact.clone(), admitted.message);
         let sent = message.date().and_then(Result::ok);
         let id = self.ids.mint();
+        let active = self.text_shows_state(now, &admitted.sender, &contact);
+        let nick = self.first_name(now, admitted);
+        self.talk.memory.remember(now, &admitted.sender, &contact, id.as_str(), text);
         let start = self.effects.mark();
         let from_sip = FromSip {
             from: &admitted.sender,
@@ -210,6 +213,7 @@ impl Gateway {
             call_id: message.call_id(),
             sent,
             chat: true,
+            beside: Beside { active, nick: nick.as_deref(), ..Beside::default() },
         };
         to_xmpp::write_stanza(&from_sip, now.wall, self.effects.buffer());
         if self.effects.mark() - start > self.settings.stanza_size {
@@ -249,17 +253,6 @@ impl Gateway {
         self.drive_session(now, session, Input::Heard);
         self.on_typing(now, session, typing, document);
         Ok(())
-    }
-
-    /// The entry for typing in sessions: `document` says what the SIP user does. Its request is answered, and
-    /// the gate has admitted it.
-    pub(in crate::gateway) fn on_typing(
-        &mut self,
-        _now: Now,
-        _session: SessionRef,
-        _typing: Typing,
-        _document: &[u8],
-    ) {
     }
 
     /// A re-INVITE or UPDATE: the conversation goes on as it is, or as it was.

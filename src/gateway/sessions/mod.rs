@@ -13,6 +13,7 @@
 //! | `ours` | requests of ours, and their answers |
 //! | `theirs` | INVITEs of SIP users, and our answers |
 //! | `inside` | what SIP users send in a dialog |
+//! | `typing` | who is writing, both ways |
 //! | `msrp` | sessions whose texts go by MSRP: descriptions, texts both ways |
 //! | `auto` | who is written to in which way, found out |
 //! | `rights` | the gate asked again, stopping |
@@ -33,6 +34,7 @@ mod rights;
 mod table;
 mod texts;
 mod theirs;
+mod typing;
 
 pub use list::SessionRow;
 pub(super) use table::{SessionRef, Text};

@@ -13,7 +13,7 @@ use crate::body::sdp::{Description, Fingerprint, Kind, Media, Ours, Setup, Way};
 use crate::body::{Part, text_of};
 use crate::bridge::errors::{condition_of_msrp, msrp_status_of};
 use crate::bridge::session::{Failure, Fate, Input};
-use crate::bridge::to_xmpp::{self, FromSip};
+use crate::bridge::to_xmpp::{self, Beside, FromSip};
 use crate::crossing::{Crossing, Direction, Kind as Crossed};
 use crate::gateway::Gateway;
 use crate::gateway::effect::PeerId;
@@ -293,7 +293,10 @@ impl Gateway {
         let Some(found) = self.sessions.table.get(session) else {
             return Err(Condition::RecipientUnavailable);
         };
+        let call_id = found.dialog.dialog().call_id().to_owned();
         let id = self.ids.mint();
+        let active = self.text_shows_state(now, &user, &contact);
+        self.talk.memory.remember(now, &user, &contact, id.as_str(), &text.plain);
         let start = self.effects.mark();
         let from_sip = FromSip {
             from: &user,
@@ -302,9 +305,10 @@ impl Gateway {
             body: &text.plain,
             subject,
             language: text.lang,
-            call_id: found.dialog.dialog().call_id(),
+            call_id: &call_id,
             sent,
             chat: true,
+            beside: Beside { active, ..Beside::default() },
         };
         to_xmpp::write_stanza(&from_sip, now.wall, self.effects.buffer());
         if self.effects.mark() - start > self.settings.stanza_size {

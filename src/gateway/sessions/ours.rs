@@ -37,6 +37,10 @@ impl Gateway {
         let Some(found) = self.sessions.table.get_mut(session) else { return };
         let answered = found.dialog.on_response(now.mono, message, Some(&load.request), &mut self.ids);
         let failure = || Failure::new(condition_of(status), status, explain(message));
+        if load.request.method() == Method::Info {
+            // Typing is all that we say so.
+            self.talk.typing.on_answer(now, found.user.bare_str(), status);
+        }
         if load.what == What::Text {
             let fate = match status {
                 ..300 => Fate::Delivered,

@@ -8,6 +8,7 @@ use crate::body::charset::one_line;
 use crate::body::sdp::{self, Ours};
 use crate::bridge::session::{Failure, Input, Machine};
 use crate::bridge::to_sip::PagerText;
+use crate::bridge::typing::{ChatState, StateStanza};
 use crate::crossing::{Direction, Kind};
 use crate::gateway::Gateway;
 use crate::gateway::effect::PeerId;
@@ -292,18 +293,15 @@ impl Gateway {
 
     /// Tells the contact that the SIP user has left, if its client knows what that means (XEP-0085 §5.1).
     pub(super) fn tell_gone(&mut self, now: Now, session: SessionRef) {
-        let Some(found) = self.sessions.table.get(session).filter(|found| found.knows_states) else { return };
-        let (user, contact) = (found.user.clone(), found.contact.clone());
+        let Some(found) = self.sessions.table.get(session) else { return };
+        let (user, contact, knows) = (found.user.clone(), found.contact.clone(), found.knows_states);
         let thread = crate::bridge::to_sip::thread_of_call_id(found.dialog.dialog().call_id()).into_owned();
+        if !self.ends_typing(&user, &contact).unwrap_or(knows) {
+            return;
+        }
         let start = self.effects.mark();
-        let out = self.effects.buffer();
-        out.extend_from_slice(b"<message");
-        crate::xml::write::attr(out, "from", user.as_str());
-        crate::xml::write::attr(out, "to", contact.as_str());
-        crate::xml::write::attr(out, "type", "chat");
-        out.extend_from_slice(b"><gone xmlns='http://jabber.org/protocol/chatstates'/><thread>");
-        crate::xml::write::text(out, &thread);
-        out.extend_from_slice(b"</thread></message>");
+        let (thread, state) = (Some(thread.as_str()), ChatState::Gone);
+        StateStanza { from: &user, to: &contact, thread, state }.write(self.effects.buffer());
         self.send_stanza(now, (user.domain(), contact.domain()), start);
     }
 }

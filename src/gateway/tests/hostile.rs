@@ -192,7 +192,9 @@ fn threat_115_threat_118_markup_and_odd_headers_are_text_or_nothing() {
     let stanza = world.one_xmpp();
     let element = parse(&stanza);
     let names: Vec<&str> = element.children().map(Element::name).collect();
-    assert_eq!(names, ["subject", "body", "thread"]);
+    assert_eq!(names, ["subject", "body", "thread", "origin-id", "nick"]);
+    let nick = element.child("nick", "http://jabber.org/protocol/nick").unwrap();
+    assert_eq!(nick.text(), "</message><iq type='set'/>");
     assert_eq!(element.child("subject", "jabber:server").unwrap().text(), "</subject><body>x</body>");
     assert_eq!(element.child("body", "jabber:server").unwrap().text(), "</body><message to='x@y'/>");
 }

@@ -17,6 +17,7 @@ mod presence;
 mod realm;
 mod sessions;
 mod stop;
+mod talk;
 mod texts;
 mod to_sip;
 mod to_xmpp;

@@ -36,7 +36,10 @@ fn f79_check_022_check_023_a_message_becomes_a_stanza_and_is_answered_202() {
     assert!(Id::owner_of(id).is_some(), "{id}");
     assert_eq!(
         rest,
-        "><body>Wherefore art thou? ☂ &lt;&amp;&gt;</body><thread>call1@edge</thread></message>"
+        format!(
+            "><body>Wherefore art thou? ☂ &lt;&amp;&gt;</body><thread>call1@edge</thread>\
+             <origin-id xmlns='urn:xmpp:sid:0' id='{id}'/></message>"
+        )
     );
     let answer = world.one_sip();
     assert_eq!(answer.status(), Some(202));

@@ -7,6 +7,7 @@ mod refused;
 mod rights;
 mod to_sip;
 mod to_xmpp;
+mod typing;
 mod volume;
 
 use super::net::Net;

@@ -37,6 +37,7 @@ fn check_171_a_right_that_is_taken_away_ends_the_session_on_both_sides() {
     let mut world = world(Im::MsSession);
     let (mut dialog, one) = romeo_opens(&mut world, "m1", "one");
     romeo_sends(&mut world, COMPOSING);
+    dialog.ours(&world.one_sip(), "INFO");
     world.say("m2", ALICE, "two");
     world.reload(&without_alice());
     let sent = world.take_xmpp();

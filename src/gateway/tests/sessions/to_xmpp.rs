@@ -192,6 +192,7 @@ fn check_052_bye_is_gone_to_a_client_that_knows_chat_states() {
     let mut dialog = Dialog::open(&mut world, 1);
     dialog.says(&mut world, "hi");
     romeo_sends(&mut world, super::COMPOSING);
+    assert!(world.one_sip().text.starts_with("INFO "));
     assert_eq!(dialog.status(&mut world, "BYE", "", ""), 200);
     let gone = world.one_xmpp();
     assert!(gone.starts_with("<message from='alice@contoso.example' to='romeo@capulet.example"), "{gone}");
