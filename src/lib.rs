@@ -35,7 +35,7 @@
 //! | [`body`] | SIP bodies: text with its charsets, HTML, multipart and CPIM; presence documents |
 //! | [`policy`] | sites, policies, grants, partners; the gate; budgets |
 //! | [`xmpp`] | streams and their negotiation, stanzas, errors, iq answers |
-//! | [`sip`] | wire layer, transactions, dialogs, locating, digest, the UAS's checks |
+//! | [`sip`] | wire layer, transactions, dialogs, subscriptions, sessions, locating, digest, the UAS's checks |
 //! | [`msrp`] | the Message Session Relay Protocol: frames, chunks, reports, sessions on their connections |
 //! | [`bridge`] | translators, the one error table between both sides; watches: one authorization joined to one subscription |
 //! | [`gateway`] | what crosses, what is answered, what waits: routes, queues, deadlines; who sees whose presence |

@@ -13,6 +13,7 @@ use super::federation::{self, FederationVerb};
 use super::manual;
 use super::partners::{self, PartnerVerb};
 use super::policies::{self, PolicyVerb};
+use super::sessions;
 use super::settings::{self, ConfigVerb};
 use super::sites::{self, SiteVerb, UserVerb};
 use super::subscriptions;
@@ -113,6 +114,16 @@ enum Verb {
         #[command(subcommand)]
         verb: Option<SubscriptionsVerb>,
         /// Only those of this user, who sees or is seen
+        #[arg(long, value_name = "ADDRESS")]
+        user: Option<String>,
+        #[command(flatten)]
+        daemon: Daemon,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// The conversations that are open
+    Sessions {
+        /// Only those of this user, on either side
         #[arg(long, value_name = "ADDRESS")]
         user: Option<String>,
         #[command(flatten)]
@@ -270,6 +281,12 @@ pub fn main(run: impl FnOnce(&Path) -> u8, now: Wall) -> u8 {
                 Err(code) => code,
             }
         }
+        Verb::Sessions { user, daemon, output } => {
+            match user.as_deref().map(|user| address("--user", user)).transpose() {
+                Ok(user) => ask(&daemon, &Question::Sessions { user }, output.json),
+                Err(code) => code,
+            }
+        }
         Verb::Reload { daemon } => ask(&daemon, &Question::Reload, false),
         Verb::Commit { discard, how } => change::commit(&how.into(), discard),
     }
@@ -321,6 +338,9 @@ fn ask(daemon: &Daemon, question: &Question, json: bool) -> u8 {
         }
         Ok(Answer::Subscriptions(all)) => {
             say(&if json { to_json(&all) } else { subscriptions::render(&all) }, exit::DONE)
+        }
+        Ok(Answer::Sessions(all)) => {
+            say(&if json { to_json(&all) } else { sessions::render(&all) }, exit::DONE)
         }
         Ok(Answer::Config(files)) => say(&settings::render(&files), exit::DONE),
         Ok(Answer::Done(text)) => say(&(text + "\n"), exit::DONE),

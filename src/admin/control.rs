@@ -3,6 +3,7 @@
 //! `stoxd status` asks `{"verb":"status"}`. The socket lies in the runtime directory and only its
 //! owner may open it.
 
+use super::sessions::Sessions;
 use super::subscriptions::Subscriptions;
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -29,6 +30,12 @@ pub enum Question {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         user: Option<String>,
     },
+    /// The conversations that are open.
+    Sessions {
+        /// Of this user alone, on either side: a bare JID.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<String>,
+    },
     /// Take an authorization away.
     Unsubscribe {
         /// Who sees, a bare JID.
@@ -48,6 +55,8 @@ pub enum Answer {
     Status(Status),
     /// To [`Question::Subscriptions`].
     Subscriptions(Subscriptions),
+    /// To [`Question::Sessions`].
+    Sessions(Sessions),
     /// To [`Question::Config`]: name and text of each file.
     Config(Vec<(String, String)>),
     /// Done, with what there is to say.
@@ -82,6 +91,9 @@ pub struct Status {
     /// Watches: of SIP users by XMPP users, of XMPP users by SIP users.
     #[serde(default)]
     pub watches: [usize; 2],
+    /// Sessions that are open.
+    #[serde(default)]
+    pub sessions: usize,
     /// How the last reload went, if there was one.
     pub last_reload: Option<String>,
 }
@@ -122,6 +134,7 @@ pub fn ask(socket: &Path, question: &Question) -> io::Result<Answer> {
         Question::Status
         | Question::Config
         | Question::Subscriptions { .. }
+        | Question::Sessions { .. }
         | Question::Unsubscribe { .. } => Duration::from_secs(10),
         // A million grants take a while.
         Question::Reload => Duration::from_secs(120),
@@ -175,6 +188,7 @@ pub fn render(status: &Status) -> String {
         "PRESENCE\n  XMPP users watch SIP users: {}\n  SIP users watch XMPP users: {}\n",
         status.watches[0], status.watches[1]
     ));
+    text.push_str(&format!("SESSIONS\n  {}\n", status.sessions));
     text.push_str(&format!("STORE\n  {}\n", status.store));
     if let Some(fault) = &status.store_fault {
         text.push_str(&format!("  can't be written, so nobody can be authorized anew: {fault}\n"));

@@ -13,6 +13,7 @@
 //! | [`settings`] | `stoxd config` |
 //! | [`manual`] | `stoxd completions` and `stoxd man` |
 //! | [`words`] | identities of policies, filters, columns |
+//! | [`sessions`] | `stoxd sessions` |
 //! | [`subscriptions`] | `stoxd subscriptions` |
 //! | [`control`] | questions to the daemon and their answers; `stoxd status` |
 //! | [`cli`] | the command line |
@@ -32,6 +33,7 @@ pub mod manual;
 pub mod partners;
 pub mod policies;
 pub mod policy_test;
+pub mod sessions;
 pub mod settings;
 pub mod sites;
 pub mod subscriptions;

@@ -3,6 +3,7 @@
 use super::Daemon;
 use crate::addr::{Jid, Masked};
 use crate::admin::control::{Answer, LinkStatus, Question, Status, StreamStatus};
+use crate::admin::sessions::{self, Sessions};
 use crate::admin::subscriptions::{ROWS, Subscriptions};
 use crate::net::dialer::shown;
 use std::io;
@@ -101,6 +102,10 @@ async fn answer(stream: UnixStream, daemon: &Rc<Daemon>) -> io::Result<()> {
             Ok(user) => Answer::Subscriptions(daemon.subscriptions(user.as_ref())),
             Err(error) => Answer::Failed(format!("not an address: {error}")),
         },
+        Ok(Question::Sessions { user }) => match user.as_deref().map(Jid::parse).transpose() {
+            Ok(user) => Answer::Sessions(daemon.sessions(user.as_ref())),
+            Err(error) => Answer::Failed(format!("not an address: {error}")),
+        },
         Ok(Question::Unsubscribe { watcher, presentity, what_if }) => {
             match (Jid::parse(&watcher), Jid::parse(&presentity)) {
                 (Ok(watcher), Ok(presentity)) => daemon.unsubscribe(&watcher, &presentity, what_if).await,
@@ -123,6 +128,11 @@ impl Daemon {
     fn subscriptions(&self, user: Option<&Jid>) -> Subscriptions {
         let (rows, total) = self.shard.gateway().watches(self.shard.clock.now(), user, ROWS);
         Subscriptions::of(rows, total)
+    }
+
+    fn sessions(&self, user: Option<&Jid>) -> Sessions {
+        let (rows, total) = self.shard.gateway().sessions(self.shard.clock.now(), user, sessions::ROWS);
+        Sessions::of(rows, total)
     }
 
     async fn unsubscribe(&self, watcher: &Jid, presentity: &Jid, what_if: bool) -> Answer {
@@ -217,6 +227,7 @@ impl Daemon {
             delivered: counts.delivered,
             failed: counts.failed,
             watches: gateway.watch_counts(),
+            sessions: gateway.session_count(),
             store: self.records.name().to_owned(),
             store_fault: self.records.fault(),
             last_reload: self.last_reload.borrow().clone(),

@@ -3,7 +3,7 @@
 //!
 //! | taken at a reload | taken at the next start |
 //! |---|---|
-//! | `policy.toml`, certificates, trust, revocation lists, `[limits]`, `[presence]`, `subscription_refresh_interval`, connection limits, timeouts, `tel_domain`, a peer's identity, addresses, passwords and message limit | what [`Fixed`] holds: names, domains, listeners, peers and their routes, DNS, the log |
+//! | `policy.toml`, certificates, trust, revocation lists, `[limits]`, `[presence]`, `subscription_refresh_interval`, connection limits, timeouts, `tel_domain`, `session_idle_timeout`, a peer's identity, addresses, passwords, `im` and message limit | what [`Fixed`] holds: names, domains, listeners, peers and their routes, DNS, the log |
 //!
 //! Streams that are up keep their TLS. A stream whose partner lost its right ends; a link whose peer
 //! has another identity now ends, so that it proves itself anew.

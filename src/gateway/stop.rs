@@ -26,9 +26,9 @@ impl Gateway {
     ///
     /// A stanza in a stream's buffer does not: that stream's end says what became of it.
     pub fn abandon(&mut self, now: Now) {
-        self.end_sessions(now);
         let bounces = self.pairs.abandon(Condition::RemoteServerTimeout);
         self.bounce_all(now, bounces, STOPPING);
+        self.end_sessions(now);
         let failure = Undelivered::together(Condition::RemoteServerTimeout, 504, STOPPING);
         let mut left = self.peers.take_waiting();
         for key in self.clients.select(Option::is_some) {

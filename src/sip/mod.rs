@@ -6,8 +6,8 @@
 //! methods of [`method`]. The way out is [`mod@write`] alone: whatever a value holds, it stays one
 //! line. [`status`] knows the reason phrases.
 //!
-//! Above it: [`txn`] transactions, [`dialog`] dialogs, [`subscription`] presence subscriptions in both
-//! roles, [`pager`] the MESSAGE that we send, [`uas`] what is checked in a request, [`locate`] where
+//! Above it: [`txn`] transactions, [`dialog`] dialogs, [`subscription`] presence subscriptions and
+//! [`session`] sessions in both roles, [`pager`] the MESSAGE that we send, [`uas`] what is checked in a request, [`locate`] where
 //! servers are, [`digest`] logging in, [`link`] and [`merged`] connections and loops.
 //!
 //! The wire layer is RFC 3261 §7, §18.3, §19, §20 and §25, held to RFC 4475. It has no sockets, no

@@ -216,3 +216,6 @@ impl Uas<'_> {
         reject.with(Name::Warning, warning)
     }
 }
+
+#[cfg(test)]
+mod tests;

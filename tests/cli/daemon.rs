@@ -41,6 +41,11 @@ fn where_nobody_watches_subscriptions_says_none() {
     let ran = house.stoxd(&["subscriptions", "--json"]);
     let value: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!((ran.code, value), (0, serde_json::json!({"subscriptions": [], "total": 0})));
+    let ran = house.stoxd(&["sessions"]);
+    assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (0, "none\n", ""));
+    let ran = house.stoxd(&["sessions", "--json", "--user", "sip:alice@contoso.example"]);
+    let value: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((ran.code, value), (0, serde_json::json!({"sessions": [], "total": 0})));
     let remove = ["subscriptions", "remove", "--watcher", "romeo@fabrikam.example", "--presentity"];
     for (rest, code, said) in [
         (

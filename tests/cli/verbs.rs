@@ -178,6 +178,7 @@ fn an_error_that_nobody_can_hear_leaves_the_exit_code() {
         (vec!["status", "-c", none], 78),
         (vec!["status", "-c", file], 4),
         (vec!["subscriptions", "-c", file, "--user", "nobody"], 2),
+        (vec!["sessions", "-c", file, "--user", "nobody"], 2),
         (vec!["subscriptions", "remove", "-c", file, "--watcher", "a@b", "--presentity", "c@d"], 2),
     ] {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
@@ -193,7 +194,7 @@ fn without_a_daemon_what_asks_it_is_4() {
     let socket = house.path("admin.sock");
     let said = "error: no answer from the daemon at DIR: No such file or directory (os error 2)\n  \
                 is it running? systemctl status stoxd\n";
-    for verb in ["status", "reload", "subscriptions"] {
+    for verb in ["status", "reload", "subscriptions", "sessions"] {
         let ran = house.stoxd(&[verb]);
         assert_eq!(
             (ran.code, ran.out.as_str(), without(&ran.err, &socket).as_str()),

@@ -140,8 +140,8 @@ pub enum Action<T> {
     Return(T, Failure),
     /// Our INVITE was refused, and these texts waited for it: they go another way, or back.
     Refused(Vec<T>, Failure),
-    /// These texts go to the next session, in this order.
-    Again(Vec<T>),
+    /// These texts go to the next session, in this order. True if the first of them was in the air.
+    Again(Vec<T>, bool),
     /// Send CANCEL.
     Cancel,
     /// Send BYE.
@@ -296,7 +296,7 @@ impl<T> Machine<T> {
 
     fn on_text(&mut self, turn: &mut Turn<'_, T>, text: T) {
         if !self.takes_texts() {
-            return turn.actions.push(Action::Again(vec![text]));
+            return turn.actions.push(Action::Again(vec![text], false));
         }
         if self.state != State::Inviting {
             self.touch(turn.now);
@@ -322,7 +322,7 @@ impl<T> Machine<T> {
             Fate::NoDialog(failure) if again => turn.actions.push(Action::Return(text, failure)),
             Fate::NoDialog(_) => {
                 self.waiting.push_front(Waiting { text, again });
-                return self.close(turn);
+                return self.close_with(turn, true);
             }
             Fate::Silent(failure) => {
                 turn.actions.push(Action::Return(text, failure.clone()));
@@ -411,9 +411,13 @@ impl<T> Machine<T> {
 
     /// Nothing is to be heard any more: what waits goes to the next session.
     fn close(&mut self, turn: &mut Turn<'_, T>) {
+        self.close_with(turn, false);
+    }
+
+    fn close_with(&mut self, turn: &mut Turn<'_, T>, was_sent: bool) {
         let texts = self.take_waiting();
         if !texts.is_empty() {
-            turn.actions.push(Action::Again(texts));
+            turn.actions.push(Action::Again(texts, was_sent));
         }
         self.over(turn);
     }

@@ -107,7 +107,7 @@ fn their_bye_sends_what_waits_to_the_next_session() {
     handle(&mut machine, 1, Input::Text(2));
     assert_eq!(handle(&mut machine, 1, Input::Bye), []);
     let log = handle(&mut machine, 2, Input::Answered(Fate::Delivered));
-    assert_eq!(log, [Action::Delivered(1), Action::Again(vec![2]), Action::Forget]);
+    assert_eq!(log, [Action::Delivered(1), Action::Again(vec![2], false), Action::Forget]);
     assert_eq!(handle(&mut open(), 1, Input::Bye), [Action::Forget]);
 }
 
@@ -117,7 +117,7 @@ fn a_text_in_a_dialog_that_is_gone_is_sent_once_more_and_no_third_time() {
     handle(&mut machine, 1, Input::Text(1));
     handle(&mut machine, 1, Input::Text(2));
     let log = handle(&mut machine, 1, Input::Answered(Fate::NoDialog(failure(481))));
-    assert_eq!(log, [Action::Again(vec![1, 2]), Action::Forget]);
+    assert_eq!(log, [Action::Again(vec![1, 2], true), Action::Forget]);
     let mut next = Machine::inviting(at(1));
     handle(&mut next, 1, Input::Text(1));
     next.mark_again();
@@ -165,7 +165,7 @@ fn texts_wait_for_our_answer_to_their_invite() {
     assert_eq!(handle(&mut machine, 0, Input::Accepted), [Action::Send]);
     let mut machine = Machine::answering(at(0));
     handle(&mut machine, 0, Input::Text(1));
-    assert_eq!(handle(&mut machine, 0, Input::Rejected), [Action::Again(vec![1]), Action::Forget]);
+    assert_eq!(handle(&mut machine, 0, Input::Rejected), [Action::Again(vec![1], false), Action::Forget]);
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn every_text_comes_out_once_on_every_way() {
             for action in log {
                 let texts = match action {
                     Action::Delivered(text) | Action::Return(text, _) => vec![text],
-                    Action::Refused(texts, _) | Action::Again(texts) => texts,
+                    Action::Refused(texts, _) | Action::Again(texts, _) => texts,
                     Action::Forget => {
                         forgets += 1;
                         vec![]

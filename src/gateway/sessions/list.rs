@@ -3,7 +3,7 @@
 use super::table::Conversation;
 use crate::addr::Jid;
 use crate::gateway::Gateway;
-use crate::now::Now;
+use crate::now::{Now, Wall};
 use std::time::Duration;
 
 /// One session.
@@ -19,8 +19,8 @@ pub struct SessionRow {
     pub begun_by: &'static str,
     /// Where it stands, in lower case.
     pub state: &'static str,
-    /// When it began, in seconds since 1970.
-    pub since: u64,
+    /// When it began.
+    pub since: Wall,
     /// Texts that were delivered to the contact.
     pub to_xmpp: u32,
     /// Texts that were delivered to the SIP user.
@@ -71,7 +71,7 @@ impl Conversation {
             mode: "ms-session",
             begun_by: if self.dialog.is_callee() { "sip" } else { "xmpp" },
             state: self.machine.state().as_str(),
-            since: self.since.as_secs(),
+            since: self.since,
             to_xmpp: self.delivered[0],
             to_sip: self.delivered[1],
             waiting: self.machine.unsent(),

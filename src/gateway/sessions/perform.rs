@@ -24,7 +24,7 @@ impl Gateway {
             Action::Delivered(text) => self.text_delivered(session, text),
             Action::Return(text, failure) => self.return_text(now, text, failure, None),
             Action::Refused(texts, failure) => self.on_invite_refused(now, session, texts, &failure),
-            Action::Again(texts) => self.send_again(now, session, texts),
+            Action::Again(texts, was_sent) => self.send_again(now, session, texts, was_sent),
             Action::Cancel | Action::Bye => self.leave_session(now, session),
             Action::Forget => self.forget_session(now, session),
         }
@@ -93,7 +93,7 @@ impl Gateway {
     }
 
     /// Texts whose session is over go into the next one, unless there is to be none.
-    fn send_again(&mut self, now: Now, session: SessionRef, texts: Vec<Text>) {
+    fn send_again(&mut self, now: Now, session: SessionRef, texts: Vec<Text>, was_sent: bool) {
         let Some(peer) = self.sessions.table.get(session).map(|found| found.peer) else { return };
         if self.stopping {
             for text in texts {
@@ -102,7 +102,7 @@ impl Gateway {
             }
             return;
         }
-        self.hand_texts(now, peer, texts, true);
+        self.hand_texts(now, peer, texts, was_sent);
     }
 
     fn forget_session(&mut self, now: Now, session: SessionRef) {

@@ -117,13 +117,6 @@ impl Conversation {
             armed: None,
         }
     }
-
-    /// Octets that it keeps.
-    #[cfg(test)]
-    pub(super) fn octets(&self) -> usize {
-        let addresses = self.user.as_str().len() + self.contact.as_str().len();
-        size_of::<Self>() + self.dialog.octets() + self.answer.len() + addresses
-    }
 }
 
 /// All conversations, by slot and by pair.

@@ -118,8 +118,8 @@ impl Gateway {
         self.hand_texts(now, peer, vec![text], false);
     }
 
-    /// Gives texts that are kept already to the session that they belong to, in order. `again`: they were
-    /// in a session before.
+    /// Gives texts that are kept already to the session that they belong to, in order. `again`: the first
+    /// of them was in the air in a dialog that was gone.
     pub(super) fn hand_texts(&mut self, now: Now, peer: PeerId, texts: Vec<Text>, again: bool) {
         for text in texts {
             let session = match self.session_for(now, peer, &text) {

@@ -17,6 +17,7 @@
 use super::net::{Net, address, target, udp};
 use super::texts::{Sent, response};
 use super::world::{Seen, World};
+use crate::gateway::Im;
 use crate::gateway::effect::LinkId;
 use crate::sip::digest::Credentials;
 use crate::xmpp::StreamId;
@@ -110,6 +111,13 @@ impl Runner {
                     password: "secret".into(),
                 });
             }
+            if let Some(block) = set("im") {
+                settings.peers[0].im = match block.first {
+                    "ms-session" => Im::MsSession,
+                    "auto" => Im::Auto,
+                    other => panic!("{other}"),
+                };
+            }
             if let Some(block) = set("message-limit") {
                 settings.peers[0].message_limit = Some(block.first.parse().unwrap());
             }
@@ -128,7 +136,7 @@ impl Runner {
 
     fn run(&mut self, block: &Block<'_>) {
         match (block.who, block.arrow) {
-            ("net" | "servers" | "udp" | "digest" | "message-limit", ' ') => {}
+            ("net" | "servers" | "udp" | "digest" | "message-limit" | "im", ' ') => {}
             ("log", '<') => self.log(block.first),
             (_, '<') => self.expect(block),
             _ => {

@@ -19,9 +19,6 @@ use crate::sip::subscription::tag::tag_of;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-/// How often a 422 makes us ask again for one session: once for each proxy on a usual way.
-const MAX_RAISED: u8 = 4;
-
 /// What an INVITE of ours consists of.
 #[derive(Clone, Copy, Debug)]
 pub struct Invite<'a> {
@@ -171,6 +168,7 @@ impl Session {
             authorization: None,
             timer,
             description,
+            offered: None,
             updates: false,
             refreshing: None,
             unacknowledged: None,
@@ -233,15 +231,20 @@ impl Session {
         if self.state == State::Leaving {
             return false;
         }
-        let Some(cseq) = self.next_cseq() else { return false };
+        // A number that is not used would be missed (RFC 3261 §12.2.1.1).
+        let mut dialog = self.dialog.clone();
+        let Some(cseq) = dialog.next_cseq(1) else { return false };
         let before = request.cseq();
         if !request.answer_challenge(status, response.headers(name), credentials, Some(cseq), ids) {
             return false;
         }
-        if request.method() == Method::Invite && self.side == Side::Caller && before == self.invite {
-            self.invite = cseq;
-            self.early = None;
+        self.dialog = dialog;
+        if request.method() == Method::Invite {
             self.authorization = request.authorization().cloned().map(Box::new);
+            if self.side == Side::Caller && before == self.invite {
+                self.invite = cseq;
+                self.early = None;
+            }
         }
         if let Some(refreshing) = &mut self.refreshing
             && refreshing.cseq == before
@@ -269,12 +272,11 @@ impl Session {
                 }
             }
             200..=299 => self.on_success(now, response),
-            422 if self.state == State::Inviting && self.raised < MAX_RAISED => {
-                let Some(request) = request.filter(|_| self.timer.raise(response)) else {
+            422 if self.state == State::Inviting => {
+                let Some(request) = request.filter(|_| self.raise(response)) else {
                     return self.fail(status);
                 };
                 let Some(cseq) = self.next_cseq() else { return self.fail(status) };
-                self.raised += 1;
                 self.invite = cseq;
                 self.early = None;
                 // The same request as far as a proxy that wanted a login knows: it will ask again.

@@ -2,7 +2,7 @@
 
 use super::caller::{Answered, after_glare};
 use super::state::{Input, Step};
-use super::{Description, MAX_DESCRIPTION, Refreshing, Session, SessionRequest, Side, State};
+use super::{Description, Refreshing, Session, SessionRequest, Side, State};
 use crate::ids::Ids;
 use crate::now::Mono;
 use crate::sip::dialog::Order;
@@ -10,6 +10,9 @@ use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::name::Name;
 use crate::sip::uas::Reject;
+
+/// How often a 422 makes us ask again in one session: once for each proxy on a usual way.
+const MAX_RAISED: u8 = 4;
 
 /// What a request of the peer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,14 +70,16 @@ impl Session {
     /// None if another change is under way in either direction (RFC 3261 §14.1), or the session is not
     /// established, or the offer is too long.
     pub fn offer_again(&mut self, content_type: &str, body: &[u8]) -> Option<SessionRequest> {
-        let free = self.refreshing.is_none() && self.unacknowledged.is_none();
-        let fits = content_type.len() + body.len() <= MAX_DESCRIPTION;
-        if self.state != State::Established || !free || !fits {
+        if self.state != State::Established || self.unacknowledged.is_some() {
             return None;
         }
-        self.description = Description::new(content_type, body);
+        let offered = Description::new(content_type, body)?;
+        if self.refreshing.is_some() {
+            return None;
+        }
         self.retry_at = None;
-        self.change(Method::Invite)
+        self.offered = Some(offered);
+        self.refresh()
     }
 
     /// Our side wants the session over.
@@ -97,13 +102,12 @@ impl Session {
         let unknown = || Reject::status(481, "no such session");
         let method = request.method().ok_or_else(unknown)?;
         let (call_id, local, remote) = (request.call_id(), request.to().tag, request.from().tag);
-        let in_early = matches!(self.state, State::Inviting | State::Leaving);
-        let dialog = match &mut self.early {
-            Some(early) if in_early => &mut **early,
-            _ => &mut self.dialog,
+        let dialog = match (self.state, &mut self.early) {
+            (State::Over, _) | (State::Inviting | State::Leaving, None) => return Err(unknown()),
+            (State::Inviting | State::Leaving, Some(early)) => &mut **early,
+            (State::Invited | State::Accepted | State::Parting | State::Established, _) => &mut self.dialog,
         };
-        // Without the peer's tag no dialog is met: a request that has none either is none of ours.
-        if self.state == State::Over || remote.is_none() || !dialog.is(call_id, local, remote) {
+        if !dialog.is(call_id, local, remote) {
             return Err(unknown());
         }
         if dialog.on_request(request.cseq().number) == Order::OutOfOrder {
@@ -176,16 +180,15 @@ impl Session {
 
     /// What refreshes the session: an UPDATE without a body where the peer takes it, else a re-INVITE with
     /// the description that it has (RFC 4028 §7.4). None if one is under way.
+    ///
+    /// An offer that met another request goes out again.
     pub(super) fn refresh(&mut self) -> Option<SessionRequest> {
         if self.refreshing.is_some() {
             return None;
         }
-        let method = if self.updates { Method::Update } else { Method::Invite };
-        self.change(method)
-    }
-
-    fn change(&mut self, method: Method<'static>) -> Option<SessionRequest> {
-        let description = self.description.clone().filter(|_| method == Method::Invite);
+        let method = if self.updates && self.offered.is_none() { Method::Update } else { Method::Invite };
+        let description = self.offered.as_ref().or(self.description.as_ref()).cloned();
+        let description = description.filter(|_| method == Method::Invite);
         if method == Method::Invite && description.is_none() {
             // A re-INVITE without an offer would ask for one.
             return None;
@@ -228,10 +231,13 @@ impl Session {
                     return Answered::Refreshed { ack: None };
                 }
                 self.reinvite = cseq;
+                if let Some(offered) = self.offered.take() {
+                    self.description = Some(offered);
+                }
                 Answered::Refreshed { ack: Some(self.ack(cseq)) }
             }
             422 => {
-                let Some(request) = request.filter(|_| self.timer.raise(response)) else {
+                let Some(request) = request.filter(|_| self.raise(response)) else {
                     return self.refresh_failed(now, cseq, status);
                 };
                 let Some(number) = self.next_cseq() else { return self.refresh_failed(now, cseq, status) };
@@ -259,6 +265,7 @@ impl Session {
             return Answered::Nothing;
         }
         self.refreshing = None;
+        self.offered = None;
         match status {
             // RFC 3261 §14.1, §12.2.1.2; a refused offer leaves the session as it was.
             408 | 481 => self.lost(status),
@@ -276,6 +283,13 @@ impl Session {
             _ if ends_dialog(status) => self.lost(status),
             _ => Answered::Nothing,
         }
+    }
+
+    /// A 422 came: false if it asks for nothing that can be given, or for the fifth time.
+    pub(super) fn raise(&mut self, response: &Message<'_>) -> bool {
+        let raised = self.raised < MAX_RAISED && self.timer.raise(response);
+        self.raised += u8::from(raised);
+        raised
     }
 
     fn lost(&mut self, status: u16) -> Answered {

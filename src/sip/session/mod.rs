@@ -109,6 +109,8 @@ pub struct Session {
     authorization: Option<Box<(Name, String)>>,
     timer: Timer,
     description: Option<Box<Description>>,
+    /// What a re-INVITE of ours offers instead, until it is answered.
+    offered: Option<Box<Description>>,
     /// Does the peer take UPDATE?
     updates: bool,
     refreshing: Option<Refreshing>,
@@ -162,13 +164,14 @@ impl Session {
     /// Octets that it keeps, without [`size_of`] itself.
     pub fn octets(&self) -> usize {
         let early = self.early.as_ref().map_or(0, |early| size_of::<Dialog>() + early.octets());
-        let description = self
-            .description
-            .as_ref()
-            .map_or(0, |kept| size_of::<Description>() + kept.content_type.len() + kept.body.len());
+        let descriptions: usize = [&self.description, &self.offered]
+            .into_iter()
+            .flatten()
+            .map(|kept| size_of::<Description>() + kept.content_type.len() + kept.body.len())
+            .sum();
         let authorization =
             self.authorization.as_ref().map_or(0, |kept| size_of::<(Name, String)>() + kept.1.capacity());
-        self.dialog.octets() + early + description + authorization + self.forks.capacity() * size_of::<u64>()
+        self.dialog.octets() + early + descriptions + authorization + self.forks.capacity() * size_of::<u64>()
     }
 
     fn step(&mut self, input: Input) -> Step {
@@ -178,6 +181,7 @@ impl Session {
             self.timer.stop();
             self.early = None;
             self.description = None;
+            self.offered = None;
             self.refreshing = None;
             self.unacknowledged = None;
             self.retry_at = None;

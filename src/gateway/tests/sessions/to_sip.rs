@@ -179,8 +179,10 @@ fn a_bye_or_a_lost_dialog_loses_no_text() {
     assert_eq!(sent[1].body(), "two");
     // And the dialog is unknown over there: once more, not for ever.
     world.answer(&sent[1], 481);
-    let invite = world.one_sip();
-    world.answer_body(&invite, 200, &format!("{CONTACT}{SDP}"), OFFER);
+    let more = world.take_sip();
+    let [bye, invite] = &more[..] else { panic!("{more:#?}") };
+    assert!(bye.text.starts_with("BYE ") && invite.text.starts_with("INVITE "), "{more:#?}");
+    world.answer_body(invite, 200, &format!("{CONTACT}{SDP}"), OFFER);
     let sent = world.take_sip();
     assert_eq!(sent[1].body(), "two");
     world.answer(&sent[1], 481);

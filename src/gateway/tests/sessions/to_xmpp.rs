@@ -177,8 +177,9 @@ fn check_053_an_idle_session_ends_with_bye_and_a_new_one_begins() {
     world.pass_secs(2);
     let bye = world.one_sip();
     dialog.ours(&bye, "BYE");
-    // What crosses it is delivered.
-    dialog.says(&mut world, "wait");
+    // What crosses it is not delivered, and its sender hears so.
+    assert_eq!(dialog.status(&mut world, "MESSAGE", PLAIN, "wait"), 481);
+    assert!(world.take_xmpp().is_empty());
     world.answer(&bye, 200);
     assert_eq!(world.gateway.session_count(), 0);
     assert_eq!(dialog.status(&mut world, "MESSAGE", PLAIN, "too late"), 481);

@@ -497,3 +497,38 @@ fn everything_that_was_held_is_given_back() {
     assert_eq!((table.octets(), table.by_print.len(), table.merges.len()), (0, 0, 0));
     assert_eq!(table.peers.sizes(), (0, 0));
 }
+
+#[test]
+fn check_043_the_2xx_to_an_invite_is_kept_for_its_user_until_the_ack_or_timer_l() {
+    for reliability in [Reliability::Reliable, Reliability::Unreliable] {
+        let mut table = table();
+        let (invite, message) = (key("INVITE"), key("MESSAGE"));
+        let txn = open(&mut table, &invite, reliability);
+        assert!(table.hold(txn, 100));
+        assert!(table.kept(txn).is_none());
+        table.respond(Now::at(1).mono, txn, 200, b"ok").unwrap();
+        assert_eq!(table.kept(txn).unwrap().0, b"ok");
+        assert_eq!(table.octets(), 2, "what was held for it is free");
+        table.acknowledged(txn);
+        assert!(table.kept(txn).is_none());
+        assert_eq!((table.octets(), table.len()), (0, 1), "Timer L still absorbs copies of the INVITE");
+        table.acknowledged(txn);
+        table.on_timer(Now::at(34).mono, &mut |_, _, _| {});
+        assert_eq!((table.octets(), table.len()), (0, 0));
+
+        let invite = RequestKey { call_id: "second", ..invite };
+        let txn = open(&mut table, &invite, reliability);
+        table.respond(Now::at(1).mono, txn, 200, b"never acknowledged").unwrap();
+        table.on_timer(Now::at(34).mono, &mut |_, _, _| {});
+        assert_eq!((table.octets(), table.len()), (0, 0));
+        assert!(table.kept(txn).is_none(), "a stale key matches nothing");
+
+        // A refusal is the transaction's own business.
+        let invite = RequestKey { call_id: "third", ..invite };
+        let txn = open(&mut table, &invite, reliability);
+        table.respond(Now::at(35).mono, txn, 486, b"busy").unwrap();
+        table.acknowledged(txn);
+        assert_eq!(table.kept(txn).is_some(), reliability == Reliability::Unreliable);
+        assert!(open(&mut table, &message, reliability) != txn);
+    }
+}
