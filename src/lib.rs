@@ -37,7 +37,7 @@
 //! | [`xmpp`] | streams and their negotiation, stanzas, errors, iq answers |
 //! | [`sip`] | wire layer, transactions, dialogs, subscriptions, sessions, locating, digest, the UAS's checks |
 //! | [`msrp`] | the Message Session Relay Protocol: frames, chunks, reports, sessions on their connections |
-//! | [`bridge`] | translators, the one error table between both sides; watches: one authorization joined to one subscription |
+//! | [`bridge`] | translators, the one error table between both sides; watches: one authorization joined to one subscription; sessions: one conversation |
 //! | [`gateway`] | what crosses, what is answered, what waits: routes, queues, deadlines; who sees whose presence |
 //! | [`store`] | what outlives the process: durable records, and the thread that writes them |
 //! | [`config`] | TOML → checked settings, every mistake with its place |
@@ -73,6 +73,13 @@
 //! `net::sip_conn` → [`sip::frame`], [`sip::message`] → `gateway::answers` finds the transaction →
 //! [`sip::uas`] checks and proves the sender → the gate → [`body`] and [`bridge::to_xmpp`] make the
 //! stanza → `gateway::pairs` puts it on the stream, or waits for one → when it is written, 202.
+//!
+//! # Sessions
+//!
+//! A text for a user who is written to in sessions, or who has one open with its sender, waits in the machine of
+//! [`bridge::session`] until the INVITE is answered, and goes out in the dialog of [`sip::session`], one at a
+//! time. [`gateway::sessions`] finds the session, asks the gate for every text and performs. An INVITE of a SIP
+//! user is answered when the text that it may carry is written.
 //!
 //! # Presence
 //!

@@ -52,7 +52,7 @@ pub enum Question {
 #[serde(rename_all = "lowercase")]
 pub enum Answer {
     /// To [`Question::Status`].
-    Status(Status),
+    Status(Box<Status>),
     /// To [`Question::Subscriptions`].
     Subscriptions(Subscriptions),
     /// To [`Question::Sessions`].

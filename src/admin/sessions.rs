@@ -28,7 +28,7 @@ pub struct Row {
     pub user: String,
     /// The XMPP contact.
     pub contact: String,
-    /// What carries the texts: "ms-session".
+    /// What carries the texts: "ms-session" or "msrp".
     pub mode: String,
     /// Who invited: "sip" or "xmpp".
     pub begun_by: String,

@@ -97,7 +97,7 @@ async fn answer(stream: UnixStream, daemon: &Rc<Daemon>) -> io::Result<()> {
     let mut asked = (&mut stream).take(QUESTION);
     tokio::time::timeout(PATIENCE, asked.read_line(&mut line)).await??;
     let answer = match serde_json::from_str(&line) {
-        Ok(Question::Status) => Answer::Status(daemon.status()),
+        Ok(Question::Status) => Answer::Status(Box::new(daemon.status())),
         Ok(Question::Subscriptions { user }) => match user.as_deref().map(Jid::parse).transpose() {
             Ok(user) => Answer::Subscriptions(daemon.subscriptions(user.as_ref())),
             Err(error) => Answer::Failed(format!("not an address: {error}")),

@@ -146,6 +146,11 @@ impl Pager {
         self.part(Part::Language)
     }
 
+    /// When it was written, if it was delayed.
+    pub fn sent(&self) -> Option<Wall> {
+        self.sent
+    }
+
     /// One name for both legs, in the journal: the tag in From.
     pub fn trace(&self) -> &str {
         self.tag.as_str()

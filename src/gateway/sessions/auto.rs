@@ -24,10 +24,30 @@ use std::time::Duration;
 const REMEMBERED: Duration = Duration::from_secs(8 * 3600);
 /// Users that are remembered; the oldest is forgotten first.
 const LIMIT: usize = 50_000;
-/// A text was refused as a MESSAGE out of a dialog.
+/// A text was refused as a MESSAGE out of a dialog: a bit beside those of [`Mode::bit`].
 const PAGER: u8 = 1;
-/// Its session was refused.
-const MS_SESSION: u8 = 2;
+
+/// What carries the texts of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// MESSAGE in the dialog.
+    MsSession,
+    /// MSRP.
+    Msrp,
+}
+
+impl Mode {
+    /// In the order in which they are tried.
+    const ALL: [Self; 2] = [Self::MsSession, Self::Msrp];
+
+    /// What stands for a refusal of it.
+    fn bit(self) -> u8 {
+        match self {
+            Self::MsSession => 2,
+            Self::Msrp => 4,
+        }
+    }
+}
 
 /// Does a refusal say that the client does not know this way, and nothing of the text or the user?
 fn is_of_the_way(status: u16) -> bool {
@@ -37,7 +57,7 @@ fn is_of_the_way(status: u16) -> bool {
 /// The users who are written to in a session, as hashes under a seed.
 pub(super) struct Modes {
     keyed: DefaultHasher,
-    until: HashMap<u64, Mono>,
+    until: HashMap<u64, (Mono, Mode)>,
     order: VecDeque<u64>,
 }
 
@@ -54,15 +74,15 @@ impl Modes {
         hasher.finish()
     }
 
-    /// Is `user` written to in a session?
-    pub(super) fn of(&self, now: Mono, peer: PeerId, user: &Jid) -> Option<()> {
-        let until = *self.until.get(&self.key(peer, user))?;
-        (now < until).then_some(())
+    /// In which sessions `user` is written to, if in any.
+    pub(super) fn of(&self, now: Mono, peer: PeerId, user: &Jid) -> Option<Mode> {
+        let (until, mode) = *self.until.get(&self.key(peer, user))?;
+        (now < until).then_some(mode)
     }
 
-    fn remember(&mut self, now: Mono, peer: PeerId, user: &Jid) {
+    fn remember(&mut self, now: Mono, peer: PeerId, user: &Jid, mode: Mode) {
         let key = self.key(peer, user);
-        if self.until.insert(key, now + REMEMBERED).is_none() {
+        if self.until.insert(key, (now + REMEMBERED, mode)).is_none() {
             self.order.push_back(key);
         }
         while self.order.len() > LIMIT {
@@ -85,8 +105,8 @@ impl Gateway {
     /// A MESSAGE out of a dialog was refused: does its text go into a session instead?
     pub(in crate::gateway) fn takes_another_way(&self, outgoing: &Outgoing, failure: &Undelivered) -> bool {
         let Load::Message { origin: Some(_), .. } = &outgoing.load else { return false };
-        let fresh = outgoing.refused & MS_SESSION == 0;
-        fresh && is_of_the_way(failure.status) && self.settings.im(outgoing.peer) == Im::Auto
+        let is_fresh = outgoing.refused & Mode::MsSession.bit() == 0;
+        is_fresh && is_of_the_way(failure.status) && self.settings.im(outgoing.peer) == Im::Auto
     }
 
     /// Gives a refused MESSAGE, and those that waited behind it, to sessions.
@@ -106,7 +126,7 @@ impl Gateway {
                 continue;
             };
             if at == 0 {
-                self.sessions.modes.remember(now.mono, peer, &origin.to);
+                self.sessions.modes.remember(now.mono, peer, &origin.to, Mode::MsSession);
             }
             let crossing = Crossing {
                 sender: &origin.from,
@@ -121,6 +141,7 @@ impl Gateway {
                 subject: Some(pager.subject()).filter(|text| !text.is_empty()).map(Box::from),
                 language: Some(pager.language()).filter(|text| !text.is_empty()).map(Box::from),
                 thread: None,
+                sent: pager.sent(),
                 origin,
                 refused: tried,
             };
@@ -133,29 +154,45 @@ impl Gateway {
         }
     }
 
-    /// An INVITE of ours was refused: the texts go into another session of the pair, or as MESSAGEs where
-    /// that was not tried, or back.
+    /// What carries the texts of a new session with `user`.
+    pub(super) fn mode_of(&self, now: Now, peer: PeerId, user: &Jid) -> Mode {
+        match self.settings.im(peer) {
+            Im::Msrp => Mode::Msrp,
+            Im::MsSession | Im::Pager => Mode::MsSession,
+            Im::Auto => self.sessions.modes.of(now.mono, peer, user).unwrap_or(Mode::MsSession),
+        }
+    }
+
+    /// An INVITE of ours was refused: the texts go into another session of the pair, or the next way that was
+    /// not tried, or back.
     pub(super) fn on_invite_refused(
         &mut self,
         now: Now,
         session: SessionRef,
-        texts: Vec<Text>,
+        mut texts: Vec<Text>,
         failure: &Failure,
     ) {
         let Some(found) = self.sessions.table.get(session) else { return };
         let (peer, user, contact) = (found.peer, found.user.clone(), found.contact.clone());
-        let is_auto = self.settings.im(peer) == Im::Auto;
-        if is_auto && is_of_the_way(failure.status) {
+        let mode = if found.msrp.is_some() { Mode::Msrp } else { Mode::MsSession };
+        let is_other = self.settings.im(peer) == Im::Auto && is_of_the_way(failure.status) && !self.stopping;
+        if is_other {
             self.sessions.modes.forget(peer, &user);
+            texts.iter_mut().for_each(|text| text.refused |= mode.bit());
         }
         // Both sides have invited each other, and theirs was taken.
         if self.speaking(&user, &contact).is_some() {
             return self.hand_texts(now, peer, texts, false);
         }
-        let other = is_auto && is_of_the_way(failure.status) && !self.stopping;
-        for mut text in texts {
-            if other && text.refused & PAGER == 0 {
-                text.refused |= MS_SESSION;
+        let has_msrp = self.msrp_kind(peer).is_some();
+        let tried = texts.first().map_or(u8::MAX, |text| text.refused);
+        let untried = |mode: &Mode| tried & mode.bit() == 0 && (has_msrp || *mode != Mode::Msrp);
+        if is_other && let Some(next) = Mode::ALL.into_iter().find(untried) {
+            self.sessions.modes.remember(now.mono, peer, &user, next);
+            return self.hand_texts(now, peer, texts, false);
+        }
+        for text in texts {
+            if is_other && text.refused & PAGER == 0 {
                 self.send_as_pager(now, peer, text);
             } else {
                 self.return_text(now, text, failure.clone(), None);
@@ -165,14 +202,14 @@ impl Gateway {
 
     fn send_as_pager(&mut self, now: Now, peer: PeerId, text: Text) {
         self.held = self.held.saturating_sub(text.octets());
-        let Text { origin, body, subject, language, thread, refused, .. } = text;
+        let Text { origin, body, subject, language, thread, refused, sent, .. } = text;
         let call_id = thread.and_then(|thread| self.call_id(origin.to.bare_str(), &thread));
         let parts = crate::sip::pager::Parts {
             body: &body,
             subject: subject.as_deref(),
             language: language.as_deref(),
             call_id: call_id.as_deref(),
-            sent: None,
+            sent,
         };
         let pager = self.build_message(&origin.from, &origin.to, &parts);
         let load = Load::Message { pager, origin: Some(origin) };
@@ -191,12 +228,12 @@ mod tests {
     fn what_is_remembered_is_forgotten_after_eight_hours_and_bounded() {
         let user = |name: &str| Jid::parse(&format!("{name}@contoso.example")).unwrap();
         let (mut modes, now) = (Modes::new([1; 32]), Mono::default());
-        modes.remember(now, PeerId(0), &user("alice"));
-        assert!(modes.of(now, PeerId(0), &user("alice")).is_some());
+        modes.remember(now, PeerId(0), &user("alice"), Mode::Msrp);
+        assert_eq!(modes.of(now, PeerId(0), &user("alice")), Some(Mode::Msrp));
         assert!(modes.of(now, PeerId(1), &user("alice")).is_none());
         assert!(modes.of(now + REMEMBERED, PeerId(0), &user("alice")).is_none());
         for n in 0..LIMIT + 5 {
-            modes.remember(now, PeerId(0), &user(&format!("u{n}")));
+            modes.remember(now, PeerId(0), &user(&format!("u{n}")), Mode::MsSession);
         }
         assert!(modes.until.len() <= LIMIT && modes.order.len() <= LIMIT);
         assert!(modes.of(now, PeerId(0), &user("alice")).is_none());

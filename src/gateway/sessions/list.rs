@@ -13,7 +13,7 @@ pub struct SessionRow {
     pub user: String,
     /// The contact, with the resource that wrote last, if one did.
     pub contact: String,
-    /// What carries the texts: "ms-session".
+    /// What carries the texts: "ms-session" or "msrp".
     pub mode: &'static str,
     /// Who invited: "sip" or "xmpp".
     pub begun_by: &'static str,
@@ -68,7 +68,7 @@ impl Conversation {
         SessionRow {
             user: self.user.to_string(),
             contact: self.contact.to_string(),
-            mode: "ms-session",
+            mode: if self.msrp.is_some() { "msrp" } else { "ms-session" },
             begun_by: if self.dialog.is_callee() { "sip" } else { "xmpp" },
             state: self.machine.state().as_str(),
             since: self.since,

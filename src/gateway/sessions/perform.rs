@@ -10,6 +10,7 @@ use crate::now::Now;
 use crate::sip::locate::Transport;
 use crate::sip::method::Method;
 use crate::sip::session::{Leave, SessionRequest};
+use crate::sip::value::write_date;
 use crate::xmpp::error::Condition;
 
 /// Octets of a request around what it keeps, generously.
@@ -39,7 +40,13 @@ impl Gateway {
         let Some(text) = found.machine.in_air() else { return };
         let subject = text.subject.as_deref().map(|subject| ("Subject", subject));
         let language = text.language.as_deref().map(|language| ("Content-Language", language));
-        let headers: Vec<_> = subject.into_iter().chain(language).collect();
+        let date = text.sent.and_then(|sent| {
+            let mut date = Vec::new();
+            write_date(sent, &mut date);
+            String::from_utf8(date).ok()
+        });
+        let date = date.as_deref().map(|date| ("Date", date));
+        let headers: Vec<_> = subject.into_iter().chain(language).chain(date).collect();
         let request = found.dialog.request(Method::Message, &headers, TEXT, text.body.as_bytes());
         let peer = found.peer;
         let transport = self.peers.transport(peer);

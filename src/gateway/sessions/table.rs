@@ -31,6 +31,8 @@ pub(in crate::gateway) struct Text {
     pub(super) subject: Option<Box<str>>,
     pub(super) language: Option<Box<str>>,
     pub(super) thread: Option<Box<str>>,
+    /// When it was written, if it was delayed.
+    pub(super) sent: Option<Wall>,
     /// The ways that refused it: a bit for each.
     pub(super) refused: u8,
 }
@@ -216,10 +218,8 @@ impl Table {
 
     /// All, in the order of their slots.
     pub(super) fn refs(&self) -> Vec<SessionRef> {
-        let name = |(slot, found): (usize, &Box<Conversation>)| {
-            Some(SessionRef { slot: u32::try_from(slot).ok()?, number: found.number })
-        };
-        self.slots.iter().filter_map(name).collect()
+        let name = |slot, number| Some(SessionRef { slot: u32::try_from(slot).ok()?, number });
+        self.slots.iter().filter_map(|(slot, found)| name(slot, found.number)).collect()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Conversation> {

@@ -1,5 +1,6 @@
 //! Texts of XMPP contacts for SIP users in sessions: into which session each one goes, or back.
 
+use super::auto::Mode;
 use super::table::{Conversation, MsrpSession};
 use super::{SessionRef, Text, What};
 use crate::addr::Jid;
@@ -75,6 +76,7 @@ impl Gateway {
             subject: text.subject.as_deref().map(Box::from),
             language: text.language.as_deref().map(Box::from),
             thread: text.thread.as_deref().map(Box::from),
+            sent: text.sent,
             refused: 0,
         };
         let shows_states = admitted.element.children().any(|child| child.ns() == STATES);
@@ -178,13 +180,13 @@ impl Gateway {
         let call_id = thread.and_then(|thread| self.call_id(user.bare_str(), thread));
         let slot = self.sessions.table.vacant();
         let description = self.ids.below(1 << 53);
-        let msrp = match self.settings.im(peer) {
-            Im::Msrp => {
+        let msrp = match self.mode_of(now, peer, &user) {
+            Mode::Msrp => {
                 let opened = self.open_offered(now);
                 let why = "too many MSRP sessions";
                 Some(opened.ok_or_else(|| Failure::new(Condition::ResourceConstraint, 503, why))?)
             }
-            Im::Auto | Im::MsSession | Im::Pager => None,
+            Mode::MsSession => None,
         };
         let offer = self.describe(description, msrp.as_ref()).map(|ours| ours.offer()).unwrap_or_default();
         let subject = text.subject.as_deref().map(|subject| ("Subject", subject));

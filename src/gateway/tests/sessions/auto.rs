@@ -1,8 +1,9 @@
 //! Peers of whose users nobody knows in advance how they are written to.
 
+use super::super::net::Net;
 use super::super::texts::message;
 use super::super::{ALICE, BOB, ROMEO};
-use super::{CONTACT, Dialog, Im, OFFER, SDP, Sent, world};
+use super::{CONTACT, Dialog, Im, OFFER, SDP, Sent, world, world_with};
 use crate::gateway::tests::world::World;
 
 fn method(sent: &Sent) -> &str {
@@ -67,6 +68,34 @@ fn a_user_who_refuses_messages_gets_a_session_with_every_text_once_and_in_order(
         let pager = world.one_sip();
         assert!(method(&pager) == "MESSAGE" && !pager.header("To").unwrap().contains(";tag="));
     }
+}
+
+#[test]
+fn a_user_who_refuses_texts_in_the_dialog_too_is_written_to_by_msrp_where_that_is_on() {
+    let mut world = world_with(Net::works(), Im::Auto, |settings| {
+        settings.msrp.host = "gw.contoso.example".into();
+        settings.msrp.port = Some(2855);
+        settings.msrp.tls = false;
+    });
+    world.say("m1", ALICE, "one");
+    let first = world.one_sip();
+    world.say("m2", ALICE, "two");
+    world.answer(&first, 405);
+    let invite = world.one_sip();
+    assert!(invite.body().contains("m=message 5060 sip null"), "{}", invite.text);
+    world.answer(&invite, 488);
+    let sent = world.take_sip();
+    assert_eq!(sent.iter().map(method).collect::<Vec<_>>(), ["ACK", "INVITE"]);
+    assert!(sent[1].body().contains(" TCP/MSRP *"), "{}", sent[1].text);
+    assert!(world.take_xmpp().is_empty(), "both texts wait");
+    // That is refused as well: what was tried in every way goes back, once.
+    world.answer(&sent[1], 488);
+    let sent = world.take_sip();
+    assert_eq!(sent.iter().map(method).collect::<Vec<_>>(), ["ACK", "MESSAGE"]);
+    assert!(world.one_xmpp().contains("id='m1'"));
+    world.answer(&sent[1], 200);
+    assert_eq!((world.gateway.counts().delivered, world.gateway.counts().failed), ([0, 1], [0, 1]));
+    world.assert_quiet();
 }
 
 #[test]

@@ -279,6 +279,29 @@ fn an_answer_that_takes_no_texts_ends_the_session_and_returns_them() {
 }
 
 #[test]
+fn check_018_check_019_check_037_subject_language_and_date_go_along() {
+    let mut world = world(Im::MsSession);
+    let (mut dialog, one) = romeo_opens(&mut world, "m1", "one");
+    world.answer(&one, 200);
+    world.romeo(&format!(
+        "<message from='romeo@capulet.example' to='{ALICE}' id='m2' xml:lang='it'><subject>Il balcone</subject>\
+         <body>due</body><delay xmlns='urn:xmpp:delay' stamp='2026-01-02T03:04:05Z'/></message>"
+    ));
+    let sent = world.one_sip();
+    dialog.ours(&sent, "MESSAGE");
+    assert_eq!(sent.header("Subject"), Some("Il balcone"));
+    assert_eq!(sent.header("Content-Language"), Some("it"));
+    assert_eq!(sent.header("Date"), Some("Fri, 02 Jan 2026 03:04:05 GMT"));
+    // A new subject without a text is a text of its own.
+    world.answer(&sent, 200);
+    world.romeo(&format!(
+        "<message from='romeo@capulet.example' to='{ALICE}' id='m3'><subject>Altro</subject></message>"
+    ));
+    let sent = world.one_sip();
+    assert_eq!((sent.header("Subject"), sent.body()), (Some("Altro"), ""));
+}
+
+#[test]
 fn texts_of_sessions_are_observed_as_those_of_messages_are() {
     let mut world = world_with(Net::works(), Im::MsSession, |settings| settings.texts = true);
     let (mut dialog, one) = romeo_opens(&mut world, "m1", "one");
