@@ -124,7 +124,7 @@ impl Gateway {
         if let Some(key) = found.accepted.take() {
             self.servers.acknowledged(key);
         }
-        let wants_answer = std::mem::take(&mut found.awaits_answer);
+        let wants_answer = std::mem::take(&mut found.expects_answer);
         match acked {
             Acked::Bye(bye) => self.send_of_session(now, session, peer, bye, super::What::Bye),
             Acked::Confirmed if wants_answer && !self.is_usable(now, session, ack.message) => {
@@ -288,7 +288,7 @@ impl Gateway {
         let headers = found.dialog.accept_refresh(now.mono, message, &contact, sdp::CONTENT_TYPE, &answer)?;
         if is_invite {
             found.accepted = Some(key);
-            found.awaits_answer = message.body.is_empty();
+            found.expects_answer = message.body.is_empty();
         }
         let headers: Vec<(Name, &str)> =
             headers.iter().map(|(name, value)| (*name, value.as_str())).collect();

@@ -77,7 +77,7 @@ pub(super) struct Conversation {
     /// That of the INVITE which has our 2xx, until its ACK comes (RFC 3261 §13.3.1.4).
     pub(super) accepted: Option<ServerKey>,
     /// An offer of ours has its answer in the ACK.
-    pub(super) awaits_answer: bool,
+    pub(super) expects_answer: bool,
     /// Whether the contact's client has shown that it knows chat states (XEP-0085 §5.1).
     pub(super) knows_states: bool,
     /// Names our descriptions (RFC 8866 §5.2).
@@ -110,7 +110,7 @@ impl Conversation {
             answer: Box::default(),
             has_first: false,
             accepted: None,
-            awaits_answer: false,
+            expects_answer: false,
             knows_states: false,
             description: 0,
             msrp: None,

@@ -132,7 +132,7 @@ impl Gateway {
         conversation.invite = Some(key);
         conversation.answer = answer.into();
         conversation.description = description;
-        conversation.awaits_answer = matches!(asked, Asked::Nothing);
+        conversation.expects_answer = matches!(asked, Asked::Nothing);
         let name = msrp.as_ref().map(|msrp| msrp.id);
         conversation.msrp = msrp;
         let session = self.sessions.table.insert(conversation);

@@ -101,7 +101,7 @@ impl Session {
         self.answer_by = None;
         self.description = Description::new(content_type, body);
         self.timer.arm(now);
-        self.await_ack(now, self.invite);
+        self.wait_for_ack(now, self.invite);
         Some(self.accept_headers(contact, &self.timer))
     }
 
@@ -179,7 +179,7 @@ impl Session {
     }
 
     /// Our 2xx to the INVITE with the number `cseq` is sent now.
-    pub(super) fn await_ack(&mut self, now: Mono, cseq: u32) {
+    pub(super) fn wait_for_ack(&mut self, now: Mono, cseq: u32) {
         let (repeat_at, until) = (now + Timers::T1, now + Timers::LIFE);
         self.unacknowledged = Some(Unacknowledged { cseq, doublings: 0, repeat_at, until });
     }

@@ -173,7 +173,7 @@ impl Session {
             self.description = Description::new(content_type, body);
         }
         if request.method() == Some(Method::Invite) {
-            self.await_ack(now, request.cseq().number);
+            self.wait_for_ack(now, request.cseq().number);
         }
         Ok(self.accept_headers(contact, &timer))
     }
