@@ -1,9 +1,9 @@
 //! `[msrp]`: where sessions over MSRP are taken.
 
 use super::daemon::{each_once, socket_address};
-use super::host_name;
 use super::read::Section;
 use super::settings::{Msrp, Transport};
+use crate::addr::Domain;
 
 /// `[msrp]`. `certificates`: how many the file lists.
 pub(super) fn msrp(root: &mut Section<'_>, certificates: usize) -> Msrp {
@@ -12,7 +12,7 @@ pub(super) fn msrp(root: &mut Section<'_>, certificates: usize) -> Msrp {
     each_once(&section, &listen, "listen");
     let choices = [("tls", Transport::Tls), ("tcp", Transport::Tcp)];
     let transport = section.choice("transport", &choices).map_or(Transport::Tls, |(transport, _)| transport);
-    let host = section.parsed("host", host_name).map(|(host, _)| host);
+    let host = section.parsed("host", host).map(|(host, _)| host);
     let connections = section.number("connection_limit", 1..=1_000_000).unwrap_or(1000);
     if transport == Transport::Tls && !listen.is_empty() && certificates == 0 {
         let span = section.span_of("listen");
@@ -33,4 +33,9 @@ pub(super) fn msrp(root: &mut Section<'_>, certificates: usize) -> Msrp {
         host,
         connection_limit: usize::try_from(connections).unwrap_or(usize::MAX),
     }
+}
+
+/// A name, or an address for peers that look up none.
+fn host(text: &str) -> Result<Domain, String> {
+    Domain::parse(text).map_err(|error| error.to_string())
 }

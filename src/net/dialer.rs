@@ -204,6 +204,13 @@ impl Dialer {
         Ok((self.client.judged(None, ClientRole::Sip, None), name))
     }
 
+    /// The names that the certificate of the peer of the SIP domain `near` may have.
+    pub fn names_of(&self, near: &str) -> Vec<Domain> {
+        let peers = self.peers.load();
+        let peer = peers.iter().find(|peer| peer.domains.iter().any(|name| name.as_str() == near));
+        peer.map_or(Vec::new(), |peer| peer.identity.clone())
+    }
+
     /// Where `host` is that a description of the SIP domain `near` names: addresses of the Internet, and those
     /// that the configuration has for the peer of that domain.
     ///

@@ -2,8 +2,8 @@
 //!
 //! Who is at the far end of a connection that comes in is known by the session-id of its first request
 //! (RFC 4975 §5.4): the switch of [`crate::msrp`] says so, and closes what binds no session. One that we open is
-//! judged here: by the fingerprints that the signalling told (RFC 4975 §14.4), else by the name of the URI and our
-//! trust anchors (§5.4). There is no third way: a certificate that nobody vouches for is refused.
+//! judged here: by the fingerprints that the signalling told (RFC 4975 §14.4), else by our trust anchors and the
+//! host of the URI (§5.4), or the names that the SIP peer's own certificate may have. There is no third way: a certificate that nobody vouches for is refused.
 //!
 //! Where we connect to is only what the peer's description says. An address that is not on the Internet is
 //! connected to if `[dns] private_addresses` allows it, or if it is where the configuration says that the peer is.
@@ -206,8 +206,11 @@ async fn secured(shard: &Rc<Shard>, dial: &Dial, address: SocketAddr) -> Result<
     }
     let wall = shard.clock.now().wall;
     let cert = shard.dialer.identity(chain, version, wall).await;
-    // RFC 4975 §5.4: valid, and the host of the URI is among its names.
-    cert.judge_sip(&[host], wall).map_err(|fault| format!("certificate refused: {fault}"))?;
+    // RFC 4975 §5.4: valid, and the host of the URI is among its names. Or it is that of the SIP peer which told
+    // us the URI, whose word for it is all that there is: descriptions often have an address for a host.
+    let mut names = shard.dialer.names_of(&dial.near);
+    names.push(host);
+    cert.judge_sip(&names, wall).map_err(|fault| format!("certificate refused: {fault}"))?;
     Ok((socket, Some(tls), None))
 }
 

@@ -361,6 +361,7 @@ fn what_is_not_built_yet_is_an_error_that_says_so() {
         ("[msrp]\nlisten = [\"[::]:2855\", \"[::1]:2856\"]", "two ports for MSRP"),
         ("[msrp]\nlisten = [\"[::]:2855\", \"[::]:2855\"]", "twice"),
         ("[msrp]\ntransport = \"udp\"", "transport"),
+        ("[msrp]\nhost = \"a b\"", "bad value"),
         ("[msrp]\nconnection_limit = 0", "out of range"),
     ] {
         assert!(errors(more).contains(message), "{more}: {}", errors(more));
