@@ -6,7 +6,7 @@
 
 use super::conn::Conn;
 use super::dialer::shown;
-use super::edge::Secured;
+use super::edge::{ConnectError, Secured};
 use super::seen::Seen;
 use super::shard::{READ_SIZE, Shard};
 use super::tls::PeerCert;
@@ -114,6 +114,12 @@ pub async fn accept(shard: Rc<Shard>, socket: TcpStream, address: SocketAddr, tr
                     let wire = Wire::new(write, Some(tls));
                     run(shard, id, address, transport, identity, false, read, wire, Some(cert)).await;
                 }
+                Err(error @ ConnectError::Certificate(_)) => tracing::warn!(
+                    stoxd_event = "link.refused",
+                    address = shown(address),
+                    "SIP peer refused, as an alert told it: {}",
+                    Clean(&error.to_string())
+                ),
                 Err(error) => tracing::info!(
                     stoxd_event = "link.refused",
                     address = shown(address),
