@@ -8,6 +8,7 @@ use super::Gateway;
 use super::effect::Effect;
 use super::observe::Observation;
 use super::stop::STOPPING;
+use super::trail::{Carrier, Track, What};
 use crate::addr::Jid;
 use crate::body::BodyError;
 use crate::bridge::errors::{StatusContext, status_of};
@@ -25,6 +26,7 @@ use crate::sip::uas::{ALLOW, Examined, Reject, Uas};
 use crate::sip::value::Via;
 use crate::sip::write::{Writer, refusal_tail, response_tail};
 use crate::sip::{Fault, status};
+use crate::xmpp::StreamId;
 use crate::xmpp::error::Condition;
 use std::net::SocketAddr;
 
@@ -42,6 +44,7 @@ pub struct Answerable {
 /// The message that a request carried over.
 struct Carried {
     trace: Id,
+    track: Track,
     from: Jid,
     to: Jid,
 }
@@ -60,8 +63,13 @@ impl Answerable {
     }
 
     /// The request became a stanza with the id `trace`.
-    pub(super) fn crossing(&mut self, trace: Id, from: Jid, to: Jid) {
-        self.crossing = Some(Box::new(Carried { trace, from, to }));
+    pub(super) fn crossing(&mut self, trace: Id, track: Track, from: Jid, to: Jid) {
+        self.crossing = Some(Box::new(Carried { trace, track, from, to }));
+    }
+
+    /// By what it came.
+    pub(super) fn via(&self) -> Carrier {
+        Carrier::Link(self.link)
     }
 }
 
@@ -194,11 +202,14 @@ impl Gateway {
         }
     }
 
-    /// The stanza that a request became is with the other side: 202 (RFC 3428 §7), and no promise
-    /// beyond that.
-    pub(super) fn accept(&mut self, now: Now, key: ServerKey) {
+    /// The stanza that a request became is with the other side, by `stream`: 202 (RFC 3428 §7), and no
+    /// promise beyond that.
+    pub(super) fn accept(&mut self, now: Now, key: ServerKey, stream: Option<StreamId>) {
         self.counts.delivered[0] += 1;
         let carried = self.servers.value(key).and_then(|answerable| answerable.crossing.take());
+        if let Some(carried) = &carried {
+            self.effects.trail.delivered(now, carried.track, stream);
+        }
         if self.settings.deliveries
             && let Some(carried) = carried
         {
@@ -218,6 +229,8 @@ impl Gateway {
         let answer = status_of(condition, &StatusContext::default());
         let carried = self.servers.value(key).and_then(|answerable| answerable.crossing.take());
         if let Some(carried) = carried {
+            let told = Some(What::ToldSip(answer.status));
+            self.effects.trail.fail(now.mono, carried.track, why, told);
             self.effects.observe(Observation::Failed {
                 kind: Kind::Message,
                 trace: carried.trace.to_string(),

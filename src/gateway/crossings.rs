@@ -10,6 +10,7 @@ use super::observe::Observation;
 use super::outgoing::{Load, Origin, Outgoing, TOO_LONG};
 use super::pairs::Awaits;
 use super::stop::STOPPING;
+use super::trail::{Carrier, What};
 use crate::addr::Jid;
 use crate::body::{self, charset::one_line};
 use crate::bridge::errors::{StatusContext, status_of};
@@ -17,13 +18,14 @@ use crate::bridge::to_sip::{self, ToSip};
 use crate::bridge::to_xmpp::{self, FromSip};
 use crate::crossing::{Crosses, Direction, Kind, Verified};
 use crate::now::Now;
-use crate::policy::{Admitted, OverBudget, Policy, Reason};
+use crate::policy::{Admitted, Denial, OverBudget, Policy};
 use crate::sip::locate::Transport;
 use crate::sip::message::Message;
 use crate::sip::name::Name;
 use crate::sip::pager::{Pager, Parts};
 use crate::sip::txn::ServerKey;
 use crate::sip::uas::{Reject, Request};
+use crate::xmpp::StreamId;
 use crate::xmpp::error::stanza::{read_error, write_error};
 use crate::xmpp::error::{Condition, StanzaError};
 use crate::xmpp::iq;
@@ -32,13 +34,14 @@ use std::sync::Arc;
 
 impl Gateway {
     /// A message or presence from a partner.
-    pub(super) fn on_stanza(&mut self, now: Now, stanza: Verified<Stanza<'_>>) {
+    pub(super) fn on_stanza(&mut self, now: Now, stream: StreamId, stanza: Verified<Stanza<'_>>) {
+        let via = Carrier::Stream(stream);
         if stanza.kind == StanzaKind::Message && stanza.message_type() == MessageType::Error {
             return self.on_error_stanza(now, stanza);
         }
         if self.stopping && stanza.kind == StanzaKind::Message {
             let error = StanzaError::with_text(Condition::ResourceConstraint, STOPPING);
-            return self.return_stanza(now, &stanza, &error, STOPPING);
+            return self.return_stanza(now, via, &stanza, None, &error, STOPPING);
         }
         let partner = self.table.partner(stanza.from.domain()).cloned();
         if let Some(partner) = partner
@@ -46,10 +49,10 @@ impl Gateway {
             && self.budgets.charge(&stanza.crossing(), &partner, now).is_err()
         {
             let error = StanzaError::with_text(Condition::ResourceConstraint, "too many messages; slow down");
-            return self.return_stanza(now, &stanza, &error, "over the rate limit");
+            return self.return_stanza(now, via, &stanza, None, &error, "over the rate limit");
         }
         match self.table.admit(stanza, &self.presence.contacts) {
-            Ok(admitted) => self.bridge_to_sip(now, admitted),
+            Ok(admitted) => self.bridge_to_sip(now, stream, admitted),
             Err(refusal) => {
                 let stanza = refusal.item;
                 if stanza.kind == StanzaKind::Presence
@@ -57,24 +60,23 @@ impl Gateway {
                 {
                     return;
                 }
-                self.observe_denied(
-                    &stanza.from,
-                    &stanza.to,
-                    Direction::XmppToSip,
-                    refusal.reason,
-                    refusal.policy,
-                );
+                let denial = Denial { reason: refusal.reason, policy: refusal.policy };
+                let track = self.observe_denied(now, Some(via), &stanza.crossing(), denial);
                 self.count_returned(&stanza);
-                self.answer_stanza(now, &stanza, &Condition::Forbidden.into());
+                if self.answer_stanza(now, &stanza, &Condition::Forbidden.into()) {
+                    self.effects.trail.step(now.mono, track, What::ToldXmpp(Condition::Forbidden));
+                }
             }
         }
     }
 
     /// The bridge's entrance from the XMPP side.
-    fn bridge_to_sip(&mut self, now: Now, admitted: Admitted<Stanza<'_>>) {
+    fn bridge_to_sip(&mut self, now: Now, stream: StreamId, admitted: Admitted<Stanza<'_>>) {
         if admitted.kind == StanzaKind::Presence {
-            return self.on_presence(now, &admitted);
+            return self.on_presence(now, stream, &admitted);
         }
+        let via = Carrier::Stream(stream);
+        let policy = Some(admitted.grant().policy_kept());
         self.note_interest(now, &admitted.from, &admitted.to);
         if admitted.to.local().is_none() {
             // RFC 7247 §6: the gateway itself is behind the domain's own address, and reads no mail.
@@ -82,7 +84,7 @@ impl Gateway {
             let error = StanzaError::with_text(Condition::ServiceUnavailable, why);
             return match admitted.message_type() {
                 MessageType::Headline => {}
-                _ => self.return_stanza(now, &admitted, &error, why),
+                _ => self.return_stanza(now, via, &admitted, policy, &error, why),
             };
         }
         let text = match to_sip::translate(&admitted) {
@@ -90,16 +92,17 @@ impl Gateway {
             ToSip::Nothing => return,
             ToSip::Refuse(condition, why) => {
                 let error = StanzaError::with_text(condition, why);
-                return self.return_stanza(now, &admitted, &error, why);
+                return self.return_stanza(now, via, &admitted, policy, &error, why);
             }
         };
         if text.body.len() > self.settings.message_size {
             let error = StanzaError::with_text(Condition::PolicyViolation, TOO_LONG);
-            return self.return_stanza(now, &admitted, &error, TOO_LONG);
+            return self.return_stanza(now, via, &admitted, policy, &error, TOO_LONG);
         }
         let Some(peer) = self.settings.peer_of(admitted.to.domain()) else {
             let error = Condition::ItemNotFound.into();
-            return self.return_stanza(now, &admitted, &error, "no SIP peer serves the domain");
+            let why = "no SIP peer serves the domain";
+            return self.return_stanza(now, via, &admitted, policy, &error, why);
         };
         let call_id = text.thread.as_deref().and_then(|thread| self.call_id(admitted.to.bare_str(), thread));
         let parts = Parts {
@@ -115,7 +118,7 @@ impl Gateway {
         if !pager.fits(self.settings.message_limit(peer, transport), &sent) {
             // RFC 7572 §6: policy-violation of type modify.
             let error = StanzaError::with_text(Condition::PolicyViolation, TOO_LONG);
-            return self.return_stanza(now, &admitted, &error, TOO_LONG);
+            return self.return_stanza(now, via, &admitted, policy, &error, TOO_LONG);
         }
         if self.settings.texts {
             self.effects.observe(Observation::Text {
@@ -127,13 +130,14 @@ impl Gateway {
             });
         }
         let stanza = admitted.into_inner();
+        let track = self.effects.trail.admitted(now, Some(via), pager.trace(), &stanza.crossing(), policy);
         let id = stanza.id().map(Box::from);
         let origin = Origin { from: stanza.from, to: stanza.to, id };
         let timeout = self.settings.pairs.queue_timeout;
-        self.send_message(
-            now,
-            Outgoing::new(now.mono, peer, Load::Message { pager, origin: Some(origin) }, timeout),
-        );
+        let load = Load::Message { pager, origin: Some(origin) };
+        let mut outgoing = Outgoing::new(now.mono, peer, load, timeout);
+        outgoing.track = track;
+        self.send_message(now, outgoing);
     }
 
     /// An iq: exactly one result or error, from the address that was asked (RFC 6120 §8.2.3).
@@ -170,6 +174,7 @@ impl Gateway {
         }
         let Ok(admitted) = self.table.admit(stanza, &self.presence.contacts) else { return };
         let status = status_of(condition, &StatusContext::default()).status;
+        self.effects.trail.returned(now, &trace, condition, &why);
         self.effects.observe(Observation::Failed {
             kind: Kind::Message,
             trace,
@@ -195,20 +200,12 @@ impl Gateway {
     /// A MESSAGE from one of our users, its sender proven; `key` is to be answered.
     pub(super) fn on_request(&mut self, now: Now, key: ServerKey, request: Verified<Request<'_>>) {
         if let Err(over) = self.charge_request(now, &request) {
-            return self.reject(now, key, &busy(&over));
+            return self.reject_request(now, key, &request.crossing(), None, &busy(&over));
         }
         match self.table.admit(request, &self.presence.contacts) {
             Ok(admitted) => self.bridge_to_xmpp(now, key, admitted),
             Err(refusal) => {
-                let request = refusal.item;
-                self.observe_denied(
-                    &request.sender,
-                    &request.target,
-                    Direction::SipToXmpp,
-                    refusal.reason,
-                    refusal.policy,
-                );
-                self.turn_down(now, key, 403, &[]);
+                self.deny_request(now, key, refusal);
             }
         }
     }
@@ -227,9 +224,13 @@ impl Gateway {
     /// The bridge's entrance from the SIP side.
     fn bridge_to_xmpp(&mut self, now: Now, key: ServerKey, admitted: Admitted<Request<'_>>) {
         let message = admitted.message;
+        let policy = Some(admitted.grant().policy_kept());
         let text = match body::text_of(&part_of(message), &self.settings.body_limits()) {
             Ok(text) => text,
-            Err(error) => return self.reject(now, key, &super::answers::reject_body(&error)),
+            Err(error) => {
+                let reject = super::answers::reject_body(&error);
+                return self.reject_request(now, key, &admitted.crossing(), policy, &reject);
+            }
         };
         let expires = message.seconds(Name::Expires).and_then(Result::ok);
         let cpim = text.cpim.as_ref();
@@ -238,12 +239,13 @@ impl Gateway {
             .and_then(to_sip::time_of_stamp)
             .or_else(|| message.date().and_then(Result::ok));
         if to_xmpp::is_expired(sent, expires, now.wall) {
-            return self.reject(now, key, &Reject::status(480, "the message has expired"));
+            let reject = Reject::status(480, "the message has expired");
+            return self.reject_request(now, key, &admitted.crossing(), policy, &reject);
         }
         let subject = cpim.and_then(|cpim| cpim.subject.as_deref()).or_else(|| message.header(Name::Subject));
         if text.is_blank() && subject.is_none() {
             // Nothing to deliver is delivered.
-            return self.accept(now, key);
+            return self.accept(now, key, None);
         }
         let id = self.ids.mint();
         let start = self.effects.mark();
@@ -261,11 +263,8 @@ impl Gateway {
         to_xmpp::write_stanza(&from_sip, now.wall, self.effects.buffer());
         if self.effects.mark() - start > self.settings.stanza_size {
             self.effects.rewind(start);
-            return self.reject(
-                now,
-                key,
-                &Reject::status(413, "the message is longer than the partner takes"),
-            );
+            let reject = Reject::status(413, "the message is longer than the partner takes");
+            return self.reject_request(now, key, &admitted.crossing(), policy, &reject);
         }
         if self.settings.texts {
             self.effects.observe(Observation::Text {
@@ -276,11 +275,16 @@ impl Gateway {
                 text: text.plain.clone().into_owned(),
             });
         }
+        let via = self.via_of(key);
+        let track = self.effects.trail.admitted(now, via, id.as_str(), &admitted.crossing(), policy);
         let Request { sender, target, .. } = admitted.into_inner();
         let sent =
             self.queue_stanza(now, (sender.domain(), target.domain()), start, Some(Awaits::Request(key)));
+        if sent.is_ok() {
+            self.effects.sent_stanza(now, track);
+        }
         if let Some(answerable) = self.servers.value(key) {
-            answerable.crossing(id, sender, target);
+            answerable.crossing(id, track, sender, target);
         }
         if let Err(condition) = sent {
             self.bounce(now, key, condition, "no stream to the partner");
@@ -308,7 +312,9 @@ impl Gateway {
     pub(super) fn return_stanza(
         &mut self,
         now: Now,
+        via: Carrier,
         stanza: &Stanza<'_>,
+        policy: Option<Arc<Policy>>,
         error: &StanzaError<'_>,
         why: &str,
     ) {
@@ -317,9 +323,12 @@ impl Gateway {
             StanzaKind::Presence => Kind::Presence,
             StanzaKind::Message => Kind::Message,
         };
+        let trace = self.ids.mint();
+        let track = self.effects.trail.admitted(now, Some(via), trace.as_str(), &stanza.crossing(), policy);
+        self.effects.trail.fail(now.mono, track, why, None);
         self.effects.observe(Observation::Failed {
             kind,
-            trace: self.ids.mint().to_string(),
+            trace: trace.to_string(),
             direction: Direction::XmppToSip,
             from: stanza.from.clone(),
             to: stanza.to.clone(),
@@ -328,7 +337,9 @@ impl Gateway {
             why: why.to_owned(),
         });
         self.count_returned(stanza);
-        self.answer_stanza(now, stanza, error);
+        if self.answer_stanza(now, stanza, error) {
+            self.effects.trail.step(now.mono, track, What::ToldXmpp(error.condition));
+        }
     }
 
     fn count_returned(&mut self, stanza: &Stanza<'_>) {
@@ -338,16 +349,18 @@ impl Gateway {
     }
 
     /// Answers a stanza with an error, if it is one that is answered: presence only if it asks for
-    /// something, never an error (RFC 6120 §8.3.1).
-    pub(super) fn answer_stanza(&mut self, now: Now, stanza: &Stanza<'_>, error: &StanzaError<'_>) {
+    /// something, never an error (RFC 6120 §8.3.1). Was it?
+    pub(super) fn answer_stanza(&mut self, now: Now, stanza: &Stanza<'_>, error: &StanzaError<'_>) -> bool {
         let asks = match stanza.kind {
             StanzaKind::Message => stanza.message_type() != MessageType::Headline,
             StanzaKind::Presence => stanza.presence_type() == Some(PresenceType::Subscribe),
         };
         let start = self.effects.mark();
-        if asks && write_error(self.effects.buffer(), &stanza.answered(), error) {
+        let is_told = asks && write_error(self.effects.buffer(), &stanza.answered(), error);
+        if is_told {
             self.send_stanza(now, (stanza.to.domain(), stanza.from.domain()), start);
         }
+        is_told
     }
 
     /// The Call-ID for a message of `thread`: the thread itself the first time, then new ones.
@@ -362,19 +375,6 @@ impl Gateway {
     fn build_message(&mut self, from: &Jid, to: &Jid, parts: &Parts<'_>) -> Pager {
         self.next_cseq = (self.next_cseq + 1) & 0x7fff_ffff;
         Pager::build(from, to, parts, self.next_cseq, &self.guard, &mut self.ids)
-    }
-
-    pub(super) fn observe_denied(
-        &mut self,
-        from: &Jid,
-        to: &Jid,
-        direction: Direction,
-        reason: Reason,
-        policy: Option<Arc<Policy>>,
-    ) {
-        let trace = self.ids.mint().to_string();
-        let (from, to) = (from.clone(), to.clone());
-        self.effects.observe(Observation::Denied { trace, direction, from, to, reason, policy });
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::observe::Observation;
 use super::presence::WatchRef;
+use super::trail::Trail;
 use crate::addr::Domain;
 use crate::now::Mono;
 pub use crate::sip::link::{LinkId, PeerId};
@@ -113,6 +114,8 @@ pub enum Effect {
 pub struct Effects {
     octets: Vec<u8>,
     list: Vec<Effect>,
+    /// What became of crossings: pushed like an effect, and kept.
+    pub(super) trail: Trail,
 }
 
 impl Effects {

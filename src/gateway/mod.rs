@@ -16,6 +16,7 @@
 //! | [`settings`] | what it is told |
 //! | `notice` | the text after a late failure |
 //! | `threads` | which threads have a Call-ID already |
+//! | [`trail`] | what became of the last crossings |
 
 mod answers;
 mod crossings;
@@ -31,6 +32,7 @@ mod stop;
 #[cfg(test)]
 mod tests;
 mod threads;
+pub mod trail;
 
 pub use peers::Way;
 pub use settings::{PeerSettings, PresenceSettings, SentBy, Settings};
@@ -279,7 +281,7 @@ impl Gateway {
     /// Handles one input at `now`; what is to be done stands in [`Gateway::effects`].
     pub fn handle(&mut self, now: Now, input: Input<'_>) {
         match input {
-            Input::Stanza { stanza, .. } => self.on_stanza(now, stanza),
+            Input::Stanza { stream, stanza } => self.on_stanza(now, stream, stanza),
             Input::Iq { iq, .. } => self.on_iq(now, &iq),
             Input::Misaddressed(stanza) => self.on_misaddressed(now, &stanza),
             Input::StreamUp { stream, auth } => {
@@ -298,7 +300,7 @@ impl Gateway {
                     Awaits::Watch(_) => {}
                 });
                 for key in written {
-                    self.accept(now, key);
+                    self.accept(now, key, Some(stream));
                 }
             }
             Input::VerifyWanted(verify) => {

@@ -11,6 +11,7 @@ use super::effect::{Effect, PeerId};
 use super::observe::Observation;
 use super::peers::{Freed, Handed, Turn, Way};
 use super::presence::EventOf;
+use super::trail::{Carrier, Outcome, Track, What};
 use crate::addr::Jid;
 use crate::addr::map;
 use crate::body::charset::one_line;
@@ -83,6 +84,8 @@ pub struct Outgoing {
     pub tried: Vec<Target>,
     /// It is not sent after this.
     pub until: Mono,
+    /// Its crossing on record.
+    pub(super) track: Track,
     /// It is not started after this.
     start_by: Mono,
     load: Load,
@@ -132,6 +135,7 @@ impl Outgoing {
             peer,
             tried: Vec::new(),
             until: now + timeout,
+            track: Track::default(),
             start_by: now + timeout.max(PATIENCE),
             load,
             tables: 0,
@@ -191,6 +195,7 @@ impl Gateway {
         }
         if let Some(queue) = self.targets.get_mut(target) {
             if queue.len() < self.settings.target_queue {
+                self.effects.trail.step(now.mono, outgoing.track, What::WaitsForTurn);
                 queue.push_back(outgoing);
                 self.queued += 1;
                 self.held = held;
@@ -222,9 +227,13 @@ impl Gateway {
     fn attempt(&mut self, now: Now, outgoing: Outgoing) -> Attempt {
         let Self { peers, next_link, ids, effects, due, .. } = self;
         let turn = &mut Turn { now, next_link, ids, fx: effects, due };
+        let track = outgoing.track;
         let (outgoing, failure) = match peers.hand(turn, outgoing) {
             Handed::Send(way, outgoing) => return self.transmit(now, way, outgoing),
-            Handed::Waits => return Ok(()),
+            Handed::Waits => {
+                self.effects.trail.step(now.mono, track, What::WaitsForLink);
+                return Ok(());
+            }
             Handed::Full(outgoing) => {
                 (outgoing, Undelivered::alone(Condition::ResourceConstraint, 503, "the queue is full"))
             }
@@ -284,6 +293,7 @@ impl Gateway {
             }
         }
         let answer_by = outgoing.start_by + LAST_CHANCE;
+        self.effects.trail.step(now.mono, outgoing.track, What::Sent(Carrier::Link(way.link)));
         outgoing.way = Some(way);
         outgoing.tries += 1;
         let reliability = way.transport.reliability();
@@ -354,7 +364,9 @@ impl Gateway {
             // On UDP the transaction goes on for copies of this response, without the message.
             Some(Step::Kept(ClientAction::Deliver, outgoing)) if status >= 200 => outgoing.take(),
             Some(Step::Kept(ClientAction::Deliver, Some(outgoing))) => {
-                outgoing.heard = true;
+                if !std::mem::replace(&mut outgoing.heard, true) {
+                    self.effects.trail.step(now.mono, outgoing.track, What::Answered(status));
+                }
                 None
             }
             Some(Step::Kept(..) | Step::Ended(..)) | None => None,
@@ -365,6 +377,7 @@ impl Gateway {
     }
 
     fn on_final(&mut self, now: Now, mut outgoing: Outgoing, status: u16, message: &Message<'_>) {
+        self.effects.trail.step(now.mono, outgoing.track, What::Answered(status));
         if let Load::Event(event) = &outgoing.load
             && !matches!(status, 401 | 407 | 503)
         {
@@ -471,7 +484,8 @@ impl Gateway {
     ) -> Option<Outgoing> {
         let Some(target) = outgoing.target().map(Box::<str>::from) else {
             if let (Load::Event(event), Err(failure)) = (&outgoing.load, &outcome) {
-                self.on_event_failed(event.of, &outgoing, outgoing.failure.as_ref().unwrap_or(failure));
+                let failure = outgoing.failure.as_ref().unwrap_or(failure);
+                self.on_event_failed(now, event.of, &outgoing, failure);
             }
             return None;
         };
@@ -509,6 +523,7 @@ impl Gateway {
     fn delivered(&mut self, outgoing: &Outgoing) {
         let Load::Message { origin: Some(origin), pager } = &outgoing.load else { return };
         self.counts.delivered[1] += 1;
+        self.effects.trail.end(outgoing.track, Outcome::Delivered, "");
         if self.settings.deliveries {
             self.effects.observe(Observation::Delivered {
                 trace: pager.trace().to_owned(),
@@ -522,7 +537,7 @@ impl Gateway {
     /// Tells the sender of `outgoing` that it was not delivered: once, with the id of its stanza.
     pub(super) fn fail(&mut self, now: Now, outgoing: Outgoing, failure: Undelivered) {
         if let Load::Event(event) = &outgoing.load {
-            return self.on_event_failed(event.of, &outgoing, &failure);
+            return self.on_event_failed(now, event.of, &outgoing, &failure);
         }
         let Load::Message { origin: Some(origin), pager } = outgoing.load else { return };
         self.counts.failed[1] += 1;
@@ -539,6 +554,7 @@ impl Gateway {
             type_: None,
         };
         let start = self.effects.mark();
+        self.effects.trail.fail(now.mono, outgoing.track, &why, Some(What::ToldXmpp(condition)));
         if write_error(self.effects.buffer(), &answered, &error) {
             self.send_stanza(now, (origin.to.domain(), origin.from.domain()), start);
         }

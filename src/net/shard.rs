@@ -15,6 +15,7 @@ use super::xmpp_conn::StreamConn;
 use crate::addr::Domain;
 use crate::gateway::effect::{Effect, LinkId, PeerId};
 use crate::gateway::observe::Observation;
+use crate::gateway::trail::{End, Trail};
 use crate::gateway::{Gateway, Input, Realm};
 use crate::ids::Ids;
 use crate::ids::Owner;
@@ -157,6 +158,16 @@ impl Shard {
         let said = what(&mut self.gateway.borrow_mut(), now);
         self.perform(now);
         said
+    }
+
+    /// A stream or link is there: remembered for whoever asks later what it was.
+    pub fn meet(&self, end: End) {
+        self.gateway.borrow_mut().meet(end);
+    }
+
+    /// The trail, for somebody who follows it.
+    pub fn with_trail<T>(&self, what: impl FnOnce(&mut Trail) -> T) -> T {
+        what(self.gateway.borrow_mut().trail_mut())
     }
 
     /// A name for a new stream.

@@ -1,0 +1,210 @@
+//! Recording: what the rooms of the gateway say of a crossing, in one call each.
+//!
+//! A refusal goes on record and into the journal by the same name, so both are made here.
+
+use super::super::Gateway;
+use super::super::effect::{Effect, Effects};
+use super::super::observe::{Observation, WatchChange};
+use super::super::presence::WatchRef;
+use super::{Carrier, Head, Outcome, Track, Trail, What};
+use crate::addr::Jid;
+use crate::bridge::errors::condition_of;
+use crate::crossing::{Crosses, Crossing, Direction, Kind};
+use crate::now::Now;
+use crate::policy::{Denial, Policy, Refusal};
+use crate::sip::name::Name;
+use crate::sip::txn::ServerKey;
+use crate::sip::uas::{Reject, Request};
+use crate::store::record::Watching;
+use crate::xmpp::StreamId;
+use crate::xmpp::error::Condition;
+use std::sync::Arc;
+
+/// How long what becomes of a watch belongs to the crossing that asked for it, in microseconds. What
+/// becomes of it later is on record by a name of its own.
+const SOON: u64 = 600 * 1_000_000;
+
+impl Trail {
+    /// A crossing came by `via`, and policy said yes if it gave a `policy`.
+    pub(in crate::gateway) fn admitted(
+        &mut self,
+        now: Now,
+        via: Option<Carrier>,
+        name: &str,
+        crossing: &Crossing<'_>,
+        policy: Option<Arc<Policy>>,
+    ) -> Track {
+        let is_admitted = policy.is_some();
+        let Crossing { sender: from, target: to, direction, kind } = *crossing;
+        let track = self.open(now, Head { name, direction, kind, from, to, policy }, via);
+        if is_admitted {
+            self.step(now.mono, track, What::Admitted);
+        }
+        track
+    }
+
+    /// The stanza of `track` is with the kernel, on `stream`, and its sender was told so.
+    pub(in crate::gateway) fn delivered(&mut self, now: Now, track: Track, stream: Option<StreamId>) {
+        self.end(track, Outcome::Delivered, "");
+        let is_sent = self.get(track).is_some_and(|one| one.steps().any(|s| matches!(s.what, What::Sent(_))));
+        if let (Some(stream), false) = (stream, is_sent) {
+            self.step(now.mono, track, What::Sent(Carrier::Stream(stream)));
+        }
+        self.step(now.mono, track, What::ToldSip(202));
+    }
+
+    /// An error came back for the stanza `name` after its sender was told that it is delivered.
+    pub(in crate::gateway) fn returned(&mut self, now: Now, name: &str, condition: Condition, why: &str) {
+        let Some(track) = self.find(name) else { return };
+        let why = if why.is_empty() { condition.name() } else { why };
+        self.end(track, Outcome::Failed, why);
+        self.step(now.mono, track, What::Returned(condition));
+    }
+
+    /// `track`, if what happens now still belongs to it.
+    pub(in crate::gateway) fn if_fresh(&self, now: Now, track: Track) -> Track {
+        if self.is_fresh(now.mono, track, SOON) { track } else { Track::default() }
+    }
+}
+
+impl Effects {
+    /// The stanza of `track` was just given to the routes: it is on a stream, or it waits for one.
+    pub(in crate::gateway) fn sent_stanza(&mut self, now: Now, track: Track) {
+        let what = match self.list().last() {
+            Some(Effect::XmppSend { stream, .. }) => What::Sent(Carrier::Stream(*stream)),
+            Some(_) | None => What::WaitsForStream,
+        };
+        self.trail.step(now.mono, track, what);
+    }
+}
+
+impl Gateway {
+    /// By what the request of `key` came.
+    pub(in crate::gateway) fn via_of(&mut self, key: ServerKey) -> Option<Carrier> {
+        self.servers.value(key).map(|answerable| answerable.via())
+    }
+
+    /// Policy said no.
+    pub(in crate::gateway) fn observe_denied(
+        &mut self,
+        now: Now,
+        via: Option<Carrier>,
+        crossing: &Crossing<'_>,
+        denial: Denial,
+    ) -> Track {
+        let (trace, Denial { reason, policy }) = (self.ids.mint(), denial);
+        let Crossing { sender: from, target: to, direction, kind } = *crossing;
+        let trail = &mut self.effects.trail;
+        let head = Head { name: trace.as_str(), direction, kind, from, to, policy: policy.clone() };
+        let track = trail.open(now, head, via);
+        trail.step(now.mono, track, What::Denied(reason));
+        trail.end(track, Outcome::Denied, "");
+        let (trace, from, to) = (trace.to_string(), from.clone(), to.clone());
+        self.effects.observe(Observation::Denied { trace, direction, from, to, reason, policy });
+        track
+    }
+
+    /// Policy said no to a request: 403.
+    pub(in crate::gateway) fn deny_request(
+        &mut self,
+        now: Now,
+        key: ServerKey,
+        refusal: Refusal<Request<'_>>,
+    ) {
+        let Refusal { item, reason, policy } = refusal;
+        let via = self.via_of(key);
+        let track = self.observe_denied(now, via, &item.crossing(), Denial { reason, policy });
+        self.effects.trail.step(now.mono, track, What::ToldSip(403));
+        self.turn_down(now, key, 403, &[]);
+    }
+
+    /// A request whose sender is proven is refused, and not by policy.
+    pub(in crate::gateway) fn reject_request(
+        &mut self,
+        now: Now,
+        key: ServerKey,
+        crossing: &Crossing<'_>,
+        policy: Option<Arc<Policy>>,
+        reject: &Reject,
+    ) {
+        let Crossing { sender: from, target: to, direction, kind } = *crossing;
+        let (trace, via, status) = (self.ids.mint(), self.via_of(key), reject.status);
+        let track = self.effects.trail.admitted(now, via, trace.as_str(), crossing, policy);
+        self.effects.trail.fail(now.mono, track, reject.why, Some(What::ToldSip(status)));
+        self.effects.observe(Observation::Failed {
+            kind,
+            trace: trace.to_string(),
+            direction,
+            from: from.clone(),
+            to: to.clone(),
+            condition: condition_of(status),
+            status,
+            why: reject.why.to_owned(),
+        });
+        let headers: Vec<(Name, &str)> =
+            reject.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        self.turn_down(now, key, status, &headers);
+    }
+
+    /// Something happened on behalf of `watch` just after it was asked for.
+    pub(in crate::gateway) fn note_watch(&mut self, now: Now, watch: WatchRef, what: What) {
+        let track = self.effects.trail.if_fresh(now, self.presence.track_of(watch));
+        self.effects.trail.step(now.mono, track, what);
+    }
+
+    /// Something became of the authorization of `watch`.
+    pub(in crate::gateway) fn observe_watch(
+        &mut self,
+        now: Now,
+        watch: WatchRef,
+        change: WatchChange,
+        why: String,
+    ) {
+        let Some((direction, watcher, presentity)) = self.presence.people_of(watch) else { return };
+        let track = self.effects.trail.if_fresh(now, self.presence.track_of(watch));
+        let track = self.observe_change(now, track, (direction, &watcher, &presentity), change, why);
+        self.presence.set_track(watch, track);
+    }
+
+    /// Something became of an authorization, or of the wish for one, that is on record as `track`.
+    pub(in crate::gateway) fn observe_change(
+        &mut self,
+        now: Now,
+        track: Track,
+        (watching, watcher, presentity): (Watching, &Jid, &Jid),
+        change: WatchChange,
+        why: String,
+    ) -> Track {
+        let trail = &mut self.effects.trail;
+        let track = match trail.get(track) {
+            Some(_) => track,
+            None => {
+                let direction = match watching {
+                    Watching::XmppWatchesSip => Direction::XmppToSip,
+                    Watching::SipWatchesXmpp => Direction::SipToXmpp,
+                };
+                let (name, kind) = (self.ids.mint(), Kind::Presence);
+                let (from, to) = (watcher, presentity);
+                trail.open(now, Head { name: name.as_str(), direction, kind, from, to, policy: None }, None)
+            }
+        };
+        trail.step(now.mono, track, What::Watch(change));
+        let outcome = match change {
+            WatchChange::Asked | WatchChange::Waits => Outcome::Open,
+            WatchChange::Granted | WatchChange::Resumed => Outcome::Delivered,
+            WatchChange::Suspended => Outcome::Denied,
+            WatchChange::Ended => Outcome::Ended,
+        };
+        trail.end(track, outcome, &why);
+        let trace = trail.get(track).map(|one| one.name.as_str().to_owned()).unwrap_or_default();
+        self.effects.observe(Observation::Watch {
+            trace,
+            direction: watching,
+            watcher: watcher.clone(),
+            presentity: presentity.clone(),
+            change,
+            why,
+        });
+        track
+    }
+}
