@@ -13,9 +13,12 @@ use super::federation::{self, FederationVerb};
 use super::manual;
 use super::partners::{self, PartnerVerb};
 use super::policies::{self, PolicyVerb};
+use super::policy_test;
 use super::settings::{self, ConfigVerb};
 use super::sites::{self, SiteVerb, UserVerb};
 use super::subscriptions;
+use super::trace::{self, TraceVerb};
+use super::why::{self, WhyVerb};
 use crate::config;
 use crate::now::Wall;
 use crate::policy::written;
@@ -119,6 +122,20 @@ enum Verb {
         daemon: Daemon,
         #[command(flatten)]
         output: Output,
+    },
+    /// What became of messages and subscriptions, step by step
+    Trace {
+        #[command(flatten)]
+        verb: TraceVerb,
+        #[command(flatten)]
+        daemon: Daemon,
+    },
+    /// Why a message or a subscription was delivered or not, and what to do
+    Why {
+        #[command(flatten)]
+        verb: WhyVerb,
+        #[command(flatten)]
+        daemon: Daemon,
     },
     /// Let the running daemon read its files again, as SIGHUP does
     Reload {
@@ -270,6 +287,20 @@ pub fn main(run: impl FnOnce(&Path) -> u8, now: Wall) -> u8 {
                 Err(code) => code,
             }
         }
+        Verb::Trace { verb, daemon } => {
+            let user = verb.user.as_deref().map(|user| address("--user", user)).transpose();
+            match user.and_then(|user| Ok((user, socket(&daemon)?))) {
+                Ok((user, socket)) => trace::run(&verb, user, &socket),
+                Err(code) => code,
+            }
+        }
+        Verb::Why { verb, daemon } => match socket(&daemon) {
+            Ok(socket) => why::run(&verb, &socket, |from, to, json| {
+                let question = policy_test::Question { from, to, added: false, json };
+                policy_test::policy_test(&config::check(&daemon.file.config), &question).0
+            }),
+            Err(code) => code,
+        },
         Verb::Reload { daemon } => ask(&daemon, &Question::Reload, false),
         Verb::Commit { discard, how } => change::commit(&how.into(), discard),
     }
@@ -304,16 +335,21 @@ fn written(outcome: io::Result<()>, code: u8) -> u8 {
     }
 }
 
+/// The daemon's control socket; else the exit code.
+fn socket(daemon: &Daemon) -> Result<PathBuf, u8> {
+    match &daemon.socket {
+        Some(socket) => Ok(socket.clone()),
+        None => config::admin_socket(&daemon.file.config).map_err(|problems| {
+            complain(&check::problems(&problems));
+            exit::CONFIG
+        }),
+    }
+}
+
 fn ask(daemon: &Daemon, question: &Question, json: bool) -> u8 {
-    let socket = match &daemon.socket {
-        Some(socket) => socket.clone(),
-        None => match config::admin_socket(&daemon.file.config) {
-            Ok(socket) => socket,
-            Err(problems) => {
-                complain(&check::problems(&problems));
-                return exit::CONFIG;
-            }
-        },
+    let socket = match socket(daemon) {
+        Ok(socket) => socket,
+        Err(code) => return code,
     };
     match control::ask(&socket, question) {
         Ok(Answer::Status(status)) => {
@@ -328,13 +364,11 @@ fn ask(daemon: &Daemon, question: &Question, json: bool) -> u8 {
             complain(&format!("error: {text}\n"));
             exit::FAILED
         }
-        Err(error) => {
-            complain(&format!(
-                "error: no answer from the daemon at {}: {error}\n  is it running? systemctl status stoxd\n",
-                socket.display()
-            ));
-            exit::UNREACHABLE
+        Ok(Answer::Trace(_) | Answer::Why(_)) => {
+            complain("error: that is another question's answer\n");
+            exit::FAILED
         }
+        Err(error) => control::unreachable(&socket, &error),
     }
 }
 

@@ -14,6 +14,7 @@
 //! | [`manual`] | `stoxd completions` and `stoxd man` |
 //! | [`words`] | identities of policies, filters, columns |
 //! | [`subscriptions`] | `stoxd subscriptions` |
+//! | [`trace`], [`why`] | `stoxd trace`, `stoxd why` |
 //! | [`control`] | questions to the daemon and their answers; `stoxd status` |
 //! | [`cli`] | the command line |
 //!
@@ -37,6 +38,8 @@ pub mod sites;
 pub mod subscriptions;
 #[cfg(test)]
 mod tests;
+pub mod trace;
+pub mod why;
 pub mod words;
 
 /// Says `text` on the standard error, if anybody can hear it: the exit code says it too.

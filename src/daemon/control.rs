@@ -107,6 +107,14 @@ async fn answer(stream: UnixStream, daemon: &Rc<Daemon>) -> io::Result<()> {
                 (Err(error), _) | (_, Err(error)) => Answer::Failed(format!("not an address: {error}")),
             }
         }
+        Ok(Question::Trace { user, partner }) => daemon.trace(user.as_deref(), partner.as_deref()),
+        Ok(Question::Follow { user, partner }) => {
+            daemon.follow(stream.get_mut(), user.as_deref(), partner.as_deref()).await;
+            return Ok(());
+        }
+        Ok(Question::Why { trace, from, to, since }) => {
+            daemon.why(trace.as_deref(), from.as_deref().zip(to.as_deref()), since)
+        }
         Ok(Question::Config) => Answer::Config(daemon.texts.borrow().clone()),
         Ok(Question::Reload) => match daemon.reload().await {
             Ok(said) => Answer::Done(said),
@@ -167,7 +175,7 @@ impl Daemon {
         tokio::time::timeout(PATIENCE / 2, all).await.is_ok()
     }
 
-    fn status(&self) -> Status {
+    pub(super) fn status(&self) -> Status {
         let gateway = self.shard.gateway();
         let counts = gateway.counts();
         let way = |initiating: bool| if initiating { "out" } else { "in" }.to_owned();

@@ -9,6 +9,7 @@
 //! | [`secrets`] | the dialback secret, and seeds |
 //! | `reload` | what is made ready before it is used, at the start and at a reload |
 //! | `control` | the control socket's answers |
+//! | `trail` | what it says of crossings |
 //! | `certificates` | roll-overs at their date, warnings before an expiry |
 //!
 //! ```text
@@ -26,6 +27,7 @@ mod records;
 mod reload;
 pub mod secrets;
 pub mod setup;
+mod trail;
 
 use crate::admin::{check, complain, exit};
 use crate::config;
@@ -121,6 +123,7 @@ struct Daemon {
     path: PathBuf,
     shard: Rc<Shard>,
     records: Rc<Records>,
+    faults: Rc<trail::Faults>,
     certificates: Arc<CertStore>,
     listening: Vec<String>,
     fixed: Fixed,
@@ -180,18 +183,24 @@ fn start(path: &Path, config: Config) -> Result<(), StartError> {
         let fixed = Fixed::of(&config);
         let limits = setup::limits(&config);
         let gateway = Gateway::new(Arc::new(settings), Arc::new(config.table), &secrets);
-        let observer = Box::new(move |observation: &_| journal::write(observation, &names));
+        let (clock, faults) = (Clock::start(), Rc::new(trail::Faults::default()));
+        let hearing = faults.clone();
+        let observer = Box::new(move |observation: &_| {
+            hearing.hear(&clock, observation);
+            journal::write(observation, &names);
+        });
         let wake = Arc::new(Notify::new());
         let keeper = Records::start(store, wake.clone())
             .map_err(|error| StartError::System { what: "no thread for the store", error })?;
         let keeper = Rc::new(keeper);
         let tickets = Tickets::new(keeper.clone(), wake);
-        let shard = Shard::new(Clock::start(), dialer, mint, gateway, observer, tickets);
+        let shard = Shard::new(clock, dialer, mint, gateway, observer, tickets);
         shard.tell(|gateway, now| gateway.restore(now, records));
         let daemon = Rc::new(Daemon {
             path: path.to_owned(),
             shard,
             records: keeper,
+            faults,
             certificates,
             listening: sockets.names.clone(),
             fixed,

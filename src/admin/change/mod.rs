@@ -468,7 +468,13 @@ fn ask(socket: &Path) -> Result<Result<String, String>, NotAsked> {
     match control::ask(socket, &Question::Reload) {
         Ok(Answer::Failed(why)) => Ok(Err(why)),
         Ok(Answer::Done(said)) => Ok(Ok(said)),
-        Ok(Answer::Status(_) | Answer::Subscriptions(_) | Answer::Config(_)) => Ok(Ok("reloaded".into())),
+        Ok(
+            Answer::Status(_)
+            | Answer::Trace(_)
+            | Answer::Why(_)
+            | Answer::Subscriptions(_)
+            | Answer::Config(_),
+        ) => Ok(Ok("reloaded".into())),
         Err(error) => match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Err(NotAsked::NotRunning),
             _ => Err(NotAsked::Other(error)),

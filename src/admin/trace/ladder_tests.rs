@@ -1,0 +1,3 @@
+//! The picture, letter by letter.
+
+#![allow(clippy::unwrap_used)]
