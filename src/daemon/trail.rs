@@ -93,7 +93,7 @@ impl Daemon {
             Err(refused) => return refused,
         };
         let gateway = self.shard.gateway();
-        let has = |crossing: &Crossing| wanted.has(crossing, gateway.table());
+        let has = |crossing: &Crossing<'_>| wanted.has(crossing, gateway.table());
         Answer::Trace(scribe(&gateway).newest(trace::ROWS, has))
     }
 
@@ -137,8 +137,9 @@ impl Daemon {
             match gateway.trail().next_event(place) {
                 Ok(None) => break,
                 Err(_) => return (octets, true),
-                Ok(Some(event)) if wanted.has(event.crossing, gateway.table()) => {
-                    let line = Answer::Trace(Crossings { crossings: vec![scribe.event(&event)], older: 0 });
+                Ok(Some(event)) if wanted.has(&event, gateway.table()) => {
+                    let line =
+                        Answer::Trace(Crossings { crossings: vec![scribe.crossing(&event)], older: 0 });
                     octets.extend(serde_json::to_vec(&line).unwrap_or_default());
                     octets.push(b'\n');
                     lines += 1;
@@ -158,9 +159,9 @@ impl Daemon {
         let scribe = scribe(&gateway);
         let (found, pair) = match (trace, people) {
             (Some(name), _) => {
-                let found = scribe.newest(1, |one| one.name.as_str() == name);
+                let found = scribe.newest(1, |one| one.name == name);
                 let found = if found.crossings.is_empty() && name.len() >= 6 {
-                    scribe.newest(1, |one| one.name.as_str().starts_with(name))
+                    scribe.newest(1, |one| one.name.starts_with(name))
                 } else {
                     found
                 };
@@ -181,9 +182,10 @@ impl Daemon {
                     return Answer::Failed(format!("{} is not served here", pair.local().domain()));
                 }
                 let now = self.shard.clock.now().mono;
-                let is_new = |one: &Crossing| now.since(one.begun.mono).as_secs() <= since;
-                let is_of = |one: &Crossing| {
-                    one.from.bare_str() == pair.from.bare_str() && one.to.bare_str() == pair.to.bare_str()
+                let is_new = |one: &Crossing<'_>| now.since(one.begun.mono).as_secs() <= since;
+                let is_of = |one: &Crossing<'_>| {
+                    trace::bare_of(one.from) == pair.from.bare_str()
+                        && trace::bare_of(one.to) == pair.to.bare_str()
                 };
                 (scribe.newest(why::ROWS, |one| is_of(one) && is_new(one)), Some(pair))
             }

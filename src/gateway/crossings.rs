@@ -30,7 +30,6 @@ use crate::xmpp::error::stanza::{read_error, write_error};
 use crate::xmpp::error::{Condition, StanzaError};
 use crate::xmpp::iq;
 use crate::xmpp::stanza::{Iq, MessageType, Misaddressed, PresenceType, Stanza, StanzaKind};
-use std::sync::Arc;
 
 impl Gateway {
     /// A message or presence from a partner.
@@ -76,7 +75,7 @@ impl Gateway {
             return self.on_presence(now, stream, &admitted);
         }
         let via = Carrier::Stream(stream);
-        let policy = Some(admitted.grant().policy_kept());
+        let policy = Some(admitted.grant().policy());
         self.note_interest(now, &admitted.from, &admitted.to);
         if admitted.to.local().is_none() {
             // RFC 7247 §6: the gateway itself is behind the domain's own address, and reads no mail.
@@ -129,8 +128,8 @@ impl Gateway {
                 text: text.body.clone().into_owned(),
             });
         }
+        let track = self.effects.trail.admitted(now, Some(via), pager.trace(), &admitted.crossing(), policy);
         let stanza = admitted.into_inner();
-        let track = self.effects.trail.admitted(now, Some(via), pager.trace(), &stanza.crossing(), policy);
         let id = stanza.id().map(Box::from);
         let origin = Origin { from: stanza.from, to: stanza.to, id };
         let timeout = self.settings.pairs.queue_timeout;
@@ -224,7 +223,7 @@ impl Gateway {
     /// The bridge's entrance from the SIP side.
     fn bridge_to_xmpp(&mut self, now: Now, key: ServerKey, admitted: Admitted<Request<'_>>) {
         let message = admitted.message;
-        let policy = Some(admitted.grant().policy_kept());
+        let policy = Some(admitted.grant().policy());
         let text = match body::text_of(&part_of(message), &self.settings.body_limits()) {
             Ok(text) => text,
             Err(error) => {
@@ -281,7 +280,7 @@ impl Gateway {
         let sent =
             self.queue_stanza(now, (sender.domain(), target.domain()), start, Some(Awaits::Request(key)));
         if sent.is_ok() {
-            self.effects.sent_stanza(now, track);
+            self.effects.queued_stanza(now, track);
         }
         if let Some(answerable) = self.servers.value(key) {
             answerable.crossing(id, track, sender, target);
@@ -314,7 +313,7 @@ impl Gateway {
         now: Now,
         via: Carrier,
         stanza: &Stanza<'_>,
-        policy: Option<Arc<Policy>>,
+        policy: Option<&Policy>,
         error: &StanzaError<'_>,
         why: &str,
     ) {

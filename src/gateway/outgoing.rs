@@ -11,7 +11,7 @@ use super::effect::{Effect, PeerId};
 use super::observe::Observation;
 use super::peers::{Freed, Handed, Turn, Way};
 use super::presence::EventOf;
-use super::trail::{Carrier, Outcome, Track, What};
+use super::trail::{Carrier, Track, What};
 use crate::addr::Jid;
 use crate::addr::map;
 use crate::body::charset::one_line;
@@ -523,7 +523,6 @@ impl Gateway {
     fn delivered(&mut self, outgoing: &Outgoing) {
         let Load::Message { origin: Some(origin), pager } = &outgoing.load else { return };
         self.counts.delivered[1] += 1;
-        self.effects.trail.end(outgoing.track, Outcome::Delivered, "");
         if self.settings.deliveries {
             self.effects.observe(Observation::Delivered {
                 trace: pager.trace().to_owned(),

@@ -52,11 +52,6 @@ impl Grant {
         &self.policy
     }
 
-    /// The same, to be kept.
-    pub fn policy_kept(&self) -> Arc<Policy> {
-        self.policy.clone()
-    }
-
     /// The partner that the XMPP side's domain belongs to.
     pub fn partner(&self) -> &Partner {
         &self.partner

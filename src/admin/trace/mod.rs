@@ -189,13 +189,13 @@ pub struct Wanted {
 
 impl Wanted {
     /// Is it asked for?
-    pub fn has(&self, crossing: &trail::Crossing, table: &Table) -> bool {
+    pub fn has(&self, crossing: &trail::Crossing<'_>, table: &Table) -> bool {
         let is_user = self.user.as_ref().is_none_or(|user| {
             let bare = user.bare_str();
-            crossing.from.bare_str() == bare || crossing.to.bare_str() == bare
+            bare_of(crossing.from) == bare || bare_of(crossing.to) == bare
         });
         let is_partner = self.partner.as_deref().is_none_or(|wanted| {
-            let domain = remote(crossing).domain();
+            let domain = domain_of(remote(crossing));
             let partner = table.partner(domain);
             domain == wanted || partner.is_some_and(|one| one.domains().any(|d| d.as_str() == wanted))
         });
@@ -203,11 +203,23 @@ impl Wanted {
     }
 }
 
-fn remote(crossing: &trail::Crossing) -> &Jid {
+/// The XMPP contact.
+fn remote<'t>(crossing: &trail::Crossing<'t>) -> &'t str {
     match crossing.direction {
-        Direction::SipToXmpp => &crossing.to,
-        Direction::XmppToSip => &crossing.from,
+        Direction::SipToXmpp => crossing.to,
+        Direction::XmppToSip => crossing.from,
     }
+}
+
+/// A JID, which is canonical, without its resource.
+pub(crate) fn bare_of(jid: &str) -> &str {
+    jid.split('/').next().unwrap_or_default()
+}
+
+/// Its domain.
+fn domain_of(jid: &str) -> &str {
+    let bare = bare_of(jid);
+    bare.split_once('@').map_or(bare, |(_, domain)| domain)
 }
 
 /// Writes records out, with the names that they have now.
@@ -223,86 +235,65 @@ pub struct Scribe<'s> {
 
 impl Scribe<'_> {
     /// The newest crossings that `wanted` finds and that fit into an answer.
-    pub fn newest(&self, rows: usize, wanted: impl Fn(&trail::Crossing) -> bool) -> Crossings {
-        let mut all = Crossings::default();
+    pub fn newest(&self, rows: usize, wanted: impl Fn(&trail::Crossing<'_>) -> bool) -> Crossings {
+        let found = self.trail.newest(rows, wanted);
+        let mut all = Crossings { crossings: Vec::new(), older: found.older };
         let mut left = OCTETS;
-        for crossing in self.trail.crossings().rev().filter(|one| wanted(one)) {
-            if all.older > 0 || all.crossings.len() >= rows {
-                all.older += 1;
-                continue;
-            }
+        for crossing in found.crossings.iter().rev() {
             let written = self.crossing(crossing);
             let octets = serde_json::to_vec(&written).map_or(usize::MAX, |octets| octets.len() + 1);
             match left.checked_sub(octets) {
-                Some(rest) => left = rest,
-                None => {
-                    all.older += 1;
-                    continue;
+                Some(rest) if all.older == found.older => {
+                    left = rest;
+                    all.crossings.push(written);
                 }
+                Some(_) | None => all.older += 1,
             }
-            all.crossings.push(written);
         }
         all.crossings.reverse();
         all
     }
 
-    /// A crossing with all its steps.
-    pub fn crossing(&self, crossing: &trail::Crossing) -> Crossing {
-        let steps = crossing.steps().map(|step| self.step(step)).collect();
-        Crossing { steps, ..self.head(crossing) }
-    }
-
-    /// A crossing with one of its steps.
-    pub fn event(&self, event: &trail::Event<'_>) -> Crossing {
-        Crossing { steps: vec![self.step(event.step)], ..self.head(event.crossing) }
-    }
-
-    fn head(&self, crossing: &trail::Crossing) -> Crossing {
+    /// A crossing with its steps, or an event of it with one.
+    pub fn crossing(&self, crossing: &trail::Crossing<'_>) -> Crossing {
         let (direction, local) = match crossing.direction {
-            Direction::SipToXmpp => ("sip-to-xmpp", &crossing.from),
-            Direction::XmppToSip => ("xmpp-to-sip", &crossing.to),
+            Direction::SipToXmpp => ("sip-to-xmpp", crossing.from),
+            Direction::XmppToSip => ("xmpp-to-sip", crossing.to),
         };
         let kind = match crossing.kind {
             Kind::Message => "message",
             Kind::Presence => "subscription",
         };
-        let outcome = match crossing.outcome {
-            Outcome::Open => "open",
-            Outcome::Delivered => "delivered",
-            Outcome::Denied => "denied",
-            Outcome::Failed => "failed",
-            Outcome::Ended => "ended",
+        let (outcome, is_well) = match crossing.outcome() {
+            Outcome::Open => ("open", crossing.kind == Kind::Message),
+            Outcome::Delivered => ("delivered", true),
+            Outcome::Denied => ("denied", false),
+            Outcome::Failed => ("failed", false),
+            Outcome::Ended => ("ended", false),
         };
-        let peer = self.settings.peer_of(local.domain());
+        let peer = self.settings.peer_of(domain_of(local));
         let peer = peer.and_then(|peer| self.settings.peers.get(usize::from(peer.0)));
-        let at = crossing.policy.as_ref().map(|policy| self.table.show(policy.at));
+        let at = crossing.policy.as_ref().map(|(_, at)| self.table.show(*at));
         Crossing {
-            trace: crossing.name.as_str().to_owned(),
+            trace: crossing.name.to_owned(),
             direction: direction.to_owned(),
             kind: kind.to_owned(),
-            from: crossing.from.to_string(),
-            to: crossing.to.to_string(),
-            partner: remote(crossing).domain().to_owned(),
+            from: crossing.from.to_owned(),
+            to: crossing.to.to_owned(),
+            partner: domain_of(remote(crossing)).to_owned(),
             peer: peer.map(|peer| peer.name.clone()).unwrap_or_default(),
             begun: crossing.begun.wall.as_millis() * 1000,
             outcome: outcome.to_owned(),
-            policy: crossing.policy.as_ref().map(ToString::to_string),
+            policy: crossing.policy.as_ref().map(|(policy, _)| policy.clone()),
             policy_at: at.filter(|at| !at.is_empty()),
-            why: crossing.why.as_ref().map(ToString::to_string),
-            steps: Vec::new(),
+            why: crossing.why.filter(|_| !is_well).map(str::to_owned),
+            steps: crossing.steps.iter().map(|(after, what)| self.step(*after, *what)).collect(),
         }
     }
 
-    fn step(&self, step: &trail::Step) -> Step {
-        let blank = |what| Step {
-            after: step.after.into(),
-            what,
-            way: None,
-            status: None,
-            condition: None,
-            detail: None,
-        };
-        match step.what {
+    fn step(&self, after: u64, what: trail::What) -> Step {
+        let blank = |what| Step { after, what, way: None, status: None, condition: None, detail: None };
+        match what {
             trail::What::Came(via) => Step { way: Some(self.way(via)), ..blank(What::Came) },
             trail::What::Admitted => blank(What::Allowed),
             trail::What::Denied(reason) => {

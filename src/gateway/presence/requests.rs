@@ -51,7 +51,7 @@ impl Gateway {
         over_tls: bool,
     ) {
         let message = admitted.message;
-        let policy = Some(admitted.grant().policy_kept());
+        let policy = Some(admitted.grant().policy());
         let crossing = admitted.crossing();
         let asked = match Notifier::read(message) {
             Ok(asked) => asked,

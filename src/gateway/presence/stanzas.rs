@@ -63,7 +63,7 @@ impl Gateway {
 
     fn on_subscribe_stanza(&mut self, now: Now, via: Carrier, admitted: &Admitted<Stanza<'_>>) {
         let (contact, user) = (&admitted.from, &admitted.to);
-        let policy = Some(admitted.grant().policy_kept());
+        let policy = Some(admitted.grant().policy());
         let watch = match self.presence.xmpp.find(contact, user) {
             Some(watch) if self.presence.may_begin(watch) => Ok(watch),
             Some(_) => Err(Condition::ResourceConstraint),

@@ -6,7 +6,7 @@ use super::super::Gateway;
 use super::super::effect::{Effect, Effects};
 use super::super::observe::{Observation, WatchChange};
 use super::super::presence::WatchRef;
-use super::{Carrier, Head, Outcome, Track, Trail, What};
+use super::{Carrier, Track, Trail, What};
 use crate::addr::Jid;
 use crate::bridge::errors::condition_of;
 use crate::crossing::{Crosses, Crossing, Direction, Kind};
@@ -18,7 +18,6 @@ use crate::sip::uas::{Reject, Request};
 use crate::store::record::Watching;
 use crate::xmpp::StreamId;
 use crate::xmpp::error::Condition;
-use std::sync::Arc;
 
 /// How long what becomes of a watch belongs to the crossing that asked for it, in microseconds. What
 /// becomes of it later is on record by a name of its own.
@@ -32,12 +31,13 @@ impl Trail {
         via: Option<Carrier>,
         name: &str,
         crossing: &Crossing<'_>,
-        policy: Option<Arc<Policy>>,
+        policy: Option<&Policy>,
     ) -> Track {
-        let is_admitted = policy.is_some();
-        let Crossing { sender: from, target: to, direction, kind } = *crossing;
-        let track = self.open(now, Head { name, direction, kind, from, to, policy }, via);
-        if is_admitted {
+        let track = self.open(now, name, crossing, policy);
+        if let Some(via) = via {
+            self.step(now.mono, track, What::Came(via));
+        }
+        if policy.is_some() {
             self.step(now.mono, track, What::Admitted);
         }
         track
@@ -45,9 +45,7 @@ impl Trail {
 
     /// The stanza of `track` is with the kernel, on `stream`, and its sender was told so.
     pub(in crate::gateway) fn delivered(&mut self, now: Now, track: Track, stream: Option<StreamId>) {
-        self.end(track, Outcome::Delivered, "");
-        let is_sent = self.get(track).is_some_and(|one| one.steps().any(|s| matches!(s.what, What::Sent(_))));
-        if let (Some(stream), false) = (stream, is_sent) {
+        if let Some(stream) = stream {
             self.step(now.mono, track, What::Sent(Carrier::Stream(stream)));
         }
         self.step(now.mono, track, What::ToldSip(202));
@@ -56,8 +54,7 @@ impl Trail {
     /// An error came back for the stanza `name` after its sender was told that it is delivered.
     pub(in crate::gateway) fn returned(&mut self, now: Now, name: &str, condition: Condition, why: &str) {
         let Some(track) = self.find(name) else { return };
-        let why = if why.is_empty() { condition.name() } else { why };
-        self.end(track, Outcome::Failed, why);
+        self.reason(track, if why.is_empty() { condition.name() } else { why });
         self.step(now.mono, track, What::Returned(condition));
     }
 
@@ -68,7 +65,14 @@ impl Trail {
 }
 
 impl Effects {
-    /// The stanza of `track` was just given to the routes: it is on a stream, or it waits for one.
+    /// The stanza of `track` was just given to the routes. One that waits for its stream says so.
+    pub(in crate::gateway) fn queued_stanza(&mut self, now: Now, track: Track) {
+        if !matches!(self.list().last(), Some(Effect::XmppSend { .. })) {
+            self.trail.step(now.mono, track, What::WaitsForStream);
+        }
+    }
+
+    /// The same for a stanza of a watch, of which nobody hears when it is written.
     pub(in crate::gateway) fn sent_stanza(&mut self, now: Now, track: Track) {
         let what = match self.list().last() {
             Some(Effect::XmppSend { stream, .. }) => What::Sent(Carrier::Stream(*stream)),
@@ -93,12 +97,13 @@ impl Gateway {
         denial: Denial,
     ) -> Track {
         let (trace, Denial { reason, policy }) = (self.ids.mint(), denial);
-        let Crossing { sender: from, target: to, direction, kind } = *crossing;
+        let Crossing { sender: from, target: to, direction, .. } = *crossing;
         let trail = &mut self.effects.trail;
-        let head = Head { name: trace.as_str(), direction, kind, from, to, policy: policy.clone() };
-        let track = trail.open(now, head, via);
+        let track = trail.open(now, trace.as_str(), crossing, policy.as_deref());
+        if let Some(via) = via {
+            trail.step(now.mono, track, What::Came(via));
+        }
         trail.step(now.mono, track, What::Denied(reason));
-        trail.end(track, Outcome::Denied, "");
         let (trace, from, to) = (trace.to_string(), from.clone(), to.clone());
         self.effects.observe(Observation::Denied { trace, direction, from, to, reason, policy });
         track
@@ -124,7 +129,7 @@ impl Gateway {
         now: Now,
         key: ServerKey,
         crossing: &Crossing<'_>,
-        policy: Option<Arc<Policy>>,
+        policy: Option<&Policy>,
         reject: &Reject,
     ) {
         let Crossing { sender: from, target: to, direction, kind } = *crossing;
@@ -176,7 +181,7 @@ impl Gateway {
         why: String,
     ) -> Track {
         let trail = &mut self.effects.trail;
-        let track = match trail.get(track) {
+        let track = match trail.begun(track) {
             Some(_) => track,
             None => {
                 let direction = match watching {
@@ -184,19 +189,13 @@ impl Gateway {
                     Watching::SipWatchesXmpp => Direction::SipToXmpp,
                 };
                 let (name, kind) = (self.ids.mint(), Kind::Presence);
-                let (from, to) = (watcher, presentity);
-                trail.open(now, Head { name: name.as_str(), direction, kind, from, to, policy: None }, None)
+                let item = Crossing { sender: watcher, target: presentity, direction, kind };
+                trail.open(now, name.as_str(), &item, None)
             }
         };
+        trail.reason(track, &why);
         trail.step(now.mono, track, What::Watch(change));
-        let outcome = match change {
-            WatchChange::Asked | WatchChange::Waits => Outcome::Open,
-            WatchChange::Granted | WatchChange::Resumed => Outcome::Delivered,
-            WatchChange::Suspended => Outcome::Denied,
-            WatchChange::Ended => Outcome::Ended,
-        };
-        trail.end(track, outcome, &why);
-        let trace = trail.get(track).map(|one| one.name.as_str().to_owned()).unwrap_or_default();
+        let trace = trail.name(track).unwrap_or_default().to_owned();
         self.effects.observe(Observation::Watch {
             trace,
             direction: watching,
