@@ -73,11 +73,11 @@ impl Faults {
 }
 
 /// Reads what limits the answer.
-fn wanted(user: Option<&str>, partner: Option<&str>) -> Result<Wanted, Answer> {
+fn wanted(user: Option<&str>, partner: Option<&str>) -> Result<Wanted, String> {
     let user = user.map(Jid::parse).transpose();
-    let user = user.map_err(|error| Answer::Failed(format!("not an address: {error}")))?;
+    let user = user.map_err(|error| format!("not an address: {error}"))?;
     let partner = partner.map(Domain::parse).transpose();
-    let partner = partner.map_err(|error| Answer::Failed(format!("not a domain: {error}")))?;
+    let partner = partner.map_err(|error| format!("not a domain: {error}"))?;
     Ok(Wanted { user, partner: partner.map(|domain| domain.as_str().to_owned()) })
 }
 
@@ -90,7 +90,7 @@ impl Daemon {
     pub(super) fn trace(&self, user: Option<&str>, partner: Option<&str>) -> Answer {
         let wanted = match wanted(user, partner) {
             Ok(wanted) => wanted,
-            Err(refused) => return refused,
+            Err(refused) => return Answer::Failed(refused),
         };
         let gateway = self.shard.gateway();
         let has = |crossing: &Crossing<'_>| wanted.has(crossing, gateway.table());
@@ -101,7 +101,7 @@ impl Daemon {
     pub(super) async fn follow(&self, stream: &mut UnixStream, user: Option<&str>, partner: Option<&str>) {
         let wanted = match wanted(user, partner) {
             Ok(wanted) => wanted,
-            Err(refused) => return send(stream, &refused).await.unwrap_or_default(),
+            Err(refused) => return send(stream, &Answer::Failed(refused)).await.unwrap_or_default(),
         };
         let Some(place) = self.shard.with_trail(|trail| trail.follow(FOLLOWERS)) else {
             let refused = Answer::Failed(format!("{FOLLOWERS} follow already, as many as may"));

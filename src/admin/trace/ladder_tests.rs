@@ -54,21 +54,20 @@ fn a_message_each_way_is_drawn_as_it_went() {
     drawn.push_str(&ladder.draw(&Crossing { why: Some("Not\u{1b}[2J Found".into()), ..failed }));
     assert_eq!(
         drawn,
-        "\
- t+ms   alice (SIP)    edge             stoxd                 fabrikam.example  romeo (XMPP)
-   0.0      ├── MESSAGE ──▶├─── MESSAGE ───▶│ in#7 TLS, by certificate                   00n8w3v5k2d9q7x1mz
+        "\x20t+ms   alice (SIP)    edge             stoxd                 fabrikam.example  romeo (XMPP)
+   0.0      ├── MESSAGE ──▶├─── MESSAGE ───▶│ in#7 TLS, by certificate                      00n8w3v5k2d9q7x1mz
    0.0                                      ● ALLOW Sales (policy.toml:22)
-   0.6                                      ├──── <message> ────▶│ out#3 TLS 1.3, SASL EXTERNAL
+   0.6                                      ├──── <message> ─────▶│ out#3 TLS 1.3, SASL EXTERNAL
 1234.5      │◀──── 202 ────┤◀───── 202 ─────┤
 
  t+ms   alice (SIP)    edge             stoxd                 fabrikam.example  romeo (XMPP)
-   0.0                                      │◀──── <message> ────┤ in#4 TLS 1.3, SASL EXTERNAL  00n8w3v5k2d9q7x1mz
+   0.0                                      │◀──── <message> ─────┤ in#4 TLS 1.3, SASL EXTERNAL  00n8w3v5k2d9q7x1mz
    0.0                                      ● ALLOW Sales (policy.toml:22)
    0.0                                      ● waits for a link to edge
    5.2                     │◀─── MESSAGE ───┤ out#8 TLS, by certificate
    6.1                     ├───── 404 ─────▶│
    6.1                                      ● FAILED Not [2J Found
-   6.1                                      ├───── <error> ─────▶│ item-not-found
+   6.1                                      ├───── <error> ──────▶│ item-not-found
 "
     );
 }

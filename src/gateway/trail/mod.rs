@@ -132,6 +132,7 @@ struct Head {
 }
 
 /// The crossings on record.
+#[derive(Default)]
 pub struct Trail {
     heads: Ring<Head, CROSSINGS>,
     steps: Ring<Step, STEPS>,
@@ -139,19 +140,6 @@ pub struct Trail {
     reasons: VecDeque<(Track, Box<str>)>,
     ends: VecDeque<End>,
     followers: usize,
-}
-
-impl Default for Trail {
-    fn default() -> Self {
-        Self {
-            heads: Ring::default(),
-            steps: Ring::default(),
-            texts: Texts::default(),
-            reasons: VecDeque::new(),
-            ends: VecDeque::new(),
-            followers: 0,
-        }
-    }
 }
 
 impl Trail {
