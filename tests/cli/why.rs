@@ -112,7 +112,7 @@ fn trace_draws_what_is_on_record_and_follows_what_comes() {
     for said in [
         " t+ms   bob (SIP)      edge             stoxd                 fabrikam.example  romeo (XMPP)\n",
         "   0.0      ├── MESSAGE ──▶├─── MESSAGE ───▶│ in#",
-        "                                            ● DENY policy-xmpp site:Redmond (policy.toml:14)\n",
+        "   ● DENY policy-xmpp site:Redmond (policy.toml:14)\n",
         "│◀──── 403 ────┤◀───── 403 ─────┤\n",
     ] {
         assert!(ran.out.contains(said), "{said}{}", ran.out);

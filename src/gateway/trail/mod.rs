@@ -33,7 +33,7 @@ const STEPS: usize = 120_000;
 /// Octets of their addresses and names at most. All together that is less than 8 MiB.
 const TEXTS: usize = 3 * 1024 * 1024;
 /// Reasons of failures that are remembered.
-const REASONS: usize = 2000;
+const REASONS: usize = 1500;
 /// Octets of one at most.
 const WHY: usize = 200;
 /// Streams and links that are remembered by what they were.
