@@ -38,3 +38,5 @@ mod store;
 mod unit;
 #[path = "cli/verbs.rs"]
 mod verbs;
+#[path = "cli/why.rs"]
+mod why;

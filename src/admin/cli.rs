@@ -15,12 +15,15 @@ use super::live;
 use super::manual;
 use super::partners::{self, PartnerVerb};
 use super::policies::{self, PolicyVerb};
+use super::policy_test;
 use super::selftest::{self, TestVerb};
 use super::sessions;
 use super::settings::{self, ConfigVerb};
 use super::sites::{self, SiteVerb, UserVerb};
 use super::steer;
 use super::subscriptions;
+use super::trace::{self, TraceVerb};
+use super::why::{self, WhyVerb};
 use crate::config;
 use crate::now::Wall;
 use crate::policy::written;
@@ -142,6 +145,20 @@ enum Verb {
     Test {
         #[command(subcommand)]
         verb: TestVerb,
+    },
+    /// What became of messages and subscriptions, step by step
+    Trace {
+        #[command(flatten)]
+        verb: TraceVerb,
+        #[command(flatten)]
+        daemon: Daemon,
+    },
+    /// Why a message or a subscription was delivered or not, and what to do
+    Why {
+        #[command(flatten)]
+        verb: WhyVerb,
+        #[command(flatten)]
+        daemon: Daemon,
     },
     /// Let the running daemon read its files again, as SIGHUP does
     Reload {
@@ -303,7 +320,7 @@ pub fn main(run: impl FnOnce(&Path) -> u8, look: Look, now: Wall) -> u8 {
         Verb::Drain { what_if, yes, daemon } => match socket_of(&daemon) {
             Ok(socket) => match steer::drain(&socket, what_if, yes) {
                 Ok(code) => code,
-                Err(error) => unreachable(&socket, &error),
+                Err(error) => control::unreachable(&socket, &error),
             },
             Err(code) => code,
         },
@@ -315,6 +332,20 @@ pub fn main(run: impl FnOnce(&Path) -> u8, look: Look, now: Wall) -> u8 {
             Answer::Test(report) => Ok(report),
             other => Err(print(other, false)),
         }),
+        Verb::Trace { verb, daemon } => {
+            let user = verb.user.as_deref().map(|user| address("--user", user)).transpose();
+            match user.and_then(|user| Ok((user, socket_of(&daemon)?))) {
+                Ok((user, socket)) => trace::run(&verb, user, &socket),
+                Err(code) => code,
+            }
+        }
+        Verb::Why { verb, daemon } => match socket_of(&daemon) {
+            Ok(socket) => why::run(&verb, &socket, |from, to, json| {
+                let question = policy_test::Question { from, to, added: false, json };
+                policy_test::policy_test(&config::check(&daemon.file.config), &question).0
+            }),
+            Err(code) => code,
+        },
         Verb::Reload { daemon } => ask(&daemon, &Question::Reload, false),
         Verb::Commit { discard, how } => change::commit(&how.into(), discard),
     }
@@ -360,14 +391,6 @@ fn socket_of(daemon: &Daemon) -> Result<PathBuf, u8> {
     }
 }
 
-fn unreachable(socket: &Path, error: &io::Error) -> u8 {
-    complain(&format!(
-        "error: no answer from the daemon at {}: {error}\n  is it running? systemctl status stoxd\n",
-        socket.display()
-    ));
-    exit::UNREACHABLE
-}
-
 fn ask(daemon: &Daemon, question: &Question, json: bool) -> u8 {
     put(daemon, question).map_or_else(|code| code, |answer| print(answer, json))
 }
@@ -375,7 +398,7 @@ fn ask(daemon: &Daemon, question: &Question, json: bool) -> u8 {
 /// Puts a question to the daemon; its answer, or the exit code if there is none.
 fn put(daemon: &Daemon, question: &Question) -> Result<Answer, u8> {
     let socket = socket_of(daemon)?;
-    control::ask(&socket, question).map_err(|error| unreachable(&socket, &error))
+    control::ask(&socket, question).map_err(|error| control::unreachable(&socket, &error))
 }
 
 /// Prints an answer; the exit code.
@@ -393,6 +416,10 @@ fn print(answer: Answer, json: bool) -> u8 {
         Answer::Config(files) => say(&settings::render(&files), exit::DONE),
         Answer::Test(report) => {
             say(&if json { to_json(&report) } else { selftest::render(&report) }, report.exit())
+        }
+        Answer::Trace(_) | Answer::Why(_) => {
+            complain("error: that is another question's answer\n");
+            exit::FAILED
         }
         Answer::Done(text) => say(&(text + "\n"), exit::DONE),
         Answer::Failed(text) => {

@@ -8,6 +8,9 @@ use super::live::{Links, RouteStatus, Streams, route};
 use super::selftest::{Kind, Report};
 use super::sessions::Sessions;
 use super::subscriptions::Subscriptions;
+use super::trace::Crossings;
+use super::why::Why;
+use super::{complain, exit};
 use crate::config::settings::LogLevel;
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -71,6 +74,39 @@ pub enum Question {
         /// What a message says.
         text: Option<String>,
     },
+    /// The last crossings.
+    Trace {
+        /// Of this user alone, on either side: a bare JID.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<String>,
+        /// To or from this partner alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        partner: Option<String>,
+    },
+    /// The same for every step from now on: answers without an end, [`Answer::Trace`] with one step each,
+    /// and [`Answer::Failed`] if the reader is cut off.
+    Follow {
+        /// As for [`Question::Trace`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<String>,
+        /// Likewise.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        partner: Option<String>,
+    },
+    /// What became of a crossing, or of those between two people.
+    Why {
+        /// Its name, or the first six characters of it or more.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trace: Option<String>,
+        /// Else who sent it, as people write addresses.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<String>,
+        /// For whom.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<String>,
+        /// How many seconds back.
+        since: u64,
+    },
     /// Take an authorization away.
     Unsubscribe {
         /// Who sees, a bare JID.
@@ -100,6 +136,10 @@ pub enum Answer {
     Config(Vec<(String, String)>),
     /// To [`Question::Test`].
     Test(Report),
+    /// To [`Question::Trace`], and one step each to [`Question::Follow`].
+    Trace(Crossings),
+    /// To [`Question::Why`].
+    Why(Box<Why>),
     /// Done, with what there is to say.
     Done(String),
     /// Not done, and why.
@@ -116,6 +156,8 @@ impl Answer {
             | Self::Subscriptions(_)
             | Self::Sessions(_)
             | Self::Test(_)
+            | Self::Trace(_)
+            | Self::Why(_)
             | Self::Streams(_)
             | Self::Links(_)
             | Self::Config(_) => None,
@@ -181,7 +223,7 @@ pub fn ask(socket: &Path, question: &Question) -> io::Result<Answer> {
         "waiting for the daemon behind {}, which does not answer; it is given up 2 minutes after the question\n",
         socket.display()
     );
-    late(SAID_AFTER, move || super::complain(&text), asked)
+    late(SAID_AFTER, move || complain(&text), asked)
 }
 
 /// Does `work`; when that takes longer than `after`, `say` is called meanwhile.
@@ -213,6 +255,9 @@ pub(super) fn begin(socket: &Path, question: &Question) -> io::Result<(Answer, i
         | Question::LogLevel { .. }
         | Question::Subscriptions { .. }
         | Question::Sessions { .. }
+        | Question::Trace { .. }
+        | Question::Follow { .. }
+        | Question::Why { .. }
         | Question::Unsubscribe { .. } => Duration::from_secs(10),
         // The exchange, and then perhaps a look at why it failed.
         Question::Test { .. } => Duration::from_secs(60),
@@ -227,6 +272,35 @@ pub(super) fn begin(socket: &Path, question: &Question) -> io::Result<(Answer, i
     let mut reader = BufReader::new(stream.take(LINE_LIMIT));
     reader.read_line(&mut answer)?;
     Ok((serde_json::from_str(&answer)?, reader))
+}
+
+/// Asks for what has no end: answers as they come, until the daemon ends or has enough.
+///
+/// # Errors
+/// Nobody is there.
+pub fn follow(socket: &Path, question: &Question) -> io::Result<impl Iterator<Item = io::Result<Answer>>> {
+    let mut stream = UnixStream::connect(socket)?;
+    let mut line = serde_json::to_vec(question)?;
+    line.push(b'\n');
+    stream.write_all(&line)?;
+    let mut reader = BufReader::new(stream);
+    Ok(std::iter::from_fn(move || {
+        let mut answer = String::new();
+        match (&mut reader).take(LINE_LIMIT).read_line(&mut answer) {
+            Ok(0) => None,
+            Ok(_) => Some(serde_json::from_str(&answer).map_err(io::Error::from)),
+            Err(error) => Some(Err(error)),
+        }
+    }))
+}
+
+/// Says that nobody answers at `socket`; the exit code.
+pub fn unreachable(socket: &Path, error: &io::Error) -> u8 {
+    complain(&format!(
+        "error: no answer from the daemon at {}: {error}\n  is it running? systemctl status stoxd\n",
+        socket.display()
+    ));
+    exit::UNREACHABLE
 }
 
 /// The status as a person reads it.

@@ -19,6 +19,7 @@
 //! | [`live`] | `stoxd streams`, `stoxd links` |
 //! | `steer` | `stoxd drain`, `stoxd log-level` |
 //! | [`selftest`] | `stoxd test` |
+//! | [`trace`], [`why`] | `stoxd trace`, `stoxd why` |
 //! | [`control`] | questions to the daemon and their answers; `stoxd status` |
 //! | [`cli`] | the command line |
 //!
@@ -47,6 +48,8 @@ mod steer;
 pub mod subscriptions;
 #[cfg(test)]
 mod tests;
+pub mod trace;
+pub mod why;
 pub mod words;
 
 /// Says `text` on the standard error, if anybody can hear it: the exit code says it too.

@@ -1,13 +1,13 @@
 //! `stoxd policy test`: the verdict on one pair of addresses, step by step.
 
 use super::check::problems;
-use super::exit;
+use super::{exit, why};
 use crate::addr::Jid;
 use crate::config::{Config, Problem};
 use crate::crossing::Direction;
 use crate::policy::explain::Remedy;
 use crate::policy::written::{Pair, shown};
-use crate::policy::{Explanation, Reason};
+use crate::policy::{Contacts, Explanation, Reason, Table};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -45,13 +45,23 @@ pub fn policy_test(loaded: &Result<Config, Vec<Problem>>, question: &Question<'_
     let contacts = |_: &Jid, _: &Jid| question.added;
     let explanation = config.table.explain(&pair.crossing(), &contacts);
     let text = match question.json {
-        true => to_json(&pair, config, &explanation),
-        false => to_text(&pair, config, &explanation),
+        true => to_json(&pair, &config.table, &explanation),
+        false => to_text(&pair, &config.table, &explanation),
     };
     (text, if explanation.denied.is_some() { exit::PROBLEMS } else { exit::DONE })
 }
 
-fn to_text(pair: &Pair, config: &Config, explanation: &Explanation) -> String {
+/// What `table` says of `pair`, for `stoxd why`.
+pub fn judged(pair: &Pair, table: &Table, contacts: &dyn Contacts) -> why::Policy {
+    let explanation = table.explain(&pair.crossing(), contacts);
+    why::Policy {
+        allowed: explanation.denied.is_none(),
+        text: to_text(pair, table, &explanation),
+        table: answer(pair, table, &explanation),
+    }
+}
+
+fn to_text(pair: &Pair, table: &Table, explanation: &Explanation) -> String {
     let verdict = if explanation.denied.is_some() { "DENY" } else { "ALLOW" };
     let mut out = format!("{verdict:<6}{} → {}\n", pair.shown_from(), pair.shown_to());
     let with_row = explanation.steps.iter().filter(|step| !step.at.is_empty());
@@ -72,14 +82,18 @@ fn to_text(pair: &Pair, config: &Config, explanation: &Explanation) -> String {
     if let Some(reason) = explanation.denied {
         let _ = writeln!(out, " the sender would see: {}", sender_sees(pair.direction, reason).0);
     }
-    for (index, action) in actions(config, explanation).iter().enumerate() {
+    for (index, action) in actions(table, explanation).iter().enumerate() {
         let lead = if index == 0 { "to allow:" } else { "     and:" };
         let _ = writeln!(out, " {lead} {action}");
     }
     out
 }
 
-fn to_json(pair: &Pair, config: &Config, explanation: &Explanation) -> String {
+fn to_json(pair: &Pair, table: &Table, explanation: &Explanation) -> String {
+    format!("{:#}\n", answer(pair, table, explanation))
+}
+
+fn answer(pair: &Pair, table: &Table, explanation: &Explanation) -> Value {
     let steps: Vec<Value> = explanation
         .steps
         .iter()
@@ -95,7 +109,7 @@ fn to_json(pair: &Pair, config: &Config, explanation: &Explanation) -> String {
             })
         })
         .collect();
-    let answer = json!({
+    json!({
         "verdict": if explanation.denied.is_some() { "deny" } else { "allow" },
         "from": pair.shown_from(),
         "to": pair.shown_to(),
@@ -103,9 +117,8 @@ fn to_json(pair: &Pair, config: &Config, explanation: &Explanation) -> String {
         "policy": explanation.policy,
         "steps": steps,
         "sender_sees": explanation.denied.map(|reason| sender_sees(pair.direction, reason).1),
-        "to_allow": actions(config, explanation),
-    });
-    format!("{answer:#}\n")
+        "to_allow": actions(table, explanation),
+    })
 }
 
 /// What a refused sender sees, for people and for programs.
@@ -128,7 +141,7 @@ fn sender_sees(direction: Direction, reason: Reason) -> (&'static str, Value) {
 }
 
 /// What is to be done: a line each.
-fn action(remedy: &Remedy, config: &Config) -> Vec<String> {
+fn action(remedy: &Remedy, table: &Table) -> Vec<String> {
     match remedy {
         Remedy::EnableFederation => vec!["stoxd federation enable".into()],
         Remedy::AddPartner(domain) => vec![format!("stoxd partner new {domain}")],
@@ -136,7 +149,7 @@ fn action(remedy: &Remedy, config: &Config) -> Vec<String> {
             vec![format!("remove the [[blocked]] entry at {at}"), "stoxd reload".into()]
         }
         Remedy::Grant { policy, user } => {
-            let name = quoted(&policy.clone().unwrap_or_else(|| new_name(config)));
+            let name = quoted(&policy.clone().unwrap_or_else(|| new_name(table)));
             let grant = format!("stoxd policy grant {name} --to {}", quoted(&shown(user, true)));
             match policy {
                 Some(_) => vec![grant],
@@ -153,13 +166,13 @@ fn action(remedy: &Remedy, config: &Config) -> Vec<String> {
 }
 
 /// Everything that would have to be done; empty if the verdict is yes.
-fn actions(config: &Config, explanation: &Explanation) -> Vec<String> {
-    explanation.remedies.iter().flat_map(|remedy| action(remedy, config)).collect()
+fn actions(table: &Table, explanation: &Explanation) -> Vec<String> {
+    explanation.remedies.iter().flat_map(|remedy| action(remedy, table)).collect()
 }
 
 /// A name that no policy has.
-fn new_name(config: &Config) -> String {
-    let taken = |name: &str| config.table.policies().iter().any(|policy| policy.name == name);
+fn new_name(table: &Table) -> String {
+    let taken = |name: &str| table.policies().iter().any(|policy| policy.name == name);
     let mut name = "XMPP users".to_owned();
     for number in 2.. {
         if !taken(&name) {

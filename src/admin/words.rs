@@ -3,6 +3,7 @@
 use crate::policy::{Policy, Scope};
 use clap::ValueEnum;
 use std::fmt;
+use std::time::Duration;
 
 /// A switch on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -106,6 +107,24 @@ pub fn columns<const N: usize>(heads: [&str; N], rows: &[[String; N]]) -> String
         out.push('\n');
     }
     out
+}
+
+/// Reads a length of time on the command line: `90s`, `10m`, `8h`, `2d`.
+///
+/// # Errors
+/// It is none.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{}: a number and a unit: 90s, 10m, 8h, 2d", text.escape_debug());
+    let unit = text.chars().next_back().ok_or_else(wrong)?;
+    let seconds: u64 = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        _ => return Err(wrong()),
+    };
+    let number = text.strip_suffix(unit).and_then(|number| number.parse::<u64>().ok()).ok_or_else(wrong)?;
+    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
 }
 
 /// What a terminal may be shown of `text`: no control characters.

@@ -120,6 +120,14 @@ async fn answer(stream: UnixStream, daemon: &Rc<Daemon>) -> io::Result<()> {
         }
         Ok(Question::LogLevel { level, seconds, what_if }) => daemon.log_level(level, seconds, what_if),
         Ok(Question::Test { kind, from, to, text }) => daemon.test(kind, from, to, text).await,
+        Ok(Question::Trace { user, partner }) => daemon.trace(user.as_deref(), partner.as_deref()),
+        Ok(Question::Follow { user, partner }) => {
+            daemon.follow(stream.get_mut(), user.as_deref(), partner.as_deref()).await;
+            return Ok(());
+        }
+        Ok(Question::Why { trace, from, to, since }) => {
+            daemon.why(trace.as_deref(), from.as_deref().zip(to.as_deref()), since)
+        }
         Ok(Question::Config) => Answer::Config(daemon.texts.borrow().clone()),
         Ok(Question::Reload) => match daemon.reload().await {
             Ok(said) => Answer::Done(said),

@@ -174,7 +174,7 @@ pub fn write(observation: &Observation, names: &Names) {
                 way(*direction)
             );
         }
-        Observation::Watch { direction, watcher, presentity, change, why } => {
+        Observation::Watch { trace, direction, watcher, presentity, change, why } => {
             let side = match direction {
                 Watching::XmppWatchesSip => Direction::XmppToSip,
                 Watching::SipWatchesXmpp => Direction::SipToXmpp,
@@ -183,6 +183,7 @@ pub fn write(observation: &Observation, names: &Names) {
             let colon = if why.is_empty() { "" } else { ": " };
             tracing::info!(
                 stoxd_event = change.event(),
+                stoxd_trace = trace.as_str(),
                 stoxd_from = %Masked(watcher.as_str()),
                 stoxd_to = %Masked(presentity.as_str()),
                 stoxd_partner = partner,

@@ -14,6 +14,7 @@
 //! | `metrics` | what is counted, and the endpoint that says so |
 //! | [`look`] | what `stoxd check` finds out over the network, without the daemon |
 //! | `selftest` | synthetic exchanges: what each came to, and the one that runs by itself |
+//! | `trail` | what it says of crossings |
 //! | `certificates` | roll-overs at their date, warnings before an expiry |
 //!
 //! ```text
@@ -36,6 +37,7 @@ pub mod secrets;
 mod selftest;
 pub mod setup;
 mod steer;
+mod trail;
 
 use crate::admin::{check, complain, exit};
 use crate::config;
@@ -133,6 +135,7 @@ struct Daemon {
     path: PathBuf,
     shard: Rc<Shard>,
     records: Rc<Records>,
+    faults: Rc<trail::Faults>,
     certificates: Arc<CertStore>,
     /// Revocation lists that were fetched.
     lists: Arc<tls::Lists>,
@@ -194,11 +197,12 @@ fn start(path: &Path, config: Config) -> Result<(), StartError> {
         let fixed = Fixed::of(&config);
         let limits = setup::limits(&config);
         let gateway = Gateway::new(Arc::new(settings), Arc::new(config.table), &secrets);
-        let clock = Clock::start();
+        let (clock, faults) = (Clock::start(), Rc::new(trail::Faults::default()));
         let ends: Rc<RefCell<live::Ends>> = Rc::default();
-        let noted = ends.clone();
+        let (noted, hearing) = (ends.clone(), faults.clone());
         let observer = Box::new(move |observation: &_| {
             noted.borrow_mut().note(observation, clock.now().mono);
+            hearing.hear(&clock, observation);
             journal::write(observation, &names);
         });
         let wake = Arc::new(Notify::new());
@@ -212,6 +216,7 @@ fn start(path: &Path, config: Config) -> Result<(), StartError> {
             path: path.to_owned(),
             shard,
             records: keeper,
+            faults,
             certificates,
             lists,
             listening: sockets.names.clone(),

@@ -10,10 +10,11 @@ use super::meter::{Fate, MethodSlot};
 use super::observe::Observation;
 use super::sessions::SessionRef;
 use super::stop::STOPPING;
+use super::trail::{Carrier, Track, What};
 use crate::addr::Jid;
 use crate::body::BodyError;
 use crate::bridge::errors::{StatusContext, condition_of, status_of};
-use crate::crossing::{Crossing, Direction, Kind};
+use crate::crossing::{Crosses, Crossing, Direction, Kind};
 use crate::ids::Id;
 use crate::now::{Mono, Now};
 use crate::sip::link::{LinkId, PeerId, Source};
@@ -27,6 +28,7 @@ use crate::sip::uas::{ALLOW, Examined, Reject, SUPPORTED, Uas};
 use crate::sip::value::Via;
 use crate::sip::write::{Writer, refusal_tail, response_tail};
 use crate::sip::{Fault, status};
+use crate::xmpp::StreamId;
 use crate::xmpp::error::Condition;
 use std::net::SocketAddr;
 
@@ -49,6 +51,7 @@ struct Carried {
     trace: Id,
     /// When the request came in.
     came: Mono,
+    track: Track,
     from: Jid,
     to: Jid,
 }
@@ -82,8 +85,13 @@ impl Answerable {
     }
 
     /// The request became a stanza with the id `trace`.
-    pub(super) fn crossing(&mut self, now: Now, trace: Id, from: Jid, to: Jid) {
-        self.crossing = Some(Box::new(Carried { trace, came: now.mono, from, to }));
+    pub(super) fn crossing(&mut self, now: Now, trace: Id, track: Track, from: Jid, to: Jid) {
+        self.crossing = Some(Box::new(Carried { trace, came: now.mono, track, from, to }));
+    }
+
+    /// By what it came.
+    pub(super) fn via(&self) -> Carrier {
+        Carrier::Link(self.link)
     }
 }
 
@@ -208,7 +216,7 @@ impl Gateway {
             // RFC 3261 §21.5.4: another server may take it, or this one in a moment.
             Ok(Examined::Message(request) | Examined::Invite(request)) if self.stopping => {
                 let reject = Reject::status(503, STOPPING).with(Name::RetryAfter, "5");
-                self.reject_message(now, server, &request.target, &reject, Fate::Failed);
+                self.reject_request(now, server, &request.crossing(), None, &reject, Fate::Failed);
             }
             Ok(Examined::Message(request)) => self.on_request(now, server, request),
             Ok(Examined::Subscribe(request)) => {
@@ -242,9 +250,9 @@ impl Gateway {
         }
     }
 
-    /// The stanza that a request became is with the other side: 202 (RFC 3428 §7), and no promise
-    /// beyond that.
-    pub(super) fn accept(&mut self, now: Now, key: ServerKey) {
+    /// The stanza that a request became is with the other side, by `stream`: 202 (RFC 3428 §7), and no
+    /// promise beyond that.
+    pub(super) fn accept(&mut self, now: Now, key: ServerKey, stream: Option<StreamId>) {
         if !self.is_presence_trial(key) {
             self.counts.delivered[0] += 1;
         }
@@ -254,6 +262,7 @@ impl Gateway {
         if let Some(carried) = &carried {
             self.count_message(Direction::SipToXmpp, carried.to.domain(), peer, Fate::Delivered);
             self.meter.took(Direction::SipToXmpp, carried.came, now.mono);
+            self.effects.trail.delivered(now, carried.track, stream);
         }
         if self.settings.deliveries
             && let Some(carried) = carried
@@ -286,6 +295,8 @@ impl Gateway {
         if let Some(carried) = carried {
             self.count_message(Direction::SipToXmpp, carried.to.domain(), peer, Fate::Failed);
             self.forget_question(carried.trace.as_str());
+            let told = Some(What::ToldSip(answer.status));
+            self.effects.trail.fail(now.mono, carried.track, why, told);
             self.effects.observe(Observation::Failed {
                 kind: Kind::Message,
                 trace: carried.trace.to_string(),
@@ -313,13 +324,6 @@ impl Gateway {
         let headers: Vec<(Name, &str)> =
             reject.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         self.turn_down(now, key, reject.status, &headers);
-    }
-
-    /// The same for a message, to a user of the partner `to`.
-    pub(super) fn reject_message(&mut self, now: Now, key: ServerKey, to: &Jid, reject: &Reject, fate: Fate) {
-        let peer = self.servers.value(key).and_then(|answerable| answerable.peer);
-        self.count_message(Direction::SipToXmpp, to.domain(), peer, fate);
-        self.reject(now, key, reject);
     }
 
     /// The same for a refusal that stands in the journal already.

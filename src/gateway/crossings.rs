@@ -11,6 +11,7 @@ use super::observe::Observation;
 use super::outgoing::{Load, Origin, Outgoing, TOO_LONG};
 use super::pairs::Awaits;
 use super::stop::STOPPING;
+use super::trail::{Carrier, What};
 use crate::addr::Jid;
 use crate::body::signal::{Signal, signal_of};
 use crate::body::{self, charset::one_line};
@@ -19,31 +20,32 @@ use crate::bridge::to_sip::{self, ToSip};
 use crate::bridge::to_xmpp::{self, Beside, FromSip};
 use crate::crossing::{Crosses, Direction, Kind, Verified};
 use crate::now::Now;
-use crate::policy::{Admitted, OverBudget, Policy, Reason};
+use crate::policy::{Admitted, Denial, OverBudget, Policy};
 use crate::sip::locate::Transport;
 use crate::sip::message::Message;
 use crate::sip::name::Name;
 use crate::sip::pager::{Carries, Pager, Parts};
 use crate::sip::txn::ServerKey;
 use crate::sip::uas::{Reject, Request};
+use crate::xmpp::StreamId;
 use crate::xmpp::error::stanza::{read_error, write_error};
 use crate::xmpp::error::{Condition, StanzaError};
 use crate::xmpp::iq;
 use crate::xmpp::stanza::{Iq, MessageType, Misaddressed, PresenceType, Stanza, StanzaKind};
-use std::sync::Arc;
 
 impl Gateway {
     /// A message or presence from a partner.
-    pub(super) fn on_stanza(&mut self, now: Now, stanza: Verified<Stanza<'_>>) {
+    pub(super) fn on_stanza(&mut self, now: Now, stream: StreamId, stanza: Verified<Stanza<'_>>) {
         if !self.trials.is_forgotten() && self.is_of_trial(now, &stanza) {
             return;
         }
+        let via = Carrier::Stream(stream);
         if stanza.kind == StanzaKind::Message && stanza.message_type() == MessageType::Error {
             return self.on_error_stanza(now, stanza);
         }
         if self.stopping && stanza.kind == StanzaKind::Message {
             let error = StanzaError::with_text(Condition::ResourceConstraint, STOPPING);
-            return self.return_stanza(now, &stanza, &error, STOPPING);
+            return self.return_stanza(now, via, &stanza, None, &error, STOPPING);
         }
         let partner = self.table.partner(stanza.from.domain()).cloned();
         if let Some(partner) = partner
@@ -51,12 +53,13 @@ impl Gateway {
             && self.budgets.charge(&stanza.crossing(), &partner, now).is_err()
         {
             let error = StanzaError::with_text(Condition::ResourceConstraint, "too many messages; slow down");
-            return self.return_as(now, &stanza, &error, "over the rate limit", Fate::Limited);
+            let returned = Returned { error: &error, why: "over the rate limit", fate: Fate::Limited };
+            return self.return_as(now, via, &stanza, None, &returned);
         }
         match self.table.admit(stanza, &self.presence) {
             Ok(admitted) => {
                 self.meter.allowed();
-                self.bridge_to_sip(now, admitted);
+                self.bridge_to_sip(now, stream, admitted);
             }
             Err(refusal) => {
                 self.meter.denied(refusal.reason);
@@ -66,27 +69,26 @@ impl Gateway {
                 {
                     return;
                 }
-                self.observe_denied(
-                    &stanza.from,
-                    &stanza.to,
-                    Direction::XmppToSip,
-                    refusal.reason,
-                    refusal.policy,
-                );
+                let denial = Denial { reason: refusal.reason, policy: refusal.policy };
+                let track = self.observe_denied(now, Some(via), &stanza.crossing(), denial);
                 self.count_returned(&stanza, Fate::Denied);
-                self.answer_stanza(now, &stanza, &Condition::Forbidden.into());
+                if self.answer_stanza(now, &stanza, &Condition::Forbidden.into()) {
+                    self.effects.trail.step(now.mono, track, What::ToldXmpp(Condition::Forbidden));
+                }
             }
         }
     }
 
     /// The bridge's entrance from the XMPP side.
-    fn bridge_to_sip(&mut self, now: Now, admitted: Admitted<Stanza<'_>>) {
+    fn bridge_to_sip(&mut self, now: Now, stream: StreamId, admitted: Admitted<Stanza<'_>>) {
         if admitted.kind == StanzaKind::Presence {
             if self.trials.has_stanza(admitted.id()) {
                 return self.try_fetch(now, &admitted);
             }
-            return self.on_presence(now, &admitted);
+            return self.on_presence(now, stream, &admitted);
         }
+        let via = Carrier::Stream(stream);
+        let policy = Some(admitted.grant().policy());
         self.note_interest(now, &admitted.from, &admitted.to);
         if admitted.to.local().is_none() {
             // RFC 7247 §6: the gateway itself is behind the domain's own address, and reads no mail.
@@ -94,7 +96,7 @@ impl Gateway {
             let error = StanzaError::with_text(Condition::ServiceUnavailable, why);
             return match admitted.message_type() {
                 MessageType::Headline => {}
-                _ => self.return_stanza(now, &admitted, &error, why),
+                _ => self.return_stanza(now, via, &admitted, policy, &error, why),
             };
         }
         let peer = self.settings.peer_of(admitted.to.domain());
@@ -106,23 +108,24 @@ impl Gateway {
             }
             ToSip::Answer(answer) => return self.on_xmpp_answer(now, &admitted, answer),
             ToSip::Nothing => return,
-            ToSip::Encrypted => return self.return_encrypted(now, &admitted),
+            ToSip::Encrypted => return self.return_encrypted(now, via, &admitted),
             ToSip::Refuse(condition, why) => {
                 let error = StanzaError::with_text(condition, why);
-                return self.return_stanza(now, &admitted, &error, why);
+                return self.return_stanza(now, via, &admitted, policy, &error, why);
             }
         };
         if text.body.len() > self.settings.message_size {
             let error = StanzaError::with_text(Condition::PolicyViolation, TOO_LONG);
-            return self.return_stanza(now, &admitted, &error, TOO_LONG);
+            return self.return_stanza(now, via, &admitted, policy, &error, TOO_LONG);
         }
         let Some(peer) = peer else {
             let error = Condition::ItemNotFound.into();
-            return self.return_stanza(now, &admitted, &error, "no SIP peer serves the domain");
+            let why = "no SIP peer serves the domain";
+            return self.return_stanza(now, via, &admitted, policy, &error, why);
         };
         self.note_state(now, &admitted, text.state, true);
         if self.is_for_session(now, peer, &admitted.from, &admitted.to) {
-            return self.send_in_session(now, peer, &admitted, &text);
+            return self.send_in_session(now, via, peer, &admitted, &text);
         }
         let asking = match text.asked.any() {
             true => self.ask_sip(now, peer, &admitted, text.asked),
@@ -145,7 +148,7 @@ impl Gateway {
         if !pager.fits(self.settings.message_limit(peer, transport), &sent) {
             // RFC 7572 §6: policy-violation of type modify.
             let error = StanzaError::with_text(Condition::PolicyViolation, TOO_LONG);
-            return self.return_stanza(now, &admitted, &error, TOO_LONG);
+            return self.return_stanza(now, via, &admitted, policy, &error, TOO_LONG);
         }
         if self.settings.texts {
             self.effects.observe(Observation::Text {
@@ -159,14 +162,15 @@ impl Gateway {
         if let Some(asking) = asking {
             self.remember_question(now, asking, &pager);
         }
+        let track = self.effects.trail.admitted(now, Some(via), pager.trace(), &admitted.crossing(), policy);
         let stanza = admitted.into_inner();
         let id = stanza.id().map(Box::from);
         let origin = Origin { from: stanza.from, to: stanza.to, id };
         let timeout = self.settings.pairs.queue_timeout;
-        self.send_message(
-            now,
-            Outgoing::new(now.mono, peer, Load::Message { pager, origin: Some(origin) }, timeout),
-        );
+        let load = Load::Message { pager, origin: Some(origin) };
+        let mut outgoing = Outgoing::new(now.mono, peer, load, timeout);
+        outgoing.track = track;
+        self.send_message(now, outgoing);
     }
 
     /// An iq: exactly one result or error, from the address that was asked (RFC 6120 §8.2.3).
@@ -209,6 +213,7 @@ impl Gateway {
         }
         let Ok(admitted) = self.table.admit(stanza, &self.presence) else { return };
         let status = status_of(condition, &StatusContext::default()).status;
+        self.effects.trail.returned(now, &trace, condition, &why);
         self.effects.observe(Observation::Failed {
             kind: Kind::Message,
             trace,
@@ -234,7 +239,7 @@ impl Gateway {
     /// A MESSAGE from one of our users, its sender proven; `key` is to be answered.
     pub(super) fn on_request(&mut self, now: Now, key: ServerKey, request: Verified<Request<'_>>) {
         if let Err(over) = self.charge_request(now, &request) {
-            return self.reject_message(now, key, &request.target, &busy(&over), Fate::Limited);
+            return self.reject_request(now, key, &request.crossing(), None, &busy(&over), Fate::Limited);
         }
         match self.table.admit(request, &self.presence) {
             Ok(admitted) => {
@@ -242,26 +247,9 @@ impl Gateway {
                 self.bridge_to_xmpp(now, key, admitted);
             }
             Err(refusal) => {
-                let request = refusal.item;
-                self.count_denied(key, &request.target, refusal.reason);
-                let diagnostics = self.diagnostics_of(refusal.reason);
-                self.observe_denied(
-                    &request.sender,
-                    &request.target,
-                    Direction::SipToXmpp,
-                    refusal.reason,
-                    refusal.policy,
-                );
-                self.turn_down(now, key, 403, &[(Name::MsDiagnostics, &diagnostics)]);
+                self.deny_request(now, key, refusal);
             }
         }
-    }
-
-    /// Counts a request for `to` that policy refused.
-    pub(super) fn count_denied(&mut self, key: ServerKey, to: &Jid, reason: Reason) {
-        self.meter.denied(reason);
-        let peer = self.servers.value(key).and_then(|answerable| answerable.peer());
-        self.count_message(Direction::SipToXmpp, to.domain(), peer, Fate::Denied);
     }
 
     /// Charges a request to the discovered domain that it comes from, to its sender and to the partner.
@@ -278,6 +266,7 @@ impl Gateway {
     /// The bridge's entrance from the SIP side.
     fn bridge_to_xmpp(&mut self, now: Now, key: ServerKey, admitted: Admitted<Request<'_>>) {
         let message = admitted.message;
+        let policy = Some(admitted.grant().policy());
         let (mut part, limits) = (part_of(message), self.settings.body_limits());
         let unpacked;
         if part.encoding.is_some() {
@@ -285,7 +274,14 @@ impl Gateway {
                 Ok(octets) => octets,
                 Err(error) => {
                     let reject = super::answers::reject_body(&error);
-                    return self.reject_message(now, key, &admitted.target, &reject, Fate::Failed);
+                    return self.reject_request(
+                        now,
+                        key,
+                        &admitted.crossing(),
+                        policy,
+                        &reject,
+                        Fate::Failed,
+                    );
                 }
             };
             part.octets = &unpacked;
@@ -303,14 +299,14 @@ impl Gateway {
             .or_else(|| message.date().and_then(Result::ok));
         if to_xmpp::is_expired(sent, expires, now.wall) {
             let reject = Reject::status(480, "the message has expired");
-            return self.reject_message(now, key, &admitted.target, &reject, Fate::Failed);
+            return self.reject_request(now, key, &admitted.crossing(), policy, &reject, Fate::Failed);
         }
         let subject = cpim.and_then(|cpim| cpim.subject.as_deref()).or_else(|| message.header(Name::Subject));
         if text.is_blank() && subject.is_none() {
             // Nothing to deliver is delivered.
             let peer = self.servers.value(key).and_then(|answerable| answerable.peer());
             self.count_message(Direction::SipToXmpp, admitted.target.domain(), peer, Fate::Delivered);
-            return self.accept(now, key);
+            return self.accept(now, key, None);
         }
         let id = self.ids.mint();
         let asked = cpim.map(|cpim| self.ask_xmpp(now, &admitted, cpim, id.as_str())).unwrap_or_default();
@@ -335,7 +331,7 @@ impl Gateway {
             self.effects.rewind(start);
             self.forget_question(id.as_str());
             let reject = Reject::status(413, "the message is longer than the partner takes");
-            return self.reject_message(now, key, &admitted.target, &reject, Fate::Failed);
+            return self.reject_request(now, key, &admitted.crossing(), policy, &reject, Fate::Failed);
         }
         if self.settings.texts {
             self.effects.observe(Observation::Text {
@@ -346,12 +342,17 @@ impl Gateway {
                 text: text.plain.clone().into_owned(),
             });
         }
+        let via = self.via_of(key);
+        let track = self.effects.trail.admitted(now, via, id.as_str(), &admitted.crossing(), policy);
         let Request { sender, target, .. } = admitted.into_inner();
         let sent =
             self.queue_stanza(now, (sender.domain(), target.domain()), start, Some(Awaits::Request(key)));
+        if sent.is_ok() {
+            self.effects.queued_stanza(now, track);
+        }
         if let Some(answerable) = self.servers.value(key) {
             self.trials.on_bridged(answerable.link(), &id);
-            answerable.crossing(now, id, sender, target);
+            answerable.crossing(now, id, track, sender, target);
         }
         if let Err(condition) = sent {
             self.bounce(now, key, condition, "no stream to the partner");
@@ -380,7 +381,7 @@ impl Gateway {
             Ok(Signal::Ignored) => self.respond(now, key, 202, &[]),
             Err(_) => {
                 let reject = super::answers::reject_body(error);
-                self.reject_message(now, key, &request.target, &reject, Fate::Failed);
+                self.reject_request(now, key, &request.crossing(), None, &reject, Fate::Failed);
             }
         }
     }
@@ -406,22 +407,35 @@ impl Gateway {
     pub(super) fn return_stanza(
         &mut self,
         now: Now,
+        via: Carrier,
         stanza: &Stanza<'_>,
+        policy: Option<&Policy>,
         error: &StanzaError<'_>,
         why: &str,
     ) {
-        self.return_as(now, stanza, error, why, Fate::Failed);
+        self.return_as(now, via, stanza, policy, &Returned { error, why, fate: Fate::Failed });
     }
 
-    fn return_as(&mut self, now: Now, stanza: &Stanza<'_>, error: &StanzaError<'_>, why: &str, fate: Fate) {
+    fn return_as(
+        &mut self,
+        now: Now,
+        via: Carrier,
+        stanza: &Stanza<'_>,
+        policy: Option<&Policy>,
+        returned: &Returned<'_>,
+    ) {
+        let Returned { error, why, fate } = *returned;
         let status = status_of(error.condition, &StatusContext::default()).status;
         let kind = match stanza.kind {
             StanzaKind::Presence => Kind::Presence,
             StanzaKind::Message => Kind::Message,
         };
+        let trace = self.ids.mint();
+        let track = self.effects.trail.admitted(now, Some(via), trace.as_str(), &stanza.crossing(), policy);
+        self.effects.trail.fail(now.mono, track, why, None);
         self.effects.observe(Observation::Failed {
             kind,
-            trace: self.ids.mint().to_string(),
+            trace: trace.to_string(),
             direction: Direction::XmppToSip,
             from: stanza.from.clone(),
             to: stanza.to.clone(),
@@ -430,7 +444,9 @@ impl Gateway {
             why: why.to_owned(),
         });
         self.count_returned(stanza, fate);
-        self.answer_stanza(now, stanza, error);
+        if self.answer_stanza(now, stanza, error) {
+            self.effects.trail.step(now.mono, track, What::ToldXmpp(error.condition));
+        }
     }
 
     fn count_returned(&mut self, stanza: &Stanza<'_>, fate: Fate) {
@@ -442,19 +458,21 @@ impl Gateway {
     }
 
     /// Answers a stanza with an error, if it is one that is answered: presence only if it asks for
-    /// something, never an error (RFC 6120 §8.3.1).
-    pub(super) fn answer_stanza(&mut self, now: Now, stanza: &Stanza<'_>, error: &StanzaError<'_>) {
+    /// something, never an error (RFC 6120 §8.3.1). Was it?
+    pub(super) fn answer_stanza(&mut self, now: Now, stanza: &Stanza<'_>, error: &StanzaError<'_>) -> bool {
         if self.on_trial_returned(now, stanza, error) {
-            return;
+            return false;
         }
         let asks = match stanza.kind {
             StanzaKind::Message => stanza.message_type() != MessageType::Headline,
             StanzaKind::Presence => stanza.presence_type() == Some(PresenceType::Subscribe),
         };
         let start = self.effects.mark();
-        if asks && write_error(self.effects.buffer(), &stanza.answered(), error) {
+        let is_told = asks && write_error(self.effects.buffer(), &stanza.answered(), error);
+        if is_told {
             self.send_stanza(now, (stanza.to.domain(), stanza.from.domain()), start);
         }
+        is_told
     }
 
     /// The Call-ID for a message of `thread`: the thread itself the first time, then new ones.
@@ -470,20 +488,13 @@ impl Gateway {
         self.next_cseq = (self.next_cseq + 1) & 0x7fff_ffff;
         Pager::build(from, to, parts, self.next_cseq, &self.guard, &mut self.ids)
     }
+}
 
-    pub(super) fn observe_denied(
-        &mut self,
-        from: &Jid,
-        to: &Jid,
-        direction: Direction,
-        reason: Reason,
-        policy: Option<Arc<Policy>>,
-    ) {
-        self.trials.on_denied(from, to, reason, policy.as_ref().map(|policy| policy.to_string()));
-        let trace = self.ids.mint().to_string();
-        let (from, to) = (from.clone(), to.clone());
-        self.effects.observe(Observation::Denied { trace, direction, from, to, reason, policy });
-    }
+/// With what a stanza goes back.
+struct Returned<'a> {
+    error: &'a StanzaError<'a>,
+    why: &'a str,
+    fate: Fate,
 }
 
 /// The answer to a request that is over a budget.

@@ -6,6 +6,7 @@
 use super::observe::Observation;
 use super::presence::WatchRef;
 use super::sessions::SessionRef;
+use super::trail::Trail;
 use super::trial::{Outcome, TrialId};
 use crate::addr::Domain;
 use crate::msrp::{ConnId, Dial};
@@ -140,6 +141,8 @@ pub enum Effect {
 pub struct Effects {
     octets: Vec<u8>,
     list: Vec<Effect>,
+    /// What became of crossings: pushed like an effect, and kept.
+    pub(super) trail: Trail,
 }
 
 impl Effects {

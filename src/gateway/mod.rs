@@ -24,6 +24,7 @@
 //! | `notice` | the text after a late failure |
 //! | [`trial`] | synthetic items, by which the way of an ordinary one is tried |
 //! | `threads` | which threads have a Call-ID already |
+//! | [`trail`] | what became of the last crossings |
 
 mod answers;
 mod crossings;
@@ -46,6 +47,7 @@ pub mod talk;
 #[cfg(test)]
 mod tests;
 mod threads;
+pub mod trail;
 pub mod trial;
 mod undelivered;
 
@@ -338,7 +340,7 @@ impl Gateway {
     /// Handles one input at `now`; what is to be done stands in [`Gateway::effects`].
     pub fn handle(&mut self, now: Now, input: Input<'_>) {
         match input {
-            Input::Stanza { stanza, .. } => self.on_stanza(now, stanza),
+            Input::Stanza { stream, stanza } => self.on_stanza(now, stream, stanza),
             Input::Iq { iq, .. } => self.on_iq(now, &iq),
             Input::Misaddressed(stanza) => self.on_misaddressed(now, &stanza),
             Input::StreamUp { stream, auth } => {
@@ -355,7 +357,7 @@ impl Gateway {
                 self.pairs.on_written(stream, mark, |awaits| written.push(awaits));
                 for awaits in written {
                     match awaits {
-                        Awaits::Request(key) => self.accept(now, key),
+                        Awaits::Request(key) => self.accept(now, key, Some(stream)),
                         Awaits::Msrp(ticket) => self.on_msrp_delivered(now, ticket),
                         Awaits::Watch(_) => {}
                     }

@@ -7,6 +7,7 @@ use super::Gateway;
 use super::effect::{Due, Effect, Timer};
 use super::observe::Observation;
 use super::sessions::SessionRef;
+use super::trail::{Track, What};
 use crate::addr::Jid;
 use crate::bridge::errors::{msrp_status_of, status_of};
 use crate::crossing::{Crossing, Direction, Kind};
@@ -32,6 +33,7 @@ pub(super) struct Waiting {
     pub(super) receipt: Receipt,
     pub(super) session: SessionRef,
     pub(super) trace: Id,
+    pub(super) track: Track,
     pub(super) from: Jid,
     pub(super) to: Jid,
 }
@@ -102,6 +104,7 @@ impl Gateway {
         let Some(waiting) = self.msrp.waiting.remove(&ticket) else { return };
         self.counts.delivered[0] += 1;
         self.msrp.switch.answer(now, &mut self.ids, &waiting.receipt, 200);
+        self.effects.trail.step(now.mono, waiting.track, What::ToldSip(200));
         if self.settings.deliveries {
             self.effects.observe(Observation::Delivered {
                 trace: waiting.trace.to_string(),
@@ -117,7 +120,9 @@ impl Gateway {
     pub(super) fn on_msrp_bounced(&mut self, now: Now, ticket: u64, condition: Condition, why: &str) {
         let Some(waiting) = self.msrp.waiting.remove(&ticket) else { return };
         self.counts.failed[0] += 1;
-        self.msrp.switch.answer(now, &mut self.ids, &waiting.receipt, msrp_status_of(condition));
+        let status = msrp_status_of(condition);
+        self.msrp.switch.answer(now, &mut self.ids, &waiting.receipt, status);
+        self.effects.trail.fail(now.mono, waiting.track, why, Some(What::ToldSip(status)));
         self.effects.observe(Observation::Failed {
             kind: Kind::Message,
             trace: waiting.trace.to_string(),

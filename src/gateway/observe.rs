@@ -6,7 +6,7 @@ use super::effect::PeerId;
 use crate::addr::Jid;
 use crate::crossing::{Direction, Kind};
 use crate::policy::{Policy, Reason};
-use crate::store::record::{Authorization, Watching};
+use crate::store::record::Watching;
 use crate::xmpp::error::Condition;
 use std::sync::Arc;
 
@@ -116,6 +116,8 @@ pub enum Observation {
     },
     /// Something became of an authorization or its watch.
     Watch {
+        /// The name of the crossing that it became of.
+        trace: String,
         /// Who watches.
         direction: Watching,
         /// Who sees.
@@ -172,17 +174,4 @@ pub enum Observation {
         /// Messages that waited and are answered with an error now.
         bounced: usize,
     },
-}
-
-impl Observation {
-    /// What became of the watch behind `authorization`.
-    pub(super) fn watch(authorization: &Authorization, change: WatchChange, why: String) -> Self {
-        Self::Watch {
-            direction: authorization.direction,
-            watcher: authorization.watcher.clone(),
-            presentity: authorization.presentity.clone(),
-            change,
-            why,
-        }
-    }
 }

@@ -13,6 +13,7 @@ use super::observe::Observation;
 use super::peers::{Freed, Handed, Turn, Way};
 use super::presence::EventOf;
 use super::sessions::SessionLoad;
+use super::trail::{Carrier, Track, What};
 use super::undelivered::explain;
 pub use super::undelivered::{Origin, Undelivered};
 use crate::addr::map;
@@ -81,6 +82,8 @@ pub struct Outgoing {
     pub(super) came: Mono,
     /// It is not sent after this.
     pub until: Mono,
+    /// Its crossing on record.
+    pub(super) track: Track,
     /// It is not started after this.
     start_by: Mono,
     pub(super) load: Load,
@@ -108,6 +111,7 @@ impl Outgoing {
             tried: Vec::new(),
             came: now,
             until: now + timeout,
+            track: Track::default(),
             start_by: now + timeout.max(PATIENCE),
             load,
             tables: 0,
@@ -182,6 +186,7 @@ impl Gateway {
         }
         if let Some(queue) = self.targets.get_mut(target) {
             if queue.len() < self.settings.target_queue {
+                self.effects.trail.step(now.mono, outgoing.track, What::WaitsForTurn);
                 queue.push_back(outgoing);
                 self.queued += 1;
                 self.held = held;
@@ -213,9 +218,13 @@ impl Gateway {
     fn attempt(&mut self, now: Now, outgoing: Outgoing) -> Attempt {
         let Self { peers, next_link, ids, effects, due, .. } = self;
         let turn = &mut Turn { now, next_link, ids, fx: effects, due };
+        let track = outgoing.track;
         let (outgoing, failure) = match peers.hand(turn, outgoing) {
             Handed::Send(way, outgoing) => return self.transmit(now, way, outgoing),
-            Handed::Waits => return Ok(()),
+            Handed::Waits => {
+                self.effects.trail.step(now.mono, track, What::WaitsForLink);
+                return Ok(());
+            }
             Handed::Full(outgoing) => {
                 (outgoing, Undelivered::alone(Condition::ResourceConstraint, 503, "the queue is full"))
             }
@@ -281,6 +290,7 @@ impl Gateway {
             }
         }
         let answer_by = outgoing.load.hurry(now).unwrap_or(outgoing.start_by + LAST_CHANCE);
+        self.effects.trail.step(now.mono, outgoing.track, What::Sent(Carrier::Link(way.link)));
         outgoing.way = Some(way);
         outgoing.tries += 1;
         let reliability = way.transport.reliability();
@@ -364,7 +374,9 @@ impl Gateway {
             // On UDP the transaction goes on for copies of this response, without the message.
             Some(Step::Kept(ClientAction::Deliver, outgoing)) if status >= 200 => outgoing.take(),
             Some(Step::Kept(ClientAction::Deliver, Some(outgoing))) => {
-                outgoing.heard = true;
+                if !std::mem::replace(&mut outgoing.heard, true) {
+                    self.effects.trail.step(now.mono, outgoing.track, What::Answered(status));
+                }
                 None
             }
             Some(Step::Kept(..) | Step::Ended(..)) | None => None,
@@ -377,6 +389,7 @@ impl Gateway {
     /// A final response came for the first time.
     pub(super) fn on_final(&mut self, now: Now, mut outgoing: Outgoing, status: u16, message: &Message<'_>) {
         self.meter.asked(outgoing.method(), status);
+        self.effects.trail.step(now.mono, outgoing.track, What::Answered(status));
         if let Load::Event(event) = &outgoing.load
             && !matches!(status, 401 | 407 | 503)
         {
@@ -593,6 +606,7 @@ impl Gateway {
             type_: None,
         };
         let start = self.effects.mark();
+        self.effects.trail.fail(now.mono, outgoing.track, &why, Some(What::ToldXmpp(condition)));
         if !is_trial && write_error(self.effects.buffer(), &answered, &error) {
             self.send_stanza(now, (origin.to.domain(), origin.from.domain()), start);
         }

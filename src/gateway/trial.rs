@@ -217,7 +217,7 @@ impl Gateway {
             let mut mint = Ids::new(self.ids.octets(), crate::ids::Owner::default());
             while let Some(event) = stream.next_event(now, &realm, &mut mint) {
                 match event {
-                    StreamEvent::Stanza(stanza) => self.on_stanza(now, stanza),
+                    StreamEvent::Stanza(stanza) => self.on_stanza(now, number, stanza),
                     // The operator vouches for the partner, not a server of its domain.
                     StreamEvent::VerifyWanted(verify) => keys.push(verify.answer(Dialback::Valid)),
                     StreamEvent::Down(reason) => {

@@ -2,6 +2,7 @@
 
 use super::dialer::shown;
 use super::shard::Shard;
+use crate::gateway::trail::{Carrier, End};
 use crate::sip::locate::Transport;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::cell::RefCell;
@@ -133,6 +134,13 @@ async fn serve(shard: Rc<Shard>, socket: TcpStream, address: SocketAddr, service
 pub fn udp(shard: &Rc<Shard>, socket: std::net::UdpSocket) -> io::Result<()> {
     let conn = super::udp::UdpSocketConn::new(shard.mint_link(), UdpSocket::from_std(socket)?)?;
     shard.add_udp(&conn);
+    shard.meet(End {
+        via: Carrier::Link(conn.id),
+        initiating: false,
+        address: None,
+        verified: "UDP, by address".to_owned(),
+        peer: None,
+    });
     tokio::task::spawn_local(super::udp::run(shard.clone(), conn));
     Ok(())
 }

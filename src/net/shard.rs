@@ -17,6 +17,7 @@ use super::xmpp_conn::StreamConn;
 use crate::addr::Domain;
 use crate::gateway::effect::{Effect, LinkId, PeerId};
 use crate::gateway::observe::Observation;
+use crate::gateway::trail::{End, Trail};
 use crate::gateway::trial::{NoTrial, Outcome, Trial, TrialId};
 use crate::gateway::{Gateway, Input, Realm};
 use crate::ids::Ids;
@@ -185,6 +186,16 @@ impl Shard {
         self.trials.borrow_mut().insert(id, tell);
         self.perform(now);
         Ok(told)
+    }
+
+    /// A stream or link is there: remembered for whoever asks later what it was.
+    pub fn meet(&self, end: End) {
+        self.gateway.borrow_mut().meet(end);
+    }
+
+    /// The trail, for somebody who follows it.
+    pub fn with_trail<T>(&self, what: impl FnOnce(&mut Trail) -> T) -> T {
+        what(self.gateway.borrow_mut().trail_mut())
     }
 
     /// A name for a new stream.

@@ -13,6 +13,7 @@ use super::tls::PeerCert;
 use super::wire::Wire;
 use super::xmpp_conn::sleep_until;
 use crate::addr::Clean;
+use crate::gateway::trail::{Carrier, End};
 use crate::gateway::{Input, Way};
 use crate::now::Mono;
 use crate::sip::frame::Limits;
@@ -200,6 +201,14 @@ async fn run(
     cert: Option<Arc<PeerCert>>,
 ) {
     let peer = identity.peer;
+    let proof = if transport == Transport::Tls { "by certificate" } else { "by its address" };
+    shard.meet(End {
+        via: Carrier::Link(id),
+        initiating,
+        address: Some(address),
+        verified: format!("{}, {}", transport.as_str(), if peer.is_some() { proof } else { "not verified" }),
+        peer,
+    });
     // Who has proven nothing loses nothing. The monotonic clock counts it down, so that a leap of the wall
     // clock ends no link.
     let now = shard.clock.now();

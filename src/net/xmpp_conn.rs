@@ -14,6 +14,7 @@ use super::tls::PeerCert;
 use super::wire::Wire;
 use crate::addr::{Clean, Domain};
 use crate::gateway::Input;
+use crate::gateway::trail::{Carrier, End};
 use crate::now::{Mono, Now};
 use crate::xmpp::{
     Auth, Condition, DownReason, Need, Outcome, Pair, Purpose, Stream, StreamCondition, StreamError,
@@ -105,6 +106,18 @@ impl StreamConn {
         let seat = shard.seat(self.id, remote)?;
         self.seats.borrow_mut().extend(seat);
         Ok(())
+    }
+
+    /// Has the trail remember what this stream is.
+    fn introduce(&self, shard: &Shard, auth: Auth) {
+        let tls = self.tls.get().map(|version| format!("TLS {version}, ")).unwrap_or_default();
+        shard.meet(End {
+            via: Carrier::Stream(self.id),
+            initiating: self.initiating,
+            address: Some(self.address),
+            verified: tls + auth_name(auth),
+            peer: None,
+        });
     }
 
     /// Appends stanzas of the pair that this stream was opened for.
@@ -438,6 +451,7 @@ fn turn(shard: &Rc<Shard>, conn: &Rc<StreamConn>) -> Next {
             Some(StreamEvent::Misaddressed(stanza)) => shard.input(now, Input::Misaddressed(stanza)),
             Some(StreamEvent::Up { pair, auth }) => {
                 if conn.initiating {
+                    conn.introduce(shard, auth);
                     conn.pairs.borrow_mut().push((pair, auth));
                     shard.input(now, Input::StreamUp { stream: conn.id, auth: auth_name(auth) })
                 } else if let Err(limit) = conn.sit(shard, &pair.remote) {
@@ -461,6 +475,7 @@ fn turn(shard: &Rc<Shard>, conn: &Rc<StreamConn>) -> Next {
                         pair.local,
                         auth_name(auth)
                     );
+                    conn.introduce(shard, auth);
                     conn.pairs.borrow_mut().push((pair, auth));
                     true
                 }

@@ -93,6 +93,18 @@ fn a_refusal_is_found_by_its_fields() {
         assert_eq!(failed.get(field).map(String::as_str), Some(value), "{field}: {failed:?}");
     }
     assert_eq!(found("stream.down")["STOXD_PARTNER"], "fabrikam.example");
+    // A wish to see somebody has a name, too, and what came of it goes by the same.
+    house.subscribe("romeo@fabrikam.example");
+    let asked = found("subscription.new");
+    for (field, value) in [
+        ("STOXD_FROM", "a***@contoso.example"),
+        ("STOXD_TO", "r***@fabrikam.example"),
+        ("STOXD_PARTNER", "fabrikam.example"),
+        ("STOXD_PEER", "edge"),
+    ] {
+        assert_eq!(asked.get(field).map(String::as_str), Some(value), "{field}: {asked:?}");
+    }
+    assert_eq!(asked["STOXD_TRACE"].len(), 18);
     house.write("policy.toml", "x = 1");
     daemon.hang_up();
     assert_eq!(found("config.reject")["PRIORITY"], "3");

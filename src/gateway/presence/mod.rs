@@ -38,7 +38,9 @@ use super::Gateway;
 use super::effect::{Due, PeerId, Timer};
 use super::outgoing::{EventLoad, Outgoing, Undelivered};
 use super::settings::PresenceSettings;
+use super::trail::Track;
 use super::trial::TrialId;
+use crate::addr::Jid;
 use crate::bridge::watch::s2x::{Input as SipInput, Leg};
 use crate::bridge::watch::x2s::{Answer, Input as XmppInput};
 use crate::bridge::watch::{s2x as sip_machine, x2s as xmpp_machine};
@@ -46,7 +48,7 @@ use crate::now::{Mono, Now};
 use crate::sip::message::Message;
 use crate::sip::name::Name;
 use crate::sip::value::retry_after;
-use crate::store::record::Watching;
+use crate::store::record::{Authorization, Watching};
 use crate::store::waiting::Waiting;
 use crate::xmpp::error::Condition;
 use crate::xmpp::iq;
@@ -189,6 +191,36 @@ impl Presence {
         self.next_number
     }
 
+    /// The crossing on record that asked for `watch` last.
+    pub(super) fn track_of(&self, watch: WatchRef) -> Track {
+        let track = match watch.side {
+            Watching::XmppWatchesSip => self.xmpp.get(watch).map(|entry| entry.track),
+            Watching::SipWatchesXmpp => self.sip.get(watch).map(|entry| entry.track),
+        };
+        track.unwrap_or_default()
+    }
+
+    /// What becomes of `watch` now belongs to `track`.
+    pub(super) fn set_track(&mut self, watch: WatchRef, track: Track) {
+        let slot = match watch.side {
+            Watching::XmppWatchesSip => self.xmpp.get_mut(watch).map(|entry| &mut entry.track),
+            Watching::SipWatchesXmpp => self.sip.get_mut(watch).map(|entry| &mut entry.track),
+        };
+        if let Some(slot) = slot {
+            *slot = track;
+        }
+    }
+
+    /// Which way `watch` goes, who watches and who is watched.
+    pub(super) fn people_of(&self, watch: WatchRef) -> Option<(Watching, Jid, Jid)> {
+        let authorization = match watch.side {
+            Watching::XmppWatchesSip => &self.xmpp.get(watch)?.watch.authorization,
+            Watching::SipWatchesXmpp => &self.sip.get(watch)?.watch.authorization,
+        };
+        let Authorization { direction, watcher, presentity, .. } = authorization;
+        Some((*direction, watcher.clone(), presentity.clone()))
+    }
+
     /// A stanza of `watch` was not delivered.
     pub(super) fn on_bounce(&mut self, watch: WatchRef, condition: Condition) {
         self.outcomes.push_back(Outcome::Bounced { watch, condition });
@@ -255,6 +287,7 @@ impl Gateway {
         request: &Outgoing,
         failure: &Undelivered,
     ) {
+        self.effects.trail.fail(now.mono, request.track, &failure.why, None);
         let status = failure.status;
         let outcome = match of {
             EventOf::Subscribe { watch, serial } => match status {

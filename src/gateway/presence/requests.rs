@@ -10,8 +10,9 @@ use super::x2s::AtHand;
 use crate::body::{pidf, pidf::PidfError};
 use crate::bridge::watch::x2s::Notified;
 use crate::bridge::watch::{s2x, x2s};
-use crate::crossing::{Direction, Verified};
+use crate::crossing::{Crosses, Verified};
 use crate::gateway::crossings::{busy, part_of};
+use crate::gateway::meter::Fate;
 use crate::now::Now;
 use crate::policy::Admitted;
 use crate::sip::name::Name;
@@ -31,10 +32,10 @@ impl Gateway {
         let is_new = request.message.to().tag.is_none();
         if is_new && self.stopping {
             let busy = Reject::status(503, STOPPING).with(Name::RetryAfter, "5");
-            return self.reject(now, key, &busy);
+            return self.reject_request(now, key, &request.crossing(), None, &busy, Fate::Failed);
         }
         if let Err(over) = self.charge_request(now, &request) {
-            return self.reject(now, key, &busy(&over));
+            return self.reject_request(now, key, &request.crossing(), None, &busy(&over), Fate::Limited);
         }
         match self.admit_request(now, key, request) {
             Some(admitted) if is_new && self.is_trial(key) => self.try_probe(now, key, &admitted),
@@ -52,30 +53,37 @@ impl Gateway {
         over_tls: bool,
     ) {
         let message = admitted.message;
+        let policy = Some(admitted.grant().policy());
+        let crossing = admitted.crossing();
         let asked = match Notifier::read(message) {
             Ok(asked) => asked,
-            Err(reject) => return self.reject(now, key, &reject),
+            Err(reject) => return self.reject_request(now, key, &crossing, policy, &reject, Fate::Failed),
         };
         let Some(tag) = self.servers.tag(key) else { return };
         let notifier = match Notifier::new(message, tag.as_str(), over_tls) {
             Ok(notifier) => notifier,
-            Err(reject) => return self.reject(now, key, &reject),
+            Err(reject) => return self.reject_request(now, key, &crossing, policy, &reject, Fate::Failed),
         };
         let full = || Reject::status(503, "too many subscriptions").with(Name::RetryAfter, "300");
         let (user, contact) = (admitted.sender.to_bare(), &admitted.target);
         let known = self.presence.sip.find(&user, contact);
         let watch = match known {
             Some(watch) if self.presence.may_begin(watch) => watch,
-            Some(_) => return self.reject(now, key, &full()),
+            Some(_) => return self.reject_request(now, key, &crossing, policy, &full(), Fate::Failed),
             None => match self.new_sip_watch(now, &user, contact) {
                 Ok(watch) => watch,
-                Err(_) => return self.reject(now, key, &full()),
+                Err(_) => return self.reject_request(now, key, &crossing, policy, &full(), Fate::Failed),
             },
         };
         let Some(entry) = self.presence.sip.get_mut(watch) else { return };
-        let Some(leg) = entry.watch.machine.vacant() else { return self.reject(now, key, &full()) };
+        let Some(leg) = entry.watch.machine.vacant() else {
+            return self.reject_request(now, key, &crossing, policy, &full(), Fate::Failed);
+        };
         entry.watch.open(leg, notifier);
         entry.asks(leg, key);
+        let (trace, via) = (self.ids.mint(), self.via_of(key));
+        let track = self.effects.trail.admitted(now, via, trace.as_str(), &crossing, policy);
+        self.presence.set_track(watch, track);
         let input = s2x::Input::Subscribe { leg, expires: asked.expires };
         self.drive_sip_with(now, watch, input, Some(leg));
     }
@@ -160,11 +168,7 @@ impl Gateway {
                 Some(admitted)
             }
             Err(refusal) => {
-                self.meter.denied(refusal.reason);
-                let Request { sender, target, .. } = &refusal.item;
-                let diagnostics = self.diagnostics_of(refusal.reason);
-                self.observe_denied(sender, target, Direction::SipToXmpp, refusal.reason, refusal.policy);
-                self.turn_down(now, key, 403, &[(Name::MsDiagnostics, &diagnostics)]);
+                self.deny_request(now, key, refusal);
                 None
             }
         }

@@ -5,7 +5,8 @@ use super::{Presence, WatchRef};
 use crate::addr::Jid;
 use crate::bridge::watch::{s2x, x2s};
 use crate::crossing::{Crossing, Direction, Kind};
-use crate::gateway::observe::{Observation, WatchChange};
+use crate::gateway::observe::WatchChange;
+use crate::gateway::trail::Track;
 use crate::now::{Now, Wall};
 use crate::policy::{Contacts, Denial, Grant, Reason, Table};
 use crate::store::record::{Authorization, Change, Consent, Contact, Key, Pending, Watching};
@@ -120,8 +121,7 @@ impl Gateway {
                     (false, true) => (x2s::Input::RightBack, WatchChange::Resumed),
                     (true, true) | (false, false) => return,
                 };
-                let seen = Observation::watch(&entry.watch.authorization, change, String::new());
-                self.effects.observe(seen);
+                self.observe_watch(now, watch, change, String::new());
                 self.drive_xmpp(now, watch, input);
             }
             Watching::SipWatchesXmpp => {
@@ -139,9 +139,7 @@ impl Gateway {
                 };
                 if entry.watch.machine.legs().next().is_some() {
                     let why = denial.reason.as_str().to_owned();
-                    let authorization = &entry.watch.authorization;
-                    let seen = Observation::watch(authorization, WatchChange::Suspended, why);
-                    self.effects.observe(seen);
+                    self.observe_watch(now, watch, WatchChange::Suspended, why);
                 }
                 self.drive_sip(now, watch, input);
             }
@@ -170,13 +168,9 @@ impl Gateway {
         let pending = Pending { user: user.clone(), contact: contact.clone(), since: now.wall };
         let changes = self.presence.pending.add(pending);
         if !changes.is_empty() {
-            self.effects.observe(Observation::Watch {
-                direction: Watching::XmppWatchesSip,
-                watcher: contact,
-                presentity: user,
-                change: WatchChange::Waits,
-                why: String::new(),
-            });
+            let direction = Watching::XmppWatchesSip;
+            let authorization = (direction, &contact, &user);
+            self.observe_change(now, Track::default(), authorization, WatchChange::Waits, String::new());
         }
         for change in changes {
             self.keep(change, None);

@@ -9,8 +9,9 @@ use crate::bridge::watch::s2x::{Action, Body, Input, Leg, Machine, Stanza};
 use crate::bridge::watch::{Save, SipWatch, Turn, record};
 use crate::gateway::Gateway;
 use crate::gateway::effect::{Due, PeerId, Timer};
-use crate::gateway::observe::{Observation, WatchChange};
+use crate::gateway::observe::WatchChange;
 use crate::gateway::outgoing::{EventLoad, Load, Outgoing};
+use crate::gateway::trail::{Track, What};
 use crate::now::Now;
 use crate::sip::name::Name;
 use crate::sip::subscription::Said;
@@ -26,6 +27,8 @@ pub(super) struct Sip {
     number: u32,
     /// Whose servers NOTIFYs go to.
     pub(super) peer: PeerId,
+    /// The crossing on record that asked for it last.
+    pub(super) track: Track,
     /// When timers are due.
     pub(super) armed: Armed,
     /// SUBSCRIBEs that are not answered, each with its leg.
@@ -59,6 +62,7 @@ impl Sip {
             resources: Resources::default(),
             number,
             peer,
+            track: Track::default(),
             armed: Armed::default(),
             asking: Vec::new(),
             is_probed: false,
@@ -170,6 +174,7 @@ impl Gateway {
         let Some(key) = self.presence.sip.get_mut(watch).and_then(|entry| entry.asking(leg)) else { return };
         let contact = format!("<{}>", self.contact_of(key));
         let expires = expires.to_string();
+        self.note_watch(now, watch, What::ToldSip(200));
         self.respond(now, key, 200, &[(Name::Expires, expires.as_str()), (Name::Contact, contact.as_str())]);
     }
 
@@ -191,6 +196,7 @@ impl Gateway {
         let Some(key) = key else { return };
         let seconds = min_expires.map(|seconds| seconds.to_string());
         let header = seconds.as_deref().map(|seconds| (Name::MinExpires, seconds));
+        self.note_watch(now, watch, What::ToldSip(status));
         self.turn_down(now, key, status, header.as_slice());
     }
 
@@ -227,6 +233,7 @@ impl Gateway {
             Stanza::Unavailable => ("unavailable", None),
             Stanza::Unsubscribe => ("unsubscribe", None),
         };
+        let track = self.effects.trail.if_fresh(now, entry.track);
         let Authorization { watcher, presentity, .. } = entry.watch.authorization.clone();
         if stanza == Stanza::Unavailable {
             // It would be untrue while the presentity's own watch shows the watcher online.
@@ -239,8 +246,10 @@ impl Gateway {
         let Self { presence, pairs, effects, due, table, .. } = self;
         let mut wire = Wire { now, pairs, effects, due, table, watch };
         let id = id.as_ref().map(|id| id.as_str());
-        if let Err(condition) = wire.plain(&watcher, &presentity, type_, id) {
-            presence.on_bounce(watch, condition);
+        match wire.plain(&watcher, &presentity, type_, id) {
+            Err(condition) => presence.on_bounce(watch, condition),
+            Ok(()) if stanza == Stanza::Subscribe => effects.sent_stanza(now, track),
+            Ok(()) => {}
         }
     }
 
@@ -255,7 +264,7 @@ impl Gateway {
         };
         if let Some(what) = what {
             let why = entry.last.map(|condition| condition.name().to_owned()).unwrap_or_default();
-            self.effects.observe(Observation::watch(&entry.watch.authorization, what, why));
+            self.observe_watch(now, watch, what, why);
         }
         self.keep(change, save.is_awaited().then_some(watch));
     }

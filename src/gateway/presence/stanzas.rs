@@ -11,17 +11,25 @@ use super::WatchRef;
 use crate::addr::Jid;
 use crate::bridge::presence::Change;
 use crate::bridge::watch::{s2x, x2s};
+use crate::crossing::Crosses;
+use crate::gateway::trail::Carrier;
 use crate::ids::Id;
 use crate::now::Now;
 use crate::policy::{Admitted, Reason};
 use crate::store::record::Watching;
+use crate::xmpp::StreamId;
 use crate::xmpp::error::stanza::read_error;
 use crate::xmpp::error::{Condition, StanzaError};
 use crate::xmpp::stanza::{PresenceType, Stanza, StanzaKind};
 
 impl Gateway {
     /// A presence that may cross.
-    pub(in crate::gateway) fn on_presence(&mut self, now: Now, admitted: &Admitted<Stanza<'_>>) {
+    pub(in crate::gateway) fn on_presence(
+        &mut self,
+        now: Now,
+        stream: StreamId,
+        admitted: &Admitted<Stanza<'_>>,
+    ) {
         let Some(type_) = admitted.presence_type() else { return };
         if admitted.to.local().is_none() {
             // The domain itself is nobody's contact.
@@ -32,7 +40,7 @@ impl Gateway {
         }
         let (contact, user) = (&admitted.from, &admitted.to);
         match type_ {
-            PresenceType::Subscribe => self.on_subscribe_stanza(now, admitted),
+            PresenceType::Subscribe => self.on_subscribe_stanza(now, Carrier::Stream(stream), admitted),
             PresenceType::Probe => self.on_probe(now, contact, user),
             PresenceType::Unsubscribe => self.on_unsubscribe(now, contact, user),
             PresenceType::Subscribed => {
@@ -53,8 +61,9 @@ impl Gateway {
         }
     }
 
-    fn on_subscribe_stanza(&mut self, now: Now, admitted: &Admitted<Stanza<'_>>) {
+    fn on_subscribe_stanza(&mut self, now: Now, via: Carrier, admitted: &Admitted<Stanza<'_>>) {
         let (contact, user) = (&admitted.from, &admitted.to);
+        let policy = Some(admitted.grant().policy());
         let watch = match self.presence.xmpp.find(contact, user) {
             Some(watch) if self.presence.may_begin(watch) => Ok(watch),
             Some(_) => Err(Condition::ResourceConstraint),
@@ -67,11 +76,15 @@ impl Gateway {
                     Condition::JidMalformed => ("the address is too long", "an address is too long for SIP"),
                     _ => ("too many subscriptions", "no room for another watch"),
                 };
-                return self.return_stanza(now, admitted, &StanzaError::with_text(condition, text), why);
+                let error = StanzaError::with_text(condition, text);
+                return self.return_stanza(now, via, admitted, policy, &error, why);
             }
         };
+        let trace = self.ids.mint();
+        let track = self.effects.trail.admitted(now, Some(via), trace.as_str(), &admitted.crossing(), policy);
         if let Some(entry) = self.presence.xmpp.get_mut(watch) {
             entry.asked_by(admitted.id());
+            entry.track = track;
         }
         self.drive_xmpp(now, watch, x2s::Input::Subscribe);
     }

@@ -11,8 +11,9 @@ use crate::bridge::watch::x2s::{Action, Input, Machine, Stanza, Within};
 use crate::bridge::watch::{Save, Settings, Turn, XmppWatch, record};
 use crate::gateway::Gateway;
 use crate::gateway::effect::{Due, PeerId, Timer};
-use crate::gateway::observe::{Observation, WatchChange};
+use crate::gateway::observe::WatchChange;
 use crate::gateway::outgoing::{EventLoad, Load, Outgoing};
+use crate::gateway::trail::Track;
 use crate::now::Now;
 use crate::policy::PartnerKind;
 use crate::sip::status;
@@ -38,6 +39,8 @@ pub(super) struct Xmpp {
     number: u32,
     /// Whose servers SUBSCRIBEs go to.
     pub(super) peer: PeerId,
+    /// The crossing on record that asked for it last.
+    pub(super) track: Track,
     /// The number of the newest SUBSCRIBE.
     pub(super) serial: u8,
     /// Something that was told did not arrive; it is told again when the timer for that is due.
@@ -108,6 +111,7 @@ impl Xmpp {
             is_unsure: false,
             number,
             peer,
+            track: Track::default(),
             serial: 0,
             is_lost: false,
             paced: false,
@@ -272,7 +276,7 @@ impl Gateway {
                 Subscriber::new(watcher, presentity, slot, &self.guard, &mut self.ids).ok();
         }
         entry.serial = serial;
-        let peer = entry.peer;
+        let (peer, track) = (entry.peer, entry.track);
         let request = entry.watch.subscriber.as_mut().and_then(|one| one.subscribe(expires));
         let Some(request) = request else {
             self.presence.outcomes.push_back(Outcome::Unanswered { watch, serial });
@@ -280,7 +284,10 @@ impl Gateway {
         };
         let load = Load::Event(Box::new(EventLoad { request, of: EventOf::Subscribe { watch, serial } }));
         let timeout = self.settings.pairs.queue_timeout;
-        self.send_message(now, Outgoing::new(now.mono, peer, load, timeout));
+        let track = self.effects.trail.if_fresh(now, track);
+        let mut outgoing = Outgoing::new(now.mono, peer, load, timeout);
+        outgoing.track = track;
+        self.send_message(now, outgoing);
     }
 
     /// A presence of the watch itself, from bare JID to bare JID.
@@ -442,7 +449,7 @@ impl Gateway {
         };
         if let Some(what) = what {
             let why = entry.last.to_string();
-            self.effects.observe(Observation::watch(&entry.watch.authorization, what, why));
+            self.observe_watch(now, watch, what, why);
         }
         self.keep(change, save.is_awaited().then_some(watch));
     }

@@ -122,7 +122,7 @@ impl Gateway {
         self.queued = self.queued.saturating_sub(waiting.len());
         self.held = self.held.saturating_sub(waiting.iter().map(Outgoing::octets).sum());
         for (at, outgoing) in std::iter::once(refused).chain(waiting).enumerate() {
-            let (peer, came) = (outgoing.peer, outgoing.came);
+            let (peer, came, track) = (outgoing.peer, outgoing.came, outgoing.track);
             let tried = outgoing.refused | if at == 0 { PAGER } else { 0 };
             let Load::Message { pager, origin: Some(origin) } = outgoing.load else {
                 // A notice of ours: whoever refuses a text hears of it in no other way.
@@ -144,6 +144,7 @@ impl Gateway {
             let text = Text {
                 trace: self.ids.mint(),
                 came,
+                track,
                 body: pager.body().into(),
                 subject: Some(pager.subject()).filter(|text| !text.is_empty()).map(Box::from),
                 language: Some(pager.language()).filter(|text| !text.is_empty()).map(Box::from),
@@ -209,7 +210,7 @@ impl Gateway {
 
     fn send_as_pager(&mut self, now: Now, peer: PeerId, text: Text) {
         self.held = self.held.saturating_sub(text.octets());
-        let Text { came, origin, body, subject, language, thread, refused, sent, .. } = text;
+        let Text { came, track, origin, body, subject, language, thread, refused, sent, .. } = text;
         let call_id = thread.and_then(|thread| self.call_id(origin.to.bare_str(), &thread));
         let parts = crate::sip::pager::Parts {
             body: &body,
@@ -224,6 +225,7 @@ impl Gateway {
         let mut outgoing = Outgoing::new(now.mono, peer, load, self.settings.pairs.queue_timeout);
         outgoing.refused = refused;
         outgoing.came = came;
+        outgoing.track = track;
         self.send_message(now, outgoing);
     }
 }

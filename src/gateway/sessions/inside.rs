@@ -6,7 +6,7 @@ use crate::body::sdp::{self, Description, Kind};
 use crate::body::text_of;
 use crate::bridge::session::Input;
 use crate::bridge::to_xmpp::{self, Beside, FromSip};
-use crate::crossing::{Direction, Verified};
+use crate::crossing::{Crosses, Direction, Verified};
 use crate::gateway::Gateway;
 use crate::gateway::answers::reject_body;
 use crate::gateway::crossings::{busy, part_of};
@@ -52,16 +52,12 @@ impl Gateway {
             return self.on_bye(now, key, session, message);
         }
         if let Err(over) = self.charge_request(now, &request) {
-            return self.reject_message(now, key, &request.target, &busy(&over), Fate::Limited);
+            return self.reject_request(now, key, &request.crossing(), None, &busy(&over), Fate::Limited);
         }
         let admitted = match self.table.admit(request, &self.presence) {
             Ok(admitted) => admitted,
             Err(refusal) => {
-                let Request { sender, target, .. } = &refusal.item;
-                self.count_denied(key, target, refusal.reason);
-                let diagnostics = self.diagnostics_of(refusal.reason);
-                self.observe_denied(sender, target, Direction::SipToXmpp, refusal.reason, refusal.policy);
-                self.turn_down(now, key, 403, &[(Name::MsDiagnostics, &diagnostics)]);
+                self.deny_request(now, key, refusal);
                 return self.revoke_session(now, session);
             }
         };
@@ -229,10 +225,13 @@ impl Gateway {
                 text: text.to_owned(),
             });
         }
+        let (via, policy) = (self.via_of(key), Some(admitted.grant().policy()));
+        let track = self.effects.trail.admitted(now, via, id.as_str(), &admitted.crossing(), policy);
         let pair = (admitted.sender.domain(), contact.domain());
         let sent = self.queue_stanza(now, pair, start, Some(Awaits::Request(key)));
+        self.effects.queued_stanza(now, track);
         if let Some(answerable) = self.servers.value(key) {
-            answerable.crossing(now, id, admitted.sender.clone(), contact);
+            answerable.crossing(now, id, track, admitted.sender.clone(), contact);
         }
         if let Err(condition) = sent {
             self.bounce(now, key, condition, "no stream to the partner");

@@ -21,6 +21,7 @@ use crate::gateway::msrp::Waiting;
 use crate::gateway::observe::Observation;
 use crate::gateway::pairs::Awaits;
 use crate::gateway::settings::Im;
+use crate::gateway::trail::What;
 use crate::msrp::{Connects, Event, MsrpUri, Outgoing, Peer, Receipt, SessionId};
 use crate::now::Now;
 use crate::sip::session::Leave;
@@ -189,6 +190,10 @@ impl Gateway {
             Event::Up { .. } | Event::Reported { .. } => {}
             Event::Sent { message, .. } => {
                 if self.is_in_air(session, message) {
+                    let text = self.sessions.table.get(session).and_then(|found| found.machine.in_air());
+                    if let Some(text) = text {
+                        self.effects.trail.step(now.mono, text.track, What::Answered(200));
+                    }
                     self.sessions.later(session, Input::Answered(Fate::Delivered));
                 }
             }
@@ -269,11 +274,14 @@ impl Gateway {
         if let Some(partner) = self.table.partner(contact.domain()) {
             self.budgets.charge(&crossing, partner, now).map_err(|_| Condition::ResourceConstraint)?;
         }
-        if let Err(denial) = self.judge(&crossing) {
-            self.observe_denied(&user, &contact, Direction::SipToXmpp, denial.reason, denial.policy);
-            self.revoke_session(now, session);
-            return Err(Condition::Forbidden);
-        }
+        let grant = match self.judge(&crossing) {
+            Ok(grant) => grant,
+            Err(denial) => {
+                self.observe_denied(now, None, &crossing, denial);
+                self.revoke_session(now, session);
+                return Err(Condition::Forbidden);
+            }
+        };
         if MediaType::parse(content_type).is_some_and(|media| media.is("application", "im-iscomposing+xml")) {
             self.msrp.switch.answer(now, &mut self.ids, receipt, 200);
             self.drive_session(now, session, Input::Heard);
@@ -324,8 +332,15 @@ impl Gateway {
                 text: text.plain.clone().into_owned(),
             });
         }
-        let waiting =
-            Waiting { receipt: receipt.clone(), session, trace: id, from: user.clone(), to: contact.clone() };
+        let track = self.effects.trail.admitted(now, None, id.as_str(), &crossing, Some(grant.policy()));
+        let waiting = Waiting {
+            receipt: receipt.clone(),
+            session,
+            trace: id,
+            track,
+            from: user.clone(),
+            to: contact.clone(),
+        };
         let ticket = self.msrp.wait(waiting);
         let pair = (user.domain(), contact.domain());
         if let Err(condition) = self.queue_stanza(now, pair, start, Some(Awaits::Msrp(ticket))) {

@@ -77,7 +77,12 @@ impl Gateway {
     ) {
         let load = SessionLoad { request, of: session, what, is_accepted: false };
         let timeout = self.settings.pairs.queue_timeout;
-        self.send_message(now, Outgoing::new(now.mono, peer, Load::Session(Box::new(load)), timeout));
+        let mut outgoing = Outgoing::new(now.mono, peer, Load::Session(Box::new(load)), timeout);
+        if what == What::Text {
+            let text = self.sessions.table.get(session).and_then(|found| found.machine.in_air());
+            outgoing.track = text.map(|text| text.track).unwrap_or_default();
+        }
+        self.send_message(now, outgoing);
     }
 
     /// Ends a session on the SIP side, in the way that its state calls for.

@@ -4,6 +4,7 @@ use crate::addr::Jid;
 use crate::bridge::session::Machine;
 use crate::gateway::effect::PeerId;
 use crate::gateway::settings::SessionSettings;
+use crate::gateway::trail::Track;
 use crate::gateway::undelivered::Origin;
 use crate::ids::Id;
 use crate::now::{Mono, Wall};
@@ -28,6 +29,8 @@ pub(in crate::gateway) struct Text {
     pub(super) trace: Id,
     /// When it came in.
     pub(super) came: Mono,
+    /// Its crossing on record.
+    pub(super) track: Track,
     pub(super) origin: Origin,
     pub(super) body: Box<str>,
     pub(super) subject: Option<Box<str>>,

@@ -9,13 +9,14 @@ use crate::body::sdp::{self, Ours};
 use crate::bridge::session::{Failure, Input, Machine};
 use crate::bridge::to_sip::PagerText;
 use crate::bridge::typing::{ChatState, StateStanza};
-use crate::crossing::{Direction, Kind};
+use crate::crossing::{Crosses, Direction, Kind};
 use crate::gateway::Gateway;
 use crate::gateway::effect::PeerId;
 use crate::gateway::meter::Fate;
 use crate::gateway::observe::Observation;
 use crate::gateway::settings::Im;
 use crate::gateway::stop::STOPPING;
+use crate::gateway::trail::{Carrier, What as Step};
 use crate::gateway::undelivered::Origin;
 use crate::now::Now;
 use crate::policy::Admitted;
@@ -55,11 +56,14 @@ impl Gateway {
     pub(in crate::gateway) fn send_in_session(
         &mut self,
         now: Now,
+        via: Carrier,
         peer: PeerId,
         admitted: &Admitted<Stanza<'_>>,
         text: &PagerText<'_>,
     ) {
-        let trace = self.ids.mint();
+        let (trace, policy) = (self.ids.mint(), Some(admitted.grant().policy()));
+        let crossing = admitted.crossing();
+        let track = self.effects.trail.admitted(now, Some(via), trace.as_str(), &crossing, policy);
         let origin =
             Origin { from: admitted.from.clone(), to: admitted.to.clone(), id: admitted.id().map(Box::from) };
         if self.settings.texts {
@@ -74,6 +78,7 @@ impl Gateway {
         let text = Text {
             trace,
             came: now.mono,
+            track,
             origin,
             body: text.body.as_ref().into(),
             subject: text.subject.as_deref().map(Box::from),
@@ -237,7 +242,8 @@ impl Gateway {
         self.release(&text);
         self.counts.failed[1] += 1;
         let Failure { condition, status, why } = failure;
-        let Text { trace, origin, .. } = text;
+        let Text { trace, track, origin, .. } = text;
+        self.effects.trail.fail(now.mono, track, &why, Some(Step::ToldXmpp(condition)));
         let peer = self.settings.peer_of(origin.to.domain());
         self.count_message(Direction::XmppToSip, origin.from.domain(), peer, Fate::Failed);
         let mut error = StanzaError::from(condition);

@@ -15,7 +15,7 @@ use crate::addr::Jid;
 use crate::body::mime::MediaType;
 use crate::body::sdp::{self, Description, Kind, Media};
 use crate::bridge::session::{Input, Machine, first};
-use crate::crossing::{Direction, Verified};
+use crate::crossing::{Crosses, Verified};
 use crate::gateway::Gateway;
 use crate::gateway::crossings::busy;
 use crate::gateway::effect::PeerId;
@@ -55,17 +55,11 @@ impl Gateway {
         over_tls: bool,
     ) {
         if let Err(over) = self.charge_request(now, &request) {
-            return self.reject_message(now, key, &request.target, &busy(&over), Fate::Limited);
+            return self.reject_request(now, key, &request.crossing(), None, &busy(&over), Fate::Limited);
         }
         let admitted = match self.table.admit(request, &self.presence) {
             Ok(admitted) => admitted,
-            Err(refusal) => {
-                let Request { sender, target, .. } = &refusal.item;
-                self.count_denied(key, target, refusal.reason);
-                let diagnostics = self.diagnostics_of(refusal.reason);
-                self.observe_denied(sender, target, Direction::SipToXmpp, refusal.reason, refusal.policy);
-                return self.turn_down(now, key, 403, &[(Name::MsDiagnostics, &diagnostics)]);
-            }
+            Err(refusal) => return self.deny_request(now, key, refusal),
         };
         if let Err(reject) = self.begin(now, key, &admitted, over_tls) {
             self.reject(now, key, &reject);

@@ -16,6 +16,7 @@ pub use receipts::Receipts;
 
 use super::Gateway;
 use super::outgoing::{Load, Outgoing};
+use super::trail::Carrier;
 use crate::bridge::beyond::{self, Memory, Recent};
 use crate::bridge::receipts::Ledger;
 use crate::bridge::typing::ChatState;
@@ -92,9 +93,10 @@ impl Talk {
 
 impl Gateway {
     /// An encrypted message goes back. Its recipient hears of it once a day, if that is switched on.
-    pub(super) fn return_encrypted(&mut self, now: Now, stanza: &Admitted<Stanza<'_>>) {
+    pub(super) fn return_encrypted(&mut self, now: Now, via: Carrier, stanza: &Admitted<Stanza<'_>>) {
         let error = StanzaError::with_text(Condition::NotAcceptable, beyond::ENCRYPTED);
-        self.return_stanza(now, stanza, &error, beyond::ENCRYPTED);
+        let policy = Some(stanza.grant().policy());
+        self.return_stanza(now, via, stanza, policy, &error, beyond::ENCRYPTED);
         let pair = ("encrypted", stanza.from.bare_str(), stanza.to.bare_str());
         let Some(peer) = self.settings.peer_of(stanza.to.domain()) else { return };
         if !self.settings.talk.encrypted_notice

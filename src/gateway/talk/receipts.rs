@@ -6,6 +6,7 @@
 use super::super::Gateway;
 use super::super::outgoing::{Load, Origin, Outgoing};
 use super::super::pairs::Awaits;
+use super::super::trail::Track;
 use crate::addr::{Jid, map};
 use crate::body::cpim::write::Envelope;
 use crate::body::cpim::{Cpim, Notify};
@@ -172,7 +173,7 @@ impl Gateway {
         };
         let sent = self.queue_stanza(now, (from.domain(), to.domain()), start, awaits);
         if let Some(answerable) = server.and_then(|server| self.servers.value(server)) {
-            answerable.crossing(now, id, from, to);
+            answerable.crossing(now, id, Track::default(), from, to);
         }
         if let (Err(condition), Some(server)) = (sent, server) {
             self.bounce(now, server, condition, "no stream to the partner");
