@@ -1,6 +1,8 @@
 //! The world around a gateway, in virtual time: partners on real streams, a SIP peer on real links, and
 //! a network that does what the test says.
 
+mod looking;
+
 use super::net::{DAEMON, Net, POLICY, Play, address, configured};
 use super::texts::{Sent, assert_is_of, assert_is_sip, assert_is_stanza, response};
 use crate::gateway::effect::{Effect, LinkId, PeerId};
@@ -529,88 +531,5 @@ impl World {
         self.now = Now::at_millis(0);
         self.now.wall = Wall::from_millis(self.now.wall.as_millis() + at.as_micros() / 1000);
         self.now.mono = at;
-    }
-
-    /// No stanza and no SIP message was sent since somebody looked.
-    #[track_caller]
-    pub(super) fn assert_nothing_sent(&self) {
-        let sent = self.seen.iter().any(|seen| matches!(seen, Seen::Sip(_) | Seen::Xmpp { .. }));
-        assert!(!sent, "{:#?}", self.seen);
-    }
-
-    /// No SIP message was sent since somebody looked.
-    #[track_caller]
-    pub(super) fn assert_no_sip(&self) {
-        assert!(!self.seen.iter().any(|seen| matches!(seen, Seen::Sip(_))), "{:#?}", self.seen);
-    }
-
-    /// The SIP messages that were sent since somebody looked.
-    pub(super) fn take_sip(&mut self) -> Vec<Sent> {
-        let (taken, left) = self.seen.drain(..).partition(|seen| matches!(seen, Seen::Sip(_)));
-        self.seen = left;
-        let of = |seen| match seen {
-            Seen::Sip(sent) => sent,
-            _ => unreachable!(),
-        };
-        VecDeque::into_iter(taken).map(of).collect()
-    }
-
-    /// The one SIP message.
-    #[track_caller]
-    pub(super) fn one_sip(&mut self) -> Sent {
-        let mut sent = self.take_sip();
-        assert_eq!(sent.len(), 1, "{sent:#?}");
-        sent.remove(0)
-    }
-
-    /// The statuses that the peer got.
-    pub(super) fn statuses(&mut self) -> Vec<u16> {
-        self.take_sip().iter().filter_map(Sent::status).collect()
-    }
-
-    /// The stanzas that were sent since somebody looked.
-    pub(super) fn take_xmpp(&mut self) -> Vec<String> {
-        let mut taken = Vec::new();
-        self.seen.retain(|seen| match seen {
-            Seen::Xmpp { text, .. } => {
-                taken.push(text.clone());
-                false
-            }
-            _ => true,
-        });
-        taken
-    }
-
-    #[track_caller]
-    pub(super) fn one_xmpp(&mut self) -> String {
-        let mut sent = self.take_xmpp();
-        assert_eq!(sent.len(), 1, "{sent:#?}");
-        sent.remove(0)
-    }
-
-    /// The stream of the only dial.
-    #[track_caller]
-    pub(super) fn dialled_stream(&mut self) -> StreamId {
-        match self.seen.pop_front() {
-            Some(Seen::DialXmpp { stream, .. }) => stream,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[track_caller]
-    pub(super) fn dialled_link(&mut self) -> (LinkId, SocketAddr) {
-        match self.seen.pop_front() {
-            Some(Seen::DialSip { link, address }) => (link, address),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// Nothing waits, nothing is remembered of what was answered.
-    #[track_caller]
-    pub(super) fn assert_quiet(&mut self) {
-        let gateway = &self.gateway;
-        assert!(gateway.is_quiet(), "{} wait", gateway.waiting());
-        assert!(gateway.targets.is_empty() && gateway.queued == 0);
-        assert!(!gateway.servers.any(|one| one.is_owed()), "a request is not answered");
     }
 }
