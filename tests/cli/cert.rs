@@ -327,7 +327,7 @@ fn f065_a_roll_over_needs_a_date_that_makes_sense() {
         file.contains("# Ours.\n[tls]") && file.contains(&format!("use_from = \"{soon}T00:00:00Z\"")),
         "{file}"
     );
-    assert_eq!(house.stoxd(&["check"]).code, 0);
+    assert_eq!(house.stoxd(&["check", "config"]).code, 0);
     assert!(
         done(&house, &["cert", "list"]).contains(&format!("(in place of gateway from {soon}T00:00:00Z)"))
     );

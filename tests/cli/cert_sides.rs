@@ -74,13 +74,13 @@ fn f067_check_warns_of_a_listener_without_a_certificate() {
     house.edit("id = \"gateway\"\n", "id = \"gateway\"\nfor = [\"sip\"]\n");
     let checked = house.stoxd(&["cert", "check"]).out;
     assert!(checked.contains("WARN  no certificate is for the xmpp listeners"), "{checked}");
-    let checked = house.stoxd(&["check"]);
+    let checked = house.stoxd(&["check", "config"]);
     assert!(checked.out.contains("no certificate is for XMPP") && checked.code == 0, "{}", checked.out);
     house.edit("for = [\"sip\"]\n", "for = \"xmpp\"\n");
-    let checked = house.stoxd(&["check"]);
+    let checked = house.stoxd(&["check", "config"]);
     assert!(checked.out.contains("a TLS listener needs a certificate"), "{}", checked.out);
     house.edit("for = \"xmpp\"\n", "for = [\"mail\"]\n");
-    let checked = house.stoxd(&["check"]);
+    let checked = house.stoxd(&["check", "config"]);
     assert!(checked.out.contains("unknown side \"mail\" in \"for\""), "{}", checked.out);
 }
 
