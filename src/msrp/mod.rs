@@ -31,6 +31,7 @@ pub mod uri;
 #[cfg(test)]
 mod tests;
 
+pub use deliver::{QUEUE_MAX, QUEUE_OCTETS};
 pub use head::FailureReport;
 pub use switch::Switch;
 pub use uri::MsrpUri;

@@ -213,7 +213,10 @@ impl Switch {
             (200..=299, None) => {}
             // The session is no more, or not ours on this connection (RFC 4975 §10.8, §10.10).
             (481 | 506, message) => {
-                message.into_iter().for_each(|message| self.fail(id, message, status));
+                // Nor was it when what followed on this connection came.
+                for message in session.sending.since(message) {
+                    self.fail(id, message, status);
+                }
                 self.down(now, id, Down::Refused(status));
             }
             (_, Some(message)) => self.fail(id, message, status),
