@@ -235,6 +235,31 @@ fn what_was_in_the_air_of_a_session_that_the_peer_does_not_know_goes_to_the_next
 }
 
 #[test]
+fn what_nobody_has_answered_when_the_gateway_stops_goes_back_once() {
+    let mut world = world(None, Net::works());
+    romeo_writes(&mut world);
+    for n in 1..40 {
+        world.say(&format!("n{n}"), ALICE, &format!("text {n:02}"));
+    }
+    world.take_sip();
+    world.stop();
+    assert!(world.take_xmpp().is_empty(), "each may still be delivered");
+    world.gateway.abandon(world.now);
+    world.handle(Input::Timeout);
+    let errors = world.take_xmpp();
+    assert_eq!(errors.len(), 40, "{errors:#?}");
+    for n in 1..40 {
+        let its = |error: &&String| error.contains(&format!("id='n{n}'")) && error.contains("type='error'");
+        assert_eq!(errors.iter().filter(its).count(), 1, "{errors:#?}");
+    }
+    assert_eq!((world.gateway.counts().delivered, world.gateway.counts().failed), ([0, 0], [0, 40]));
+    let bye = world.one_sip();
+    assert!(bye.text.starts_with("BYE "), "{}", bye.text);
+    assert_eq!(world.gateway.session_count(), 0);
+    world.assert_quiet();
+}
+
+#[test]
 fn a_status_of_msrp_is_a_condition_and_the_session_goes_on() {
     for (status, condition) in [
         (400, "bad-request"),
