@@ -2,13 +2,14 @@
 
 The SIP part goes through Kamailio with Record-Route, the MSRP part from end to end over TLS.
 """
+import json
 import re
 import secrets
 import time
 
 import msrp_peer
 import sip_chat
-from rig import ALICE, BOB, GATEWAY, ROMEO, wait_for
+from rig import ALICE, BOB, GATEWAY, ROMEO, run_verb, wait_for
 from usual import UNLIMITED, restart, usual
 
 NEEDS_GATEWAY = True
@@ -85,6 +86,9 @@ def test_the_gateway_opens_and_connects(s):
     assert len(ident) >= 14, "80 random bits in six or fewer each"
     session.send("and back")
     s.romeo.wait_body("and back")
+    status, out, err = run_verb("sessions", "--json", "--user", BOB, "-c", s.gateway.config)
+    rows = [{k: r[k] for k in ("user", "mode", "begun_by", "state", "to_sip", "waiting")} for r in json.loads(out)["sessions"]]
+    assert rows == [{"user": BOB, "mode": "msrp", "begun_by": "xmpp", "state": "open", "to_sip": 20, "waiting": 0}], (rows, err)
     assert talk.bye() == 200
 
 
