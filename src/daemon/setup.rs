@@ -142,6 +142,7 @@ fn msrp(config: &Config) -> msrp::Settings {
         port: config.msrp.listen.first().map(std::net::SocketAddr::port),
         tls: config.msrp.transport == Wanted::Tls,
         message_max: config.limits.message_size,
+        unfinished: msrp::UNFINISHED,
         // What comes in is bounded by its listener: these are for what we open beside.
         connections: config.msrp.connection_limit.saturating_mul(2),
         sessions: config.limits.sessions,

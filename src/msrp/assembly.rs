@@ -130,6 +130,11 @@ impl Assembly {
         self.open.retain(|open| open.due > now);
     }
 
+    /// What the unfinished messages cost.
+    pub fn octets(&self) -> usize {
+        self.open.iter().map(|open| open.whole.octets.len()).sum()
+    }
+
     /// When [`Assembly::expire`] is due.
     pub fn deadline(&self) -> Option<Mono> {
         self.open.iter().map(|open| open.due).min()

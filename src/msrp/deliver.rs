@@ -23,9 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long reports on a message are waited for (RFC 4975 §7.1.1).
 const REPORTS: Duration = Duration::from_secs(120);
 /// Messages of one session that are not sent whole.
-const QUEUE_MAX: usize = 64;
+pub const QUEUE_MAX: usize = 64;
 /// Octets of them.
-const QUEUE_OCTETS: usize = 1024 * 1024;
+pub const QUEUE_OCTETS: usize = 1024 * 1024;
 /// Chunks of one session that are not answered.
 const UNANSWERED_MAX: usize = 64;
 /// Messages of one session on which a report may still come.
@@ -104,6 +104,12 @@ impl Sending {
         let message = self.messages.iter_mut().find(|message| message.id == id)?;
         message.open = message.open.saturating_sub(1);
         Some(Subject::Message(id))
+    }
+
+    /// What nobody has answered of this message and those behind it; of all without one.
+    pub(super) fn since(&self, first: Option<MessageId>) -> Vec<MessageId> {
+        let names = self.messages.iter().map(|message| message.id);
+        names.skip_while(|name| first.is_some_and(|first| first != *name)).collect()
     }
 
     /// Takes the message out if all of it is answered.

@@ -31,6 +31,7 @@ pub mod uri;
 #[cfg(test)]
 mod tests;
 
+pub use deliver::{QUEUE_MAX, QUEUE_OCTETS};
 pub use head::FailureReport;
 pub use switch::Switch;
 pub use uri::MsrpUri;
@@ -44,6 +45,9 @@ use std::time::Duration;
 pub const PORT: u16 = 2855;
 /// How long the response to a whole message is held at most.
 pub const HOLD: Duration = Duration::from_secs(25);
+
+/// Octets of all messages whose chunks have not all come.
+pub const UNFINISHED: usize = 64 * 1024 * 1024;
 
 /// A session of ours: 80 random bits, which nobody knows but its two ends (RFC 4975 §14.1).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -81,6 +85,8 @@ pub struct Settings {
     pub tls: bool,
     /// Octets of one message.
     pub message_max: usize,
+    /// Octets of all messages whose chunks have not all come, of all sessions together.
+    pub unfinished: usize,
     /// Connections in all.
     pub connections: usize,
     /// Sessions in all.
@@ -94,6 +100,7 @@ impl Default for Settings {
             port: None,
             tls: true,
             message_max: 65_536,
+            unfinished: UNFINISHED,
             connections: 1000,
             sessions: 10_000,
         }

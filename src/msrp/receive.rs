@@ -7,7 +7,7 @@
 //! | a broken header, no Message-ID, a body without a type, ranges that contradict each other | 400 |
 //! | neither SEND nor REPORT | 501 |
 //! | a media type that the session does not take | 415 |
-//! | a message above the limit, or more of them than are kept | 413 |
+//! | a message above the limit, or more of them, here or in all sessions, than are kept | 413 |
 //! | REPORT | none, ever |
 //! | SEND with Failure-Report: no | none, ever |
 
@@ -134,7 +134,9 @@ impl Switch {
         let Some(session) = self.sessions.get_mut(id.as_str()) else { return Verdict::Answer(481) };
         let Some(message_id) = head.message_id else { return Verdict::Answer(400) };
         let Some((body, flag)) = content else {
+            let before = session.assembly.octets();
             session.assembly.refuse(message_id);
+            self.unfinished = (self.unfinished + session.assembly.octets()).saturating_sub(before);
             return Verdict::Answer(413);
         };
         // Without a body it says nothing but that its sender is there (RFC 4975 §7.1).
@@ -171,7 +173,18 @@ impl Switch {
             failure: head.failure,
             octets: body,
         };
-        match session.assembly.take(now.mono, &chunk, &limits) {
+        // What comes in one chunk is kept by nobody here; of the others no more than there is room for.
+        let is_kept = chunk.flag == Flag::More || chunk.flag == Flag::End && chunk.at > 0;
+        let end = usize::try_from(chunk.at).unwrap_or(usize::MAX).saturating_add(body.len());
+        let before = session.assembly.octets();
+        let taken = if is_kept && self.unfinished.saturating_add(end) > self.settings.unfinished {
+            session.assembly.refuse(message_id);
+            Err(Refused::TooLarge)
+        } else {
+            session.assembly.take(now.mono, &chunk, &limits)
+        };
+        self.unfinished = (self.unfinished + session.assembly.octets()).saturating_sub(before);
+        match taken {
             Ok(None) => Verdict::Answer(200),
             Err(Refused::Contradiction) => Verdict::Answer(400),
             Err(Refused::TooLarge) => Verdict::Answer(413),
@@ -213,7 +226,10 @@ impl Switch {
             (200..=299, None) => {}
             // The session is no more, or not ours on this connection (RFC 4975 §10.8, §10.10).
             (481 | 506, message) => {
-                message.into_iter().for_each(|message| self.fail(id, message, status));
+                // Nor was it when what followed on this connection came.
+                for message in session.sending.since(message) {
+                    self.fail(id, message, status);
+                }
                 self.down(now, id, Down::Refused(status));
             }
             (_, Some(message)) => self.fail(id, message, status),

@@ -46,6 +46,8 @@ pub struct Switch {
     pub(super) sessions: BTreeMap<String, Session>,
     pub(super) conns: BTreeMap<ConnId, Conn>,
     pub(super) held: BTreeMap<(SessionId, Box<str>), Held>,
+    /// Octets of the messages that are not whole, of all sessions.
+    pub(super) unfinished: usize,
     pub(super) events: VecDeque<Event>,
     actions: VecDeque<Action>,
     dirty: BTreeSet<ConnId>,
@@ -108,6 +110,7 @@ impl Switch {
             sessions: BTreeMap::new(),
             conns: BTreeMap::new(),
             held: BTreeMap::new(),
+            unfinished: 0,
             events: VecDeque::new(),
             actions: VecDeque::new(),
             dirty: BTreeSet::new(),
@@ -349,7 +352,9 @@ impl Switch {
         for id in sessions {
             self.expire_messages(now, id);
             if let Some(session) = self.sessions.get_mut(id.as_str()) {
+                let before = session.assembly.octets();
                 session.assembly.expire(now.mono);
+                self.unfinished = (self.unfinished + session.assembly.octets()).saturating_sub(before);
             }
         }
         self.expire_held(now);
@@ -394,6 +399,7 @@ impl Switch {
 
     fn forget(&mut self, now: Now, id: SessionId) {
         let Some(session) = self.sessions.remove(id.as_str()) else { return };
+        self.unfinished = self.unfinished.saturating_sub(session.assembly.octets());
         for (message, has_left) in session.sending.unanswered() {
             // Of what has left, nobody knows whether it arrived.
             let status = if has_left { 408 } else { 481 };

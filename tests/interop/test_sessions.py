@@ -108,7 +108,7 @@ def test_gone_ends_the_session(s):
     talk.wait_text("one word")
     say_state(s.romeo, BOB, "gone")
     talk.wait_end()
-    s.romeo.send(BOB, "one word more")
+    s.romeo.send_xml(f"<message to='{BOB}' type='chat'><body>one word more</body><active xmlns='{STATES}'/></message>")
     again = s.bob.wait_talk(ROMEO, count=before + 2)
     again.wait_text("one word more")
     assert again.bye() == 200
@@ -118,8 +118,9 @@ def test_gone_ends_the_session(s):
 
 def test_typing_crosses_both_ways_in_a_session(s):
     """KeyboardActivity and chat states."""
+    before = len(s.alice.talks)
     s.romeo.send_xml(f"<message to='{ALICE}' type='chat'><body>I can</body><active xmlns='{STATES}'/></message>")
-    talk = s.alice.wait_talk(ROMEO)
+    talk = s.alice.wait_talk(ROMEO, count=before + 1)
     talk.wait_text("I can")
     assert talk.typing("type") == 200
     s.romeo.wait_for(lambda e: e["event"] == "message" and state(e) == "composing" and not e.get("body"), "typing")

@@ -1,10 +1,10 @@
 //! One conversation in session mode, as a machine: opening, open, closing. Pure.
 //!
-//! The texts of the XMPP contact wait here in their order, each as a `T` that knows where it came from, and
-//! one of them is in the air (RFC 3428 §8: a UAC should not overlap MESSAGEs inside of a dialog). Every
-//! text that is handed in comes out once: as delivered, as returned, or as one for another session. What
-//! carries them, a MESSAGE inside of the dialog or an MSRP SEND, is the gateway's business; so are the
-//! addresses, the dialog and the gate.
+//! The texts of the XMPP contact wait here in their order, each as a `T` that knows where it came from. One of
+//! them is in the air (RFC 3428 §8: a UAC should not overlap MESSAGEs inside of a dialog), or several where
+//! the way keeps their order itself ([`Machine::overlap`]). Every text that is handed in comes out once: as
+//! delivered, as returned, or as one for another session. What carries them, a MESSAGE inside of the dialog
+//! or an MSRP SEND, is the gateway's business; so are the addresses, the dialog and the gate.
 //!
 //! ```text
 //!            Text                Established             (idle, gone, stop, no right)
@@ -86,7 +86,20 @@ impl Failure {
     }
 }
 
-/// What became of the text in the air.
+/// Names a text of a session that is in the air.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(u64);
+
+/// What may be in the air at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Texts.
+    pub texts: usize,
+    /// Octets of them; one text may be longer.
+    pub octets: usize,
+}
+
+/// What became of a text in the air.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// The SIP side has it.
@@ -102,8 +115,8 @@ pub enum Fate {
 /// What happened.
 #[derive(Debug)]
 pub enum Input<T> {
-    /// The contact wrote this.
-    Text(T),
+    /// The contact wrote this; so many octets of it are sent.
+    Text(T, usize),
     /// Our INVITE was answered with a 2xx.
     Established,
     /// Our INVITE was refused, or not answered.
@@ -112,8 +125,8 @@ pub enum Input<T> {
     Accepted,
     /// Their INVITE was refused, or taken back.
     Rejected,
-    /// The text in the air has its answer.
-    Answered(Fate),
+    /// A text in the air has its answer.
+    Answered(Ticket, Fate),
     /// The SIP user wrote, or is about to.
     Heard,
     /// The SIP user's BYE.
@@ -132,16 +145,16 @@ pub enum Input<T> {
 /// What is to be done.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action<T> {
-    /// Send [`Machine::in_air`].
-    Send,
+    /// Send the text of [`Machine::in_air`].
+    Send(Ticket),
     /// This text was delivered.
     Delivered(T),
     /// This text's sender hears of the failure.
     Return(T, Failure),
     /// Our INVITE was refused, and these texts waited for it: they go another way, or back.
     Refused(Vec<T>, Failure),
-    /// These texts go to the next session, in this order. True if the first of them was in the air.
-    Again(Vec<T>, bool),
+    /// These texts go to the next session, in this order. So many of the first were in the air.
+    Again(Vec<T>, usize),
     /// Send CANCEL.
     Cancel,
     /// Send BYE.
@@ -160,19 +173,27 @@ pub struct Turn<'a, T> {
     pub actions: &'a mut Vec<Action<T>>,
 }
 
-/// A text, and whether it was sent in an earlier session whose dialog was gone.
+/// A text.
 #[derive(Debug)]
 struct Waiting<T> {
     text: T,
+    ticket: Ticket,
+    octets: usize,
+    /// It was sent in an earlier session whose dialog was gone.
     again: bool,
+    /// It was sent in this one, whose dialog is gone.
+    was_sent: bool,
 }
 
 /// One conversation.
 #[derive(Debug)]
 pub struct Machine<T> {
     state: State,
+    /// In their order, as those in the air are, which were before them.
     waiting: VecDeque<Waiting<T>>,
-    in_air: Option<Waiting<T>>,
+    in_air: VecDeque<Waiting<T>>,
+    window: Window,
+    next_ticket: u64,
     /// It ends when nothing waits.
     leaving: bool,
     /// When somebody wrote last, or when the state began.
@@ -193,7 +214,21 @@ impl<T> Machine<T> {
     }
 
     fn new(state: State, now: Mono) -> Self {
-        Self { state, waiting: VecDeque::new(), in_air: None, leaving: false, last: now, first: None }
+        Self {
+            state,
+            waiting: VecDeque::new(),
+            in_air: VecDeque::new(),
+            window: Window { texts: 1, octets: usize::MAX },
+            next_ticket: 0,
+            leaving: false,
+            last: now,
+            first: None,
+        }
+    }
+
+    /// Its texts need not wait for each other's answers: the way keeps their order.
+    pub fn overlap(&mut self, window: Window) {
+        self.window = window;
     }
 
     /// Where it stands.
@@ -206,14 +241,19 @@ impl<T> Machine<T> {
         matches!(self.state, State::Inviting | State::Answering | State::Open) && !self.leaving
     }
 
-    /// The text that is in the air, or is to be sent now.
-    pub fn in_air(&self) -> Option<&T> {
-        self.in_air.as_ref().map(|waiting| &waiting.text)
+    /// A text that is in the air, or is to be sent now.
+    pub fn in_air(&self, ticket: Ticket) -> Option<&T> {
+        let place = self.place_of(ticket)?;
+        self.in_air.get(place).map(|waiting| &waiting.text)
+    }
+
+    fn place_of(&self, ticket: Ticket) -> Option<usize> {
+        self.in_air.binary_search_by_key(&ticket, |waiting| waiting.ticket).ok()
     }
 
     /// How many texts are not delivered.
     pub fn unsent(&self) -> usize {
-        self.waiting.len() + usize::from(self.in_air.is_some())
+        self.waiting.len() + self.in_air.len()
     }
 
     /// When somebody wrote last, or when the state began.
@@ -226,7 +266,7 @@ impl<T> Machine<T> {
         match self.state {
             State::Inviting => Some(self.last + RING),
             // The texts in the air have their own deadlines.
-            State::Open if self.in_air.is_none() => Some(self.last + idle),
+            State::Open if self.in_air.is_empty() => Some(self.last + idle),
             State::Open => Some(self.last + idle.max(LINGER)),
             State::Answering | State::Cancelling | State::Ending => Some(self.last + LINGER),
             State::Over => None,
@@ -254,7 +294,7 @@ impl<T> Machine<T> {
     /// Hands in what happened; what is to be done is appended to the turn's actions.
     pub fn handle(&mut self, turn: &mut Turn<'_, T>, input: Input<T>) {
         match input {
-            Input::Text(text) => self.on_text(turn, text),
+            Input::Text(text, octets) => self.on_text(turn, text, octets),
             Input::Established => match self.state {
                 State::Inviting => self.open(turn),
                 State::Cancelling => self.bye(turn),
@@ -272,7 +312,7 @@ impl<T> Machine<T> {
             Input::Accepted if self.state == State::Answering => self.open(turn),
             Input::Rejected if self.state == State::Answering => self.close(turn),
             Input::Accepted | Input::Rejected => {}
-            Input::Answered(fate) => self.on_answered(turn, fate),
+            Input::Answered(ticket, fate) => self.on_answered(turn, ticket, fate),
             Input::Heard => self.touch(turn.now),
             Input::Bye => match self.state {
                 // Before the answer to its INVITE nobody has a dialog to end.
@@ -284,48 +324,51 @@ impl<T> Machine<T> {
                 self.pump(turn);
             }
             Input::Revoke(failure) => self.revoke(turn, &failure),
-            Input::Ended if self.state == State::Ending => match self.in_air {
-                // Its answer is still to come.
-                Some(_) => {}
-                None => self.over(turn),
-            },
+            // Answers are still to come while texts are in the air.
+            Input::Ended if self.state == State::Ending && self.in_air.is_empty() => self.close(turn),
             Input::Ended => {}
             Input::Timeout => self.on_timeout(turn),
         }
     }
 
-    fn on_text(&mut self, turn: &mut Turn<'_, T>, text: T) {
+    fn on_text(&mut self, turn: &mut Turn<'_, T>, text: T, octets: usize) {
         if !self.takes_texts() {
-            return turn.actions.push(Action::Again(vec![text], false));
+            return turn.actions.push(Action::Again(vec![text], 0));
         }
         if self.state != State::Inviting {
             self.touch(turn.now);
         }
-        self.waiting.push_back(Waiting { text, again: false });
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        self.waiting.push_back(Waiting { text, ticket, octets, again: false, was_sent: false });
         self.pump(turn);
     }
 
-    /// The next texts were in the air before, in a session whose dialog was gone: they are not sent a third
-    /// time.
+    /// The last text was in the air before, in a session whose dialog was gone: it is not sent a third time.
     pub fn mark_again(&mut self) {
-        for waiting in self.waiting.iter_mut().chain(&mut self.in_air) {
-            waiting.again = true;
+        if let Some(last) = self.waiting.back_mut().or(self.in_air.back_mut()) {
+            last.again = true;
         }
     }
 
-    fn on_answered(&mut self, turn: &mut Turn<'_, T>, fate: Fate) {
-        let Some(Waiting { text, again }) = self.in_air.take() else { return };
+    fn on_answered(&mut self, turn: &mut Turn<'_, T>, ticket: Ticket, fate: Fate) {
+        let Some(sent) = self.place_of(ticket).and_then(|place| self.in_air.remove(place)) else { return };
         let is_ending = self.state == State::Ending;
         match fate {
-            Fate::Delivered => turn.actions.push(Action::Delivered(text)),
-            Fate::Refused(failure) => turn.actions.push(Action::Return(text, failure)),
-            Fate::NoDialog(failure) if again => turn.actions.push(Action::Return(text, failure)),
+            Fate::Delivered => turn.actions.push(Action::Delivered(sent.text)),
+            Fate::Refused(failure) => turn.actions.push(Action::Return(sent.text, failure)),
+            Fate::NoDialog(failure) if sent.again => turn.actions.push(Action::Return(sent.text, failure)),
             Fate::NoDialog(_) => {
-                self.waiting.push_front(Waiting { text, again });
-                return self.close_with(turn, true);
+                let place = self.waiting.partition_point(|waiting| waiting.ticket < ticket);
+                self.waiting.insert(place, Waiting { was_sent: true, ..sent });
+                if !is_ending {
+                    // Those in the air behind it will be answered likewise: then all of them go, in order.
+                    self.enter(turn.now, State::Ending);
+                }
+                return self.close_if_answered(turn);
             }
             Fate::Silent(failure) => {
-                turn.actions.push(Action::Return(text, failure.clone()));
+                turn.actions.push(Action::Return(sent.text, failure.clone()));
                 self.return_waiting(turn, &failure);
                 if !is_ending {
                     return self.bye(turn);
@@ -333,16 +376,22 @@ impl<T> Machine<T> {
             }
         }
         if is_ending {
-            return self.close(turn);
+            return self.close_if_answered(turn);
         }
         self.touch(turn.now);
         self.pump(turn);
     }
 
     fn on_bye(&mut self, turn: &mut Turn<'_, T>) {
-        match self.in_air {
-            Some(_) => self.enter(turn.now, State::Ending),
-            None => self.close(turn),
+        if self.state != State::Ending {
+            self.enter(turn.now, State::Ending);
+        }
+        self.close_if_answered(turn);
+    }
+
+    fn close_if_answered(&mut self, turn: &mut Turn<'_, T>) {
+        if self.in_air.is_empty() {
+            self.close(turn);
         }
     }
 
@@ -372,9 +421,8 @@ impl<T> Machine<T> {
                 // No transaction lasts that long: nothing will be heard of it.
                 let failure =
                     Failure::new(Condition::RemoteServerTimeout, 504, "the SIP server did not answer");
-                if let Some(Waiting { text, .. }) = self.in_air.take() {
-                    turn.actions.push(Action::Return(text, failure));
-                }
+                let unknown = std::mem::take(&mut self.in_air).into_iter();
+                turn.actions.extend(unknown.map(|sent| Action::Return(sent.text, failure.clone())));
                 self.close(turn);
             }
             State::Over => {}
@@ -386,16 +434,17 @@ impl<T> Machine<T> {
         self.pump(turn);
     }
 
-    /// Sends the next text, if it is its turn; ends what is to end when nothing waits.
+    /// Sends the next texts, if it is their turn; ends what is to end when nothing waits.
     fn pump(&mut self, turn: &mut Turn<'_, T>) {
-        if self.state != State::Open || self.in_air.is_some() {
+        if self.state != State::Open {
             return;
         }
-        self.in_air = self.waiting.pop_front();
-        match self.in_air {
-            Some(_) => turn.actions.push(Action::Send),
-            None if self.leaving => self.bye(turn),
-            None => {}
+        while let Some(next) = self.waiting.pop_front_if(|next| fits(&self.window, &self.in_air, next)) {
+            turn.actions.push(Action::Send(next.ticket));
+            self.in_air.push_back(next);
+        }
+        if self.leaving && self.unsent() == 0 {
+            self.bye(turn);
         }
     }
 
@@ -411,13 +460,10 @@ impl<T> Machine<T> {
 
     /// Nothing is to be heard any more: what waits goes to the next session.
     fn close(&mut self, turn: &mut Turn<'_, T>) {
-        self.close_with(turn, false);
-    }
-
-    fn close_with(&mut self, turn: &mut Turn<'_, T>, was_sent: bool) {
+        let were_sent = self.waiting.iter().take_while(|waiting| waiting.was_sent).count();
         let texts = self.take_waiting();
         if !texts.is_empty() {
-            turn.actions.push(Action::Again(texts, was_sent));
+            turn.actions.push(Action::Again(texts, were_sent));
         }
         self.over(turn);
     }
@@ -446,4 +492,10 @@ impl<T> Machine<T> {
             self.last = now;
         }
     }
+}
+
+/// Has the next text room beside those in the air?
+fn fits<T>(window: &Window, in_air: &VecDeque<Waiting<T>>, next: &Waiting<T>) -> bool {
+    let octets = in_air.iter().map(|sent| sent.octets).sum::<usize>().saturating_add(next.octets);
+    in_air.is_empty() || in_air.len() < window.texts && octets <= window.octets
 }

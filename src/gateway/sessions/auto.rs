@@ -190,14 +190,14 @@ impl Gateway {
         }
         // Both sides have invited each other, and theirs was taken.
         if self.speaking(&user, &contact).is_some() {
-            return self.hand_texts(now, peer, texts, false);
+            return self.hand_texts(now, peer, texts, 0);
         }
         let has_msrp = self.msrp_kind(peer).is_some();
         let tried = texts.first().map_or(u8::MAX, |text| text.refused);
         let untried = |mode: &Mode| tried & mode.bit() == 0 && (has_msrp || *mode != Mode::Msrp);
         if is_other && let Some(next) = Mode::ALL.into_iter().find(untried) {
             self.sessions.modes.remember(now.mono, peer, &user, next);
-            return self.hand_texts(now, peer, texts, false);
+            return self.hand_texts(now, peer, texts, 0);
         }
         for text in texts {
             if is_other && text.refused & PAGER == 0 {

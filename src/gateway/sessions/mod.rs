@@ -41,7 +41,7 @@ pub(super) use table::{SessionRef, Text};
 
 use super::Gateway;
 use super::effect::{Due, Timer};
-use crate::bridge::session::{Action, Input, Turn};
+use crate::bridge::session::{Action, Input, Ticket, Turn};
 use crate::now::{Mono, Now};
 use crate::sip::session::SessionRequest;
 use crate::sip::txn::ServerKey;
@@ -54,8 +54,8 @@ use table::Table;
 pub(super) enum What {
     /// The INVITE that begins it.
     Invite,
-    /// The text in the air.
-    Text,
+    /// A text in the air.
+    Text(Ticket),
     /// BYE.
     Bye,
     /// An ACK, a re-INVITE or UPDATE, or a word about typing.

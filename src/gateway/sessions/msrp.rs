@@ -12,7 +12,7 @@ use crate::body::mime::MediaType;
 use crate::body::sdp::{Description, Fingerprint, Kind, Media, Ours, Setup, Way};
 use crate::body::{Part, text_of};
 use crate::bridge::errors::{condition_of_msrp, msrp_status_of};
-use crate::bridge::session::{Failure, Fate, Input};
+use crate::bridge::session::{Failure, Fate, Input, Ticket};
 use crate::bridge::to_xmpp::{self, Beside, FromSip};
 use crate::crossing::{Crossing, Direction, Kind as Crossed};
 use crate::gateway::Gateway;
@@ -22,10 +22,11 @@ use crate::gateway::observe::Observation;
 use crate::gateway::pairs::Awaits;
 use crate::gateway::settings::Im;
 use crate::gateway::trail::What;
-use crate::msrp::{Connects, Event, MsrpUri, Outgoing, Peer, Receipt, SessionId};
+use crate::msrp::{Connects, Event, MessageId, MsrpUri, Outgoing, Peer, Receipt, SessionId};
 use crate::now::Now;
 use crate::sip::session::Leave;
 use crate::xmpp::error::Condition;
+use std::collections::BTreeMap;
 
 /// What we take by MSRP, as our descriptions say. An endpoint takes multipart whatever it says
 /// (RFC 4975 §7.3.1).
@@ -84,7 +85,7 @@ impl Gateway {
     fn open_msrp(&mut self, now: Now, setup: Setup) -> Option<MsrpSession> {
         let tls = self.settings.msrp.tls;
         let id = self.msrp.switch.open(now, &mut self.ids, tls, ACCEPT)?;
-        Some(MsrpSession { id, setup, in_air: None })
+        Some(MsrpSession { id, setup, in_air: BTreeMap::new() })
     }
 
     /// Opens the MSRP half of a session that was offered, and starts it.
@@ -143,14 +144,14 @@ impl Gateway {
         Some(Ours { host: &settings.host, session: description, version: 1, accept: ACCEPT, way })
     }
 
-    /// The text in the air, as an MSRP message.
-    pub(super) fn send_by_msrp(&mut self, now: Now, session: SessionRef) {
+    /// A text, as an MSRP message.
+    pub(super) fn send_by_msrp(&mut self, now: Now, session: SessionRef, ticket: Ticket) {
         if !self.may_write(session) {
             let failure = Failure::new(Condition::Forbidden, 403, crate::gateway::outgoing::NO_LONGER);
-            return self.sessions.later(session, Input::Answered(Fate::Refused(failure)));
+            return self.sessions.later(session, Input::Answered(ticket, Fate::Refused(failure)));
         }
         let Some(found) = self.sessions.table.get_mut(session) else { return };
-        let (Some(text), Some(msrp)) = (found.machine.in_air(), &mut found.msrp) else { return };
+        let (Some(text), Some(msrp)) = (found.machine.in_air(ticket), &mut found.msrp) else { return };
         let message = Outgoing {
             again: None,
             content_type: TEXT.to_owned(),
@@ -158,7 +159,7 @@ impl Gateway {
             report: false,
         };
         match self.msrp.switch.send(now, &mut self.ids, msrp.id, message) {
-            Ok(name) => msrp.in_air = Some(name),
+            Ok(name) => drop(msrp.in_air.insert(name, ticket)),
             Err(error) => {
                 use crate::msrp::SendError::{Full, Gone, TooLarge, Type};
                 let (condition, status) = match error {
@@ -168,7 +169,7 @@ impl Gateway {
                 };
                 let failure = Failure::new(condition, status, error.to_string());
                 let fate = if error == Gone { Fate::NoDialog(failure) } else { Fate::Refused(failure) };
-                self.sessions.later(session, Input::Answered(fate));
+                self.sessions.later(session, Input::Answered(ticket, fate));
             }
         }
     }
@@ -189,23 +190,24 @@ impl Gateway {
         match event {
             Event::Up { .. } | Event::Reported { .. } => {}
             Event::Sent { message, .. } => {
-                if self.is_in_air(session, message) {
-                    let text = self.sessions.table.get(session).and_then(|found| found.machine.in_air());
+                if let Some(ticket) = self.landed(session, message) {
+                    let text =
+                        self.sessions.table.get(session).and_then(|found| found.machine.in_air(ticket));
                     if let Some(text) = text {
                         self.effects.trail.step(now.mono, text.track, What::Answered(200));
                     }
-                    self.sessions.later(session, Input::Answered(Fate::Delivered));
+                    self.sessions.later(session, Input::Answered(ticket, Fate::Delivered));
                 }
             }
             Event::Failed { message, status, .. } => {
-                if self.is_in_air(session, message) {
+                if let Some(ticket) = self.landed(session, message) {
                     let why = format!("the SIP side answered {status} by MSRP");
                     let failure = Failure::new(condition_of_msrp(status), status, why);
                     let fate = match status {
                         481 | 506 => Fate::NoDialog(failure),
                         _ => Fate::Refused(failure),
                     };
-                    self.sessions.later(session, Input::Answered(fate));
+                    self.sessions.later(session, Input::Answered(ticket, fate));
                 }
             }
             Event::Message { receipt, content_type, octets, .. } => {
@@ -227,9 +229,9 @@ impl Gateway {
         }
     }
 
-    fn is_in_air(&mut self, session: SessionRef, message: crate::msrp::MessageId) -> bool {
-        let msrp = self.sessions.table.get_mut(session).and_then(|found| found.msrp.as_mut());
-        msrp.is_some_and(|msrp| msrp.in_air.take_if(|known| *known == message).is_some())
+    /// A message of ours has its answer: the text that it was, if it was one.
+    fn landed(&mut self, session: SessionRef, message: MessageId) -> Option<Ticket> {
+        self.sessions.table.get_mut(session)?.msrp.as_mut()?.in_air.remove(&message)
     }
 
     /// The connection is gone, and so is the session: BYE, now, because what waited goes to the next session.

@@ -41,14 +41,14 @@ impl Gateway {
             // Typing is all that we say so.
             self.talk.typing.on_answer(now, found.user.bare_str(), status);
         }
-        if load.what == What::Text {
+        if let What::Text(ticket) = load.what {
             let fate = match status {
                 ..300 => Fate::Delivered,
                 481 => Fate::NoDialog(failure()),
                 408 => Fate::Silent(failure()),
                 _ => Fate::Refused(failure()),
             };
-            self.sessions.later(session, Input::Answered(fate));
+            self.sessions.later(session, Input::Answered(ticket, fate));
         }
         if load.what == What::Bye {
             self.sessions.later(session, Input::Ended);
@@ -76,12 +76,12 @@ impl Gateway {
         let answered = found.dialog.on_failure(now.mono, &load.request, status);
         let failure = Failure::new(failure.condition, failure.status, failure.why.clone());
         match load.what {
-            What::Text => {
+            What::Text(ticket) => {
                 let fate = match status {
                     408 => Fate::Silent(failure.clone()),
                     _ => Fate::Refused(failure.clone()),
                 };
-                self.sessions.later(session, Input::Answered(fate));
+                self.sessions.later(session, Input::Answered(ticket, fate));
             }
             What::Bye => self.sessions.later(session, Input::Ended),
             What::Invite | What::Other => {}
@@ -180,7 +180,7 @@ impl Gateway {
         match load.what {
             What::Bye | What::Other => true,
             What::Invite if found.machine.state() != State::Inviting => false,
-            What::Invite | What::Text => {
+            What::Invite | What::Text(_) => {
                 let crossing = Crossing {
                     sender: &found.contact,
                     target: &found.user,

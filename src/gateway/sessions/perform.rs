@@ -1,7 +1,7 @@
 //! What the machine of a session wants done, performed.
 
 use super::{SessionLoad, SessionRef, Text, What};
-use crate::bridge::session::{Action, Failure, Fate, Input};
+use crate::bridge::session::{Action, Failure, Fate, Input, Ticket};
 use crate::gateway::Gateway;
 use crate::gateway::effect::PeerId;
 use crate::gateway::outgoing::{Load, Outgoing, TOO_LONG};
@@ -21,23 +21,23 @@ const TEXT: &str = "text/plain; charset=UTF-8";
 impl Gateway {
     pub(super) fn perform(&mut self, now: Now, session: SessionRef, action: Action<Text>) {
         match action {
-            Action::Send => self.send_text(now, session),
+            Action::Send(ticket) => self.send_text(now, session, ticket),
             Action::Delivered(text) => self.text_delivered(now, session, text),
             Action::Return(text, failure) => self.return_text(now, text, failure, None),
             Action::Refused(texts, failure) => self.on_invite_refused(now, session, texts, &failure),
-            Action::Again(texts, was_sent) => self.send_again(now, session, texts, was_sent),
+            Action::Again(texts, were_sent) => self.send_again(now, session, texts, were_sent),
             Action::Cancel | Action::Bye => self.leave_session(now, session),
             Action::Forget => self.forget_session(now, session),
         }
     }
 
-    /// The text in the air, as a MESSAGE in the dialog.
-    fn send_text(&mut self, now: Now, session: SessionRef) {
+    /// A text, as a MESSAGE in the dialog.
+    fn send_text(&mut self, now: Now, session: SessionRef, ticket: Ticket) {
         let Some(found) = self.sessions.table.get_mut(session) else { return };
         if found.msrp.is_some() {
-            return self.send_by_msrp(now, session);
+            return self.send_by_msrp(now, session, ticket);
         }
-        let Some(text) = found.machine.in_air() else { return };
+        let Some(text) = found.machine.in_air(ticket) else { return };
         let subject = text.subject.as_deref().map(|subject| ("Subject", subject));
         let language = text.language.as_deref().map(|language| ("Content-Language", language));
         let date = text.sent.and_then(|sent| {
@@ -55,13 +55,13 @@ impl Gateway {
             // RFC 3428 §8 has its limit for what may be lost on a congested way.
             Some(request) if transport == Some(Transport::Udp) && request.octets() + FRAME > limit => {
                 let failure = Failure::new(Condition::PolicyViolation, 513, TOO_LONG);
-                self.sessions.later(session, Input::Answered(Fate::Refused(failure)));
+                self.sessions.later(session, Input::Answered(ticket, Fate::Refused(failure)));
             }
-            Some(request) => self.send_of_session(now, session, peer, request, What::Text),
+            Some(request) => self.send_of_session(now, session, peer, request, What::Text(ticket)),
             None => {
                 let failure =
                     Failure::new(Condition::RecipientUnavailable, 480, "the conversation has ended");
-                self.sessions.later(session, Input::Answered(Fate::NoDialog(failure)));
+                self.sessions.later(session, Input::Answered(ticket, Fate::NoDialog(failure)));
             }
         }
     }
@@ -78,8 +78,8 @@ impl Gateway {
         let load = SessionLoad { request, of: session, what, is_accepted: false };
         let timeout = self.settings.pairs.queue_timeout;
         let mut outgoing = Outgoing::new(now.mono, peer, Load::Session(Box::new(load)), timeout);
-        if what == What::Text {
-            let text = self.sessions.table.get(session).and_then(|found| found.machine.in_air());
+        if let What::Text(ticket) = what {
+            let text = self.sessions.table.get(session).and_then(|found| found.machine.in_air(ticket));
             outgoing.track = text.map(|text| text.track).unwrap_or_default();
         }
         self.send_message(now, outgoing);
@@ -105,7 +105,7 @@ impl Gateway {
     }
 
     /// Texts whose session is over go into the next one, unless there is to be none.
-    fn send_again(&mut self, now: Now, session: SessionRef, texts: Vec<Text>, was_sent: bool) {
+    fn send_again(&mut self, now: Now, session: SessionRef, texts: Vec<Text>, were_sent: usize) {
         let Some(peer) = self.sessions.table.get(session).map(|found| found.peer) else { return };
         if self.stopping {
             for text in texts {
@@ -114,7 +114,7 @@ impl Gateway {
             }
             return;
         }
-        self.hand_texts(now, peer, texts, was_sent);
+        self.hand_texts(now, peer, texts, were_sent);
     }
 
     fn forget_session(&mut self, now: Now, session: SessionRef) {

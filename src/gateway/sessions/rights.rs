@@ -50,6 +50,12 @@ impl Gateway {
         for session in self.sessions.table.refs() {
             let failure = Failure::new(Condition::RemoteServerTimeout, 504, STOPPING);
             self.drive_session(now, session, Input::Revoke(failure));
+            // What is in the air by MSRP hears now that nobody waits for its answer; a MESSAGE does with its
+            // transaction.
+            let msrp = self.sessions.table.get(session).and_then(|found| found.msrp.as_ref());
+            if let Some(id) = msrp.map(|msrp| msrp.id) {
+                self.msrp.switch.close(now, &mut self.ids, id);
+            }
         }
         self.settle_sessions(now);
     }

@@ -1,7 +1,7 @@
 //! Where conversations stand.
 
 use crate::addr::Jid;
-use crate::bridge::session::Machine;
+use crate::bridge::session::{Machine, Ticket, Window};
 use crate::gateway::effect::PeerId;
 use crate::gateway::settings::SessionSettings;
 use crate::gateway::trail::Track;
@@ -11,7 +11,7 @@ use crate::now::{Mono, Wall};
 use crate::sip::session::Session;
 use crate::sip::txn::ServerKey;
 use slab::Slab;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// The name of a session, for good: a slot is used again, with another number.
@@ -58,9 +58,13 @@ pub(super) struct MsrpSession {
     pub(super) id: crate::msrp::SessionId,
     /// Who connects, as our description says.
     pub(super) setup: crate::body::sdp::Setup,
-    /// The text in the air.
-    pub(super) in_air: Option<crate::msrp::MessageId>,
+    /// The texts in the air.
+    pub(super) in_air: BTreeMap<crate::msrp::MessageId, Ticket>,
 }
+
+/// What one session has in the air by MSRP: half of what is kept for it there, so that receipts and the
+/// like find room beside the texts.
+const OVERLAP: Window = Window { texts: crate::msrp::QUEUE_MAX / 2, octets: crate::msrp::QUEUE_OCTETS / 2 };
 
 /// A conversation between a contact and a SIP user.
 pub(super) struct Conversation {
@@ -123,6 +127,14 @@ impl Conversation {
             delivered: [0; 2],
             armed: None,
         }
+    }
+
+    /// Its texts go by MSRP, which keeps their order (RFC 4975 §7.1.1): none waits for the answer to another.
+    pub(super) fn goes_by(&mut self, msrp: Option<MsrpSession>) {
+        if msrp.is_some() {
+            self.machine.overlap(OVERLAP);
+        }
+        self.msrp = msrp;
     }
 }
 

@@ -125,13 +125,13 @@ impl Gateway {
             let failure = Failure::new(Condition::ResourceConstraint, 503, "too many messages wait");
             return self.return_text(now, text, failure, None);
         }
-        self.hand_texts(now, peer, vec![text], false);
+        self.hand_texts(now, peer, vec![text], 0);
     }
 
-    /// Gives texts that are kept already to the session that they belong to, in order. `again`: the first
-    /// of them was in the air in a dialog that was gone.
-    pub(super) fn hand_texts(&mut self, now: Now, peer: PeerId, texts: Vec<Text>, again: bool) {
-        for text in texts {
+    /// Gives texts that are kept already to the session that they belong to, in order. `again`: so many of the
+    /// first were in the air in a dialog that was gone.
+    pub(super) fn hand_texts(&mut self, now: Now, peer: PeerId, texts: Vec<Text>, again: usize) {
+        for (place, text) in texts.into_iter().enumerate() {
             let session = match self.session_for(now, peer, &text) {
                 Ok(session) => session,
                 Err(failure) => {
@@ -146,8 +146,11 @@ impl Gateway {
                 continue;
             }
             found.contact = text.origin.from.clone();
-            self.drive_session(now, session, Input::Text(text));
-            if again && let Some(found) = self.sessions.table.get_mut(session) {
+            let octets = text.body.len();
+            self.drive_session(now, session, Input::Text(text, octets));
+            if place < again
+                && let Some(found) = self.sessions.table.get_mut(session)
+            {
                 found.machine.mark_again();
             }
         }
@@ -216,7 +219,7 @@ impl Gateway {
         let mut conversation = Conversation::new(peer, (user, contact), machine, dialog, now.wall);
         conversation.description = description;
         let name = msrp.as_ref().map(|msrp| msrp.id);
-        conversation.msrp = msrp;
+        conversation.goes_by(msrp);
         let session = self.sessions.table.insert(conversation);
         self.msrp.of.extend(name.map(|name| (name, session)));
         self.send_of_session(now, session, peer, request, What::Invite);

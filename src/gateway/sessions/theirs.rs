@@ -130,7 +130,7 @@ impl Gateway {
         conversation.description = description;
         conversation.expects_answer = matches!(asked, Asked::Nothing);
         let name = msrp.as_ref().map(|msrp| msrp.id);
-        conversation.msrp = msrp;
+        conversation.goes_by(msrp);
         let session = self.sessions.table.insert(conversation);
         self.msrp.of.extend(name.map(|name| (name, session)));
         if let Some(answerable) = self.servers.value(key) {

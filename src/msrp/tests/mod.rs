@@ -27,6 +27,7 @@ pub(super) fn settings() -> Settings {
         port: Some(2855),
         tls: false,
         message_max: 10_000,
+        unfinished: 20_000,
         connections: 4,
         sessions: 4,
     }

@@ -245,3 +245,46 @@ fn responses_nobody_waits_for_are_nothing() {
     assert_eq!(bench.say(conn, &response("msrp://gw.example:2855/other;tcp", "nothing1", "200")), "");
     assert_eq!(bench.events(), []);
 }
+
+/// Sessions are many: what all of them leave unfinished has a bound beside that of each.
+#[test]
+fn what_is_unfinished_is_bounded_in_all_sessions_together() {
+    let mut bench = Bench::new();
+    let (one, first) = bench.bound();
+    let (other, second) = bench.bound();
+    // One octet at the end of a message costs as much as all of it.
+    for tid in ["hoard001", "hoard002"] {
+        let answer = bench.say(
+            first,
+            &chunk(&bench, one, tid, "9500-9500/10000", "x", '+')
+                .replace("Message-ID: m", &format!("Message-ID: {tid}")),
+        );
+        assert!(answer.starts_with(&format!("MSRP {tid} 200 ")), "{answer}");
+    }
+    let long = |bench: &mut Bench, tid: &str| {
+        let text = chunk(bench, other, tid, "1-2000/4000", &"x".repeat(2000), '+')
+            .replace("Message-ID: m", &format!("Message-ID: {tid}"));
+        bench.say(second, &text).split(' ').nth(2).unwrap_or_default().to_owned()
+    };
+    assert_eq!(long(&mut bench, "others01"), "413");
+    // What is whole in one chunk is not kept.
+    bench.say(second, &chunk(&bench, other, "short001", "1-5/5", "hello", '$'));
+    let (receipt, octets) = only_message(&mut bench);
+    assert_eq!(octets, b"hello");
+    bench.switch.answer(bench.now, &mut bench.ids, &receipt, 200);
+    bench.written(second);
+    // Nobody finishes them: there is room again.
+    bench.at(62);
+    assert_eq!(long(&mut bench, "others02"), "200");
+    for tid in ["hoard003", "hoard004"] {
+        bench.say(
+            first,
+            &chunk(&bench, one, tid, "9000-9000/10000", "x", '+')
+                .replace("Message-ID: m", &format!("Message-ID: {tid}")),
+        );
+    }
+    assert_eq!(long(&mut bench, "others03"), "413");
+    // Nor when their session ends.
+    bench.switch.close(bench.now, &mut bench.ids, one);
+    assert_eq!(long(&mut bench, "others04"), "200");
+}

@@ -100,7 +100,7 @@ fn a_peer_that_knows_no_session_ends_it() {
             bench.events(),
             [
                 Event::Failed { session: id, message: messages[0], status },
-                Event::Failed { session: id, message: messages[1], status: 408 },
+                Event::Failed { session: id, message: messages[1], status },
                 Event::Down { session: id, why: Down::Refused(status) },
             ]
         );

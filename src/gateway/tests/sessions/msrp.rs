@@ -65,6 +65,11 @@ fn request(to: &str, tid: &str, headers: &str, body: Option<&str>) -> String {
 
 const PLAIN: &str = "Content-Type: text/plain\r\n";
 
+/// What was written, request by request.
+fn requests(written: &str) -> Vec<String> {
+    written.split_inclusive("$\r\n").map(str::to_owned).collect()
+}
+
 fn respond(world: &mut World, conn: ConnId, request: &str, status: &str) {
     let tid = request.split(' ').nth(1).unwrap();
     let from = request.lines().find_map(|line| line.strip_prefix("From-Path: ")).unwrap();
@@ -150,13 +155,12 @@ fn check_041_texts_wait_for_the_session_and_go_by_msrp_in_order() {
         assert_eq!(take_msrp(&mut world), "");
         world.handle(Input::MsrpUp { conn: dial.conn, certificate: None });
         let sent = take_msrp(&mut world);
-        let (bind, first) = sent.split_at(sent[1..].find("MSRP ").unwrap() + 1);
-        assert!(bind.contains("Byte-Range: 1-0/0\r\n") && first.contains("\r\n\r\none\r\n"), "{sent}");
-        respond(&mut world, dial.conn, bind, "200 OK");
-        respond(&mut world, dial.conn, first, "200 OK");
-        let second = take_msrp(&mut world);
-        assert!(second.contains("\r\n\r\ntwo\r\n"), "{second}");
-        respond(&mut world, dial.conn, &second, "200 OK");
+        let [bind, first, second] = &requests(&sent)[..] else { panic!("{sent}") };
+        assert!(bind.contains("Byte-Range: 1-0/0\r\n"), "{sent}");
+        assert!(first.contains("\r\n\r\none\r\n") && second.contains("\r\n\r\ntwo\r\n"), "{sent}");
+        for request in [bind, first, second] {
+            respond(&mut world, dial.conn, request, "200 OK");
+        }
         assert!(world.take_xmpp().is_empty(), "no error");
         assert_eq!(world.gateway.counts().delivered, [0, 2]);
     }
@@ -172,6 +176,86 @@ fn romeo_writes(world: &mut World) -> (ConnId, String) {
     world.handle(Input::MsrpUp { conn: dial.conn, certificate: None });
     let sent = take_msrp(world);
     (dial.conn, sent[sent[1..].find("MSRP ").unwrap() + 1..].to_owned())
+}
+
+/// RFC 4975 keeps the order of messages: none waits for the answer to another. Each comes out once.
+#[test]
+fn texts_overlap_in_order_up_to_a_bound_and_are_answered_in_any_order() {
+    let mut world = world(None, Net::works());
+    let (conn, first) = romeo_writes(&mut world);
+    for n in 1..100 {
+        world.say(&format!("n{n}"), ALICE, &format!("text {n:02}"));
+    }
+    let mut open = requests(&take_msrp(&mut world));
+    assert_eq!(open.len(), 31, "32 are in the air");
+    open.insert(0, first);
+    let mut order = Vec::new();
+    while !open.is_empty() {
+        order.append(&mut open);
+        // The newest of them is answered first.
+        for request in order.iter().rev().take(32) {
+            respond(&mut world, conn, request, "200 OK");
+        }
+        world.handle(Input::MsrpDrained { conn });
+        open = requests(&take_msrp(&mut world));
+    }
+    let texts: Vec<_> = order.iter().filter_map(|request| request.split("\r\n").nth(7)).collect();
+    let expected: Vec<_> = (1..100).map(|n| format!("text {n:02}")).collect();
+    assert_eq!(texts[0], "one");
+    assert_eq!(texts[1..], expected);
+    assert!(world.take_xmpp().is_empty(), "no error");
+    assert_eq!((world.gateway.counts().delivered, world.gateway.counts().failed), ([0, 100], [0, 0]));
+}
+
+#[test]
+fn what_was_in_the_air_of_a_session_that_the_peer_does_not_know_goes_to_the_next_in_order() {
+    let mut world = world(None, Net::works());
+    let (conn, first) = romeo_writes(&mut world);
+    for n in 1..5 {
+        world.say(&format!("n{n}"), ALICE, &format!("text {n}"));
+    }
+    let sent = requests(&take_msrp(&mut world));
+    respond(&mut world, conn, &first, "200 OK");
+    respond(&mut world, conn, &sent[0], "481");
+    let invite = world.take_sip().into_iter().find(|sent| sent.text.starts_with("INVITE ")).expect("another");
+    assert!(world.take_xmpp().is_empty(), "not yet an error");
+    world.answer_body(&invite, 200, &format!("{CONTACT}{SDP}"), &offer("a=setup:passive\r\n"));
+    world.take_sip();
+    let sent = requests(&take_msrp(&mut world));
+    let texts: Vec<_> = sent.iter().filter_map(|request| request.split("\r\n").nth(7)).collect();
+    assert_eq!(texts, ["text 1", "text 2", "text 3", "text 4"]);
+    // That one is not known either: each text comes back, once.
+    respond(&mut world, conn, &sent[1], "481");
+    let errors = world.take_xmpp().concat();
+    for n in 1..5 {
+        assert_eq!(errors.matches(&format!("id='n{n}'")).count(), 1, "{errors}");
+    }
+    assert_eq!((world.gateway.counts().delivered, world.gateway.counts().failed), ([0, 1], [0, 4]));
+}
+
+#[test]
+fn what_nobody_has_answered_when_the_gateway_stops_goes_back_once() {
+    let mut world = world(None, Net::works());
+    romeo_writes(&mut world);
+    for n in 1..40 {
+        world.say(&format!("n{n}"), ALICE, &format!("text {n:02}"));
+    }
+    world.take_sip();
+    world.stop();
+    assert!(world.take_xmpp().is_empty(), "each may still be delivered");
+    world.gateway.abandon(world.now);
+    world.handle(Input::Timeout);
+    let errors = world.take_xmpp();
+    assert_eq!(errors.len(), 40, "{errors:#?}");
+    for n in 1..40 {
+        let its = |error: &&String| error.contains(&format!("id='n{n}'")) && error.contains("type='error'");
+        assert_eq!(errors.iter().filter(its).count(), 1, "{errors:#?}");
+    }
+    assert_eq!((world.gateway.counts().delivered, world.gateway.counts().failed), ([0, 0], [0, 40]));
+    let bye = world.one_sip();
+    assert!(bye.text.starts_with("BYE "), "{}", bye.text);
+    assert_eq!(world.gateway.session_count(), 0);
+    world.assert_quiet();
 }
 
 #[test]
