@@ -211,6 +211,11 @@ impl<T> Machine<T> {
         self.in_air.as_ref().map(|waiting| &waiting.text)
     }
 
+    /// The same, to note how it was sent.
+    pub fn in_air_mut(&mut self) -> Option<&mut T> {
+        self.in_air.as_mut().map(|waiting| &mut waiting.text)
+    }
+
     /// How many texts are not delivered.
     pub fn unsent(&self) -> usize {
         self.waiting.len() + usize::from(self.in_air.is_some())
