@@ -11,6 +11,7 @@ use super::observe::Observation;
 use super::outgoing::{Load, Origin, Outgoing, TOO_LONG};
 use super::pairs::Awaits;
 use super::stop::STOPPING;
+use super::talk::Wishes;
 use super::trail::{Carrier, What};
 use crate::addr::Jid;
 use crate::body::signal::{Signal, signal_of};
@@ -309,7 +310,12 @@ impl Gateway {
             return self.accept(now, key, None);
         }
         let id = self.ids.mint();
-        let asked = cpim.map(|cpim| self.ask_xmpp(now, &admitted, cpim, id.as_str())).unwrap_or_default();
+        let asked = self.ask_xmpp(
+            now,
+            (&admitted.sender, &admitted.target),
+            Wishes { cpim, ..Wishes::default() },
+            id.as_str(),
+        );
         let active = self.text_shows_state(now, &admitted.sender, &admitted.target);
         let nick = self.first_name(now, &admitted);
         let start = self.effects.mark();
@@ -377,7 +383,7 @@ impl Gateway {
                 self.on_sip_typing(now, &request.sender, &request.target, activity.into());
                 self.respond(now, key, 202, &[]);
             }
-            Ok(Signal::Imdn(imdn)) => self.on_imdn(now, key, request, &imdn),
+            Ok(Signal::Imdn(imdn)) => self.on_imdn(now, key, request, &imdn, None),
             Ok(Signal::Ignored) => self.respond(now, key, 202, &[]),
             Err(_) => {
                 let reject = super::answers::reject_body(error);

@@ -103,8 +103,10 @@ impl Gateway {
     pub(super) fn on_msrp_delivered(&mut self, now: Now, ticket: u64) {
         let Some(waiting) = self.msrp.waiting.remove(&ticket) else { return };
         self.counts.delivered[0] += 1;
-        self.msrp.switch.answer(now, &mut self.ids, &waiting.receipt, 200);
-        self.effects.trail.step(now.mono, waiting.track, What::ToldSip(200));
+        let Waiting { receipt, session, trace, track, .. } = &waiting;
+        let (receipt, session, id, track) = (receipt.clone(), *session, *trace, *track);
+        self.msrp.switch.answer(now, &mut self.ids, &receipt, 200);
+        self.effects.trail.step(now.mono, track, What::ToldSip(200));
         if self.settings.deliveries {
             self.effects.observe(Observation::Delivered {
                 trace: waiting.trace.to_string(),
@@ -113,13 +115,14 @@ impl Gateway {
                 to: waiting.to,
             });
         }
-        self.msrp_text_arrived(now, waiting.session);
+        self.msrp_text_arrived(now, session, id, receipt);
     }
 
     /// The stanza of a text will not be delivered: its sender hears so, once.
     pub(super) fn on_msrp_bounced(&mut self, now: Now, ticket: u64, condition: Condition, why: &str) {
         let Some(waiting) = self.msrp.waiting.remove(&ticket) else { return };
         self.counts.failed[0] += 1;
+        self.forget_question(waiting.trace.as_str());
         let status = msrp_status_of(condition);
         self.msrp.switch.answer(now, &mut self.ids, &waiting.receipt, status);
         self.effects.trail.fail(now.mono, waiting.track, why, Some(What::ToldSip(status)));

@@ -280,6 +280,11 @@ impl Receipt {
         self.session
     }
 
+    /// Whether a REPORT on it may be wanted.
+    pub fn wants_report(&self) -> bool {
+        self.success || self.failure != FailureReport::No
+    }
+
     /// Whether its sender wants to hear that it was delivered (RFC 4975 §7.1.3).
     pub fn wants_success(&self) -> bool {
         self.success

@@ -36,6 +36,11 @@ impl Ledger {
         (*until > now.mono).then_some(question)
     }
 
+    /// Takes a question out, to be asked under another id.
+    pub fn take(&mut self, key: &str) -> Option<Question> {
+        self.open.remove(key).map(|(_, question)| question)
+    }
+
     /// Nobody is to be told of `key` any more.
     pub fn forget(&mut self, key: &str) {
         self.open.remove(key);

@@ -107,7 +107,7 @@ impl Outcome {
     pub fn report(self) -> Option<u16> {
         match self {
             Self::Delivered => Some(200),
-            // RFC 4975 §10.3, RFC 7573 §7: the far end refused it.
+            // RFC 4975 §10.2: it was refused, and the session goes on. 408 would end that (§10.4).
             Self::Failed => Some(400),
             Self::Displayed => None,
         }
@@ -160,6 +160,10 @@ pub struct Question {
     pub date: Option<Box<str>>,
     /// Was it of type `chat`? The answer is too (XEP-0184 §5).
     pub chat: bool,
+    /// What of it notifications answer (RFC 5438). Nobody notifies of what only a REPORT was asked for.
+    pub notifications: Notify,
+    /// The session that it was sent in, as whoever keeps sessions counts them.
+    pub session: Option<(u32, u32)>,
     /// What is still to be answered. Each is answered once.
     open: Notify,
 }
@@ -167,7 +171,17 @@ pub struct Question {
 impl Question {
     /// A message that `asker` sent to `recipient` under the id `id`, and wants `notify` of.
     pub fn new(asker: Jid, recipient: Jid, id: &str, notify: Notify) -> Self {
-        Self { asker, recipient, id: id.into(), date: None, chat: false, open: notify }
+        let (id, notifications) = (id.into(), notify);
+        Self { asker, recipient, id, date: None, chat: false, notifications, session: None, open: notify }
+    }
+
+    /// Is a notification asked for that says so?
+    pub fn wants_notification(&self, outcome: Outcome) -> bool {
+        match outcome {
+            Outcome::Delivered => self.notifications.delivery,
+            Outcome::Displayed => self.notifications.display,
+            Outcome::Failed => self.notifications.failure,
+        }
     }
 
     /// May `from` answer to `to` that this became of the message? Then it counts as answered: at most once

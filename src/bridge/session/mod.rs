@@ -251,6 +251,12 @@ impl<T> Machine<T> {
         self.in_air.binary_search_by_key(&ticket, |waiting| waiting.ticket).ok()
     }
 
+    /// The same, to note how it was sent.
+    pub fn in_air_mut(&mut self, ticket: Ticket) -> Option<&mut T> {
+        let place = self.place_of(ticket)?;
+        self.in_air.get_mut(place).map(|waiting| &mut waiting.text)
+    }
+
     /// How many texts are not delivered.
     pub fn unsent(&self) -> usize {
         self.waiting.len() + self.in_air.len()

@@ -5,6 +5,7 @@
 //! that is remembered for a while; a text that was refused goes with it, and so does all that waits behind
 //! it, in order.
 
+use super::receipts::Asking;
 use super::{SessionRef, Text};
 use crate::addr::Jid;
 use crate::bridge::session::Failure;
@@ -15,6 +16,7 @@ use crate::gateway::outgoing::{Load, NO_LONGER, Outgoing};
 use crate::gateway::settings::Im;
 use crate::gateway::undelivered::Undelivered;
 use crate::now::{Mono, Now};
+use crate::sip::pager::Carries;
 use crate::xmpp::error::Condition;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -141,6 +143,8 @@ impl Gateway {
                 kind: Kind::Message,
             };
             let may = self.judge(&crossing).is_ok();
+            // It may ask under its Call-ID.
+            let question = self.talk.to_sip.take(pager.call_id());
             let text = Text {
                 trace: self.ids.mint(),
                 came,
@@ -151,6 +155,7 @@ impl Gateway {
                 thread: None,
                 sent: pager.sent(),
                 origin,
+                asking: question.map(Asking::new),
                 refused: tried,
             };
             if may {
@@ -210,7 +215,8 @@ impl Gateway {
 
     fn send_as_pager(&mut self, now: Now, peer: PeerId, text: Text) {
         self.held = self.held.saturating_sub(text.octets());
-        let Text { came, track, origin, body, subject, language, thread, refused, sent, .. } = text;
+        self.forget_asking(&text);
+        let Text { came, track, origin, body, subject, language, thread, refused, sent, asking, .. } = text;
         let call_id = thread.and_then(|thread| self.call_id(origin.to.bare_str(), &thread));
         let parts = crate::sip::pager::Parts {
             body: &body,
@@ -218,9 +224,13 @@ impl Gateway {
             language: language.as_deref(),
             call_id: call_id.as_deref(),
             sent,
+            carries: if asking.is_some() { Carries::Asking } else { Carries::Text },
             ..crate::sip::pager::Parts::default()
         };
         let pager = self.build_message(&origin.from, &origin.to, &parts);
+        if let Some(asking) = asking {
+            self.talk.to_sip.ask(now, pager.call_id(), asking.question);
+        }
         let load = Load::Message { pager, origin: Some(origin) };
         let mut outgoing = Outgoing::new(now.mono, peer, load, self.settings.pairs.queue_timeout);
         outgoing.refused = refused;

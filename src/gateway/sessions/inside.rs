@@ -1,10 +1,13 @@
 //! What SIP users send in a dialog: texts, words about typing, changes of the session, and its end.
 
 use super::SessionRef;
+use crate::body::cpim::Cpim;
 use crate::body::mime::MediaType;
 use crate::body::sdp::{self, Description, Kind};
-use crate::body::text_of;
+use crate::body::signal::{Signal, signal_of};
+use crate::body::{BodyError, text_of};
 use crate::bridge::session::Input;
+use crate::bridge::to_sip::time_of_stamp;
 use crate::bridge::to_xmpp::{self, Beside, FromSip};
 use crate::crossing::{Crosses, Direction, Verified};
 use crate::gateway::Gateway;
@@ -13,6 +16,7 @@ use crate::gateway::crossings::{busy, part_of};
 use crate::gateway::meter::Fate;
 use crate::gateway::observe::Observation;
 use crate::gateway::pairs::Awaits;
+use crate::gateway::talk::Wishes;
 use crate::now::Now;
 use crate::policy::Admitted;
 use crate::sip::message::Message;
@@ -33,6 +37,15 @@ pub(in crate::gateway) enum Typing {
     IsComposing,
     /// Microsoft's `KeyboardActivity`.
     Keyboard,
+}
+
+/// A text, and what goes with it.
+pub(super) struct Words<'a> {
+    pub(super) text: &'a str,
+    pub(super) subject: Option<&'a str>,
+    pub(super) language: Option<&'a str>,
+    /// Its envelope.
+    pub(super) cpim: Option<&'a Cpim<'a>>,
 }
 
 impl Gateway {
@@ -150,12 +163,10 @@ impl Gateway {
         if typing_of(message) == Some(Typing::IsComposing) {
             return self.take_typing(now, key, session, Typing::IsComposing, message.body);
         }
-        let text = text_of(&part_of(message), &self.settings.body_limits());
-        let text = text.map_err(|error| match error.accept() {
-            Some(_) => Reject::status(415, "the body is not what crosses")
-                .with(Name::Accept, super::texts::ACCEPT.join(", ")),
-            None => reject_body(&error),
-        })?;
+        let text = match text_of(&part_of(message), &self.settings.body_limits()) {
+            Ok(text) => text,
+            Err(error) => return self.on_no_text_inside(now, key, session, admitted, &error),
+        };
         let is_copy = match self.sessions.table.get_mut(session) {
             Some(found) => found.machine.is_again(now.mono, &text.plain),
             None => false,
@@ -171,31 +182,69 @@ impl Gateway {
         if let Some(answerable) = self.servers.value(key) {
             answerable.session = Some(session);
         }
-        self.deliver_text(now, key, session, admitted, &text.plain, subject, text.lang)
+        self.deliver_text(
+            now,
+            key,
+            session,
+            admitted,
+            &Words { text: &text.plain, subject, language: text.lang, cpim },
+        )
+    }
+
+    /// A body in a dialog without a text: a notification, a word about typing in an envelope, or refused.
+    fn on_no_text_inside(
+        &mut self,
+        now: Now,
+        key: ServerKey,
+        session: SessionRef,
+        request: &Request<'_>,
+        error: &BodyError,
+    ) -> Result<(), Reject> {
+        let heard = match signal_of(&part_of(request.message), &self.settings.body_limits()) {
+            Ok(Signal::Imdn(imdn)) => {
+                self.on_imdn(now, key, request, &imdn, Some(session));
+                return Ok(());
+            }
+            Ok(Signal::Composing(status)) => Some(status.into()),
+            Ok(Signal::Keyboard(activity)) => Some(activity.into()),
+            Ok(Signal::Ignored) => None,
+            Err(_) if error.accept().is_some() => {
+                let reject = Reject::status(415, "the body is not what crosses");
+                return Err(reject.with(Name::Accept, super::texts::ACCEPT.join(", ")));
+            }
+            Err(_) => return Err(reject_body(error)),
+        };
+        self.respond(now, key, 200, &[]);
+        self.drive_session(now, session, Input::Heard);
+        if let Some(heard) = heard {
+            self.on_sip_typing(now, &request.sender, &request.target, heard);
+        }
+        Ok(())
     }
 
     /// Writes a text as a stanza. The request of `key` is answered when that is written, or bounces.
     ///
     /// # Errors
     /// What answers the request instead; nothing was written.
-    #[allow(clippy::too_many_arguments)]
     pub(super) fn deliver_text(
         &mut self,
         now: Now,
         key: ServerKey,
         session: SessionRef,
         admitted: &Admitted<Request<'_>>,
-        text: &str,
-        subject: Option<&str>,
-        language: Option<&str>,
+        words: &Words<'_>,
     ) -> Result<(), Reject> {
+        let Words { text, subject, language, cpim } = *words;
         let Some(found) = self.sessions.table.get(session) else {
             return Err(Reject::status(481, "no such dialog"));
         };
         let (contact, message) = (found.contact.clone(), admitted.message);
-        let sent = message.date().and_then(Result::ok);
+        let sent = cpim.and_then(|cpim| cpim.date.as_deref()).and_then(time_of_stamp);
+        let sent = sent.or_else(|| message.date().and_then(Result::ok));
         let id = self.ids.mint();
         let active = self.text_shows_state(now, &admitted.sender, &contact);
+        let wishes = Wishes { cpim, report: false, session: Some(session) };
+        let asked = self.ask_xmpp(now, (&admitted.sender, &contact), wishes, id.as_str());
         let nick = self.first_name(now, admitted);
         self.talk.memory.remember(now, &admitted.sender, &contact, id.as_str(), text);
         let start = self.effects.mark();
@@ -209,11 +258,12 @@ impl Gateway {
             call_id: message.call_id(),
             sent,
             chat: true,
-            beside: Beside { active, nick: nick.as_deref(), ..Beside::default() },
+            beside: Beside { active, asked, nick: nick.as_deref() },
         };
         to_xmpp::write_stanza(&from_sip, now.wall, self.effects.buffer());
         if self.effects.mark() - start > self.settings.stanza_size {
             self.effects.rewind(start);
+            self.forget_question(id.as_str());
             return Err(Reject::status(413, "the message is longer than the partner takes"));
         }
         if self.settings.texts {

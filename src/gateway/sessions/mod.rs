@@ -15,6 +15,7 @@
 //! | `inside` | what SIP users send in a dialog |
 //! | `typing` | who is writing, both ways |
 //! | `msrp` | sessions whose texts go by MSRP: descriptions, texts both ways |
+//! | `receipts` | what texts ask, and answers both ways |
 //! | `auto` | who is written to in which way, found out |
 //! | `rights` | the gate asked again, stopping |
 //! | `list` | what an operator may read |
@@ -30,6 +31,7 @@ mod list;
 mod msrp;
 mod ours;
 mod perform;
+mod receipts;
 mod rights;
 mod table;
 mod texts;
@@ -58,7 +60,7 @@ pub(super) enum What {
     Text(Ticket),
     /// BYE.
     Bye,
-    /// An ACK, a re-INVITE or UPDATE, or a word about typing.
+    /// An ACK, a re-INVITE or UPDATE, a word about typing, or a notification.
     Other,
 }
 

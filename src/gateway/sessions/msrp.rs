@@ -8,9 +8,12 @@
 
 use super::SessionRef;
 use super::table::MsrpSession;
+use crate::addr::Jid;
+use crate::body::cpim;
 use crate::body::mime::MediaType;
 use crate::body::sdp::{Description, Fingerprint, Kind, Media, Ours, Setup, Way};
-use crate::body::{Part, text_of};
+use crate::body::signal::{Signal, signal_of};
+use crate::body::{Part, Text, text_of};
 use crate::bridge::errors::{condition_of_msrp, msrp_status_of};
 use crate::bridge::session::{Failure, Fate, Input, Ticket};
 use crate::bridge::to_xmpp::{self, Beside, FromSip};
@@ -21,12 +24,15 @@ use crate::gateway::msrp::Waiting;
 use crate::gateway::observe::Observation;
 use crate::gateway::pairs::Awaits;
 use crate::gateway::settings::Im;
+use crate::gateway::talk::{Waits, Wishes};
 use crate::gateway::trail::What;
-use crate::msrp::{Connects, Event, MessageId, MsrpUri, Outgoing, Peer, Receipt, SessionId};
+use crate::ids::Id;
+use crate::msrp::{Connects, Event, MessageId, MsrpUri, Outgoing, Peer, Receipt, SendError, SessionId};
 use crate::now::Now;
+use crate::policy::Policy;
 use crate::sip::session::Leave;
 use crate::xmpp::error::Condition;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// What we take by MSRP, as our descriptions say. An endpoint takes multipart whatever it says
 /// (RFC 4975 §7.3.1).
@@ -37,9 +43,10 @@ pub(super) const ACCEPT: &[&str] = &[
     "multipart/alternative",
     "multipart/mixed",
     "application/im-iscomposing+xml",
+    "message/imdn+xml",
 ];
 /// The types that we take inside `message/cpim`.
-const ACCEPT_WRAPPED: &[&str] = &["text/plain", "text/html"];
+const ACCEPT_WRAPPED: &[&str] = &["text/plain", "text/html", "message/imdn+xml"];
 /// The type of our texts.
 const TEXT: &str = "text/plain;charset=UTF-8";
 
@@ -85,7 +92,13 @@ impl Gateway {
     fn open_msrp(&mut self, now: Now, setup: Setup) -> Option<MsrpSession> {
         let tls = self.settings.msrp.tls;
         let id = self.msrp.switch.open(now, &mut self.ids, tls, ACCEPT)?;
-        Some(MsrpSession { id, setup, in_air: BTreeMap::new() })
+        Some(MsrpSession {
+            id,
+            setup,
+            in_air: BTreeMap::new(),
+            sent: VecDeque::new(),
+            arrived: VecDeque::new(),
+        })
     }
 
     /// Opens the MSRP half of a session that was offered, and starts it.
@@ -103,6 +116,9 @@ impl Gateway {
         let (Some(msrp), near) = (&found.msrp, found.user.domain().to_owned()) else { return false };
         let (id, ours) = (msrp.id, msrp.setup);
         let Some(media) = answer.usable(kind) else { return false };
+        if let Some(found) = self.sessions.table.get_mut(session) {
+            found.takes_cpim = media.takes(cpim::write::TYPE);
+        }
         let connects = match (ours, media.setup) {
             (Setup::ActPass, Some(Setup::Active)) => Connects::Them,
             // Without a word the offerer connects (RFC 4975 §5.4).
@@ -150,18 +166,34 @@ impl Gateway {
             let failure = Failure::new(Condition::Forbidden, 403, crate::gateway::outgoing::NO_LONGER);
             return self.sessions.later(session, Input::Answered(ticket, Fate::Refused(failure)));
         }
+        let wrapped = self.wrapped(now, (session, ticket));
         let Some(found) = self.sessions.table.get_mut(session) else { return };
         let (Some(text), Some(msrp)) = (found.machine.in_air(ticket), &mut found.msrp) else { return };
-        let message = Outgoing {
+        let report = text.asking.as_ref().is_some_and(|asking| asking.question.notifications.delivery);
+        let plain = || Outgoing {
             again: None,
             content_type: TEXT.to_owned(),
             octets: text.body.as_bytes().to_vec(),
-            report: false,
+            report,
         };
-        match self.msrp.switch.send(now, &mut self.ids, msrp.id, message) {
-            Ok(name) => drop(msrp.in_air.insert(name, ticket)),
+        // One id, whichever way it is answered.
+        let wrapped = wrapped.map(|(id, octets)| {
+            let content_type = cpim::write::TYPE.to_owned();
+            Outgoing { again: Some(id), content_type, octets, report }
+        });
+        let is_wrapped = wrapped.is_some();
+        let mut sent = self.msrp.switch.send(now, &mut self.ids, msrp.id, wrapped.unwrap_or_else(plain));
+        let is_too_large = is_wrapped && sent == Err(SendError::TooLarge);
+        if is_too_large {
+            sent = self.msrp.switch.send(now, &mut self.ids, msrp.id, plain());
+        }
+        match sent {
+            Ok(name) => {
+                msrp.in_air.insert(name, ticket);
+                self.ask_in_session(now, (session, ticket), Some(name), is_wrapped && !is_too_large);
+            }
             Err(error) => {
-                use crate::msrp::SendError::{Full, Gone, TooLarge, Type};
+                use SendError::{Full, Gone, TooLarge, Type};
                 let (condition, status) = match error {
                     Gone => (Condition::RecipientUnavailable, 480),
                     TooLarge => (Condition::PolicyViolation, 413),
@@ -188,9 +220,11 @@ impl Gateway {
             return self.on_stray(now, event);
         };
         match event {
-            Event::Up { .. } | Event::Reported { .. } => {}
+            Event::Up { .. } => {}
+            Event::Reported { message, status, .. } => self.on_report(now, session, message, status),
             Event::Sent { message, .. } => {
                 if let Some(ticket) = self.landed(session, message) {
+                    self.keep_for_failure((session, ticket), message);
                     let text =
                         self.sessions.table.get(session).and_then(|found| found.machine.in_air(ticket));
                     if let Some(text) = text {
@@ -201,6 +235,9 @@ impl Gateway {
             }
             Event::Failed { message, status, .. } => {
                 if let Some(ticket) = self.landed(session, message) {
+                    if self.goes_unwrapped((session, ticket), status) {
+                        return self.send_by_msrp(now, session, ticket);
+                    }
                     let why = format!("the SIP side answered {status} by MSRP");
                     let failure = Failure::new(condition_of_msrp(status), status, why);
                     let fate = match status {
@@ -291,7 +328,48 @@ impl Gateway {
             return Ok(());
         }
         let part = Part { content_type: Some(content_type), octets, ..Part::default() };
-        let text = text_of(&part, &self.settings.body_limits()).map_err(|_| Condition::NotAcceptable)?;
+        match text_of(&part, &self.settings.body_limits()) {
+            Ok(text) => self.take_msrp_text(now, session, receipt, &crossing, grant.policy(), &text),
+            Err(_) => self.take_msrp_signal(now, session, receipt, (&user, &contact), &part),
+        }
+    }
+
+    /// What is no text: a notification, or a word about typing in an envelope.
+    fn take_msrp_signal(
+        &mut self,
+        now: Now,
+        session: SessionRef,
+        receipt: &Receipt,
+        (user, contact): (&Jid, &Jid),
+        part: &Part<'_>,
+    ) -> Result<(), Condition> {
+        let signal = signal_of(part, &self.settings.body_limits()).map_err(|_| Condition::NotAcceptable)?;
+        match signal {
+            Signal::Imdn(imdn) => {
+                let waits = Waits::Msrp(receipt.clone(), session);
+                if self.hear_imdn(now, (user, contact), &imdn, waits) {
+                    return Ok(());
+                }
+            }
+            Signal::Composing(status) => self.on_sip_typing(now, user, contact, status.into()),
+            Signal::Keyboard(activity) => self.on_sip_typing(now, user, contact, activity.into()),
+            Signal::Ignored => {}
+        }
+        self.msrp.switch.answer(now, &mut self.ids, receipt, 200);
+        self.drive_session(now, session, Input::Heard);
+        Ok(())
+    }
+
+    fn take_msrp_text(
+        &mut self,
+        now: Now,
+        session: SessionRef,
+        receipt: &Receipt,
+        crossing: &Crossing<'_>,
+        policy: &Policy,
+        text: &Text<'_>,
+    ) -> Result<(), Condition> {
+        let (user, contact) = (crossing.sender, crossing.target);
         let subject = text.cpim.as_ref().and_then(|cpim| cpim.subject.as_deref());
         if text.is_blank() && subject.is_none() {
             self.msrp.switch.answer(now, &mut self.ids, receipt, 200);
@@ -305,12 +383,15 @@ impl Gateway {
         };
         let call_id = found.dialog.dialog().call_id().to_owned();
         let id = self.ids.mint();
-        let active = self.text_shows_state(now, &user, &contact);
-        self.talk.memory.remember(now, &user, &contact, id.as_str(), &text.plain);
+        let active = self.text_shows_state(now, user, contact);
+        let wishes =
+            Wishes { cpim: text.cpim.as_ref(), report: receipt.wants_success(), session: Some(session) };
+        let asked = self.ask_xmpp(now, (user, contact), wishes, id.as_str());
+        self.talk.memory.remember(now, user, contact, id.as_str(), &text.plain);
         let start = self.effects.mark();
         let from_sip = FromSip {
-            from: &user,
-            to: &contact,
+            from: user,
+            to: contact,
             id: id.as_str(),
             body: &text.plain,
             subject,
@@ -318,11 +399,12 @@ impl Gateway {
             call_id: &call_id,
             sent,
             chat: true,
-            beside: Beside { active, ..Beside::default() },
+            beside: Beside { active, asked, ..Beside::default() },
         };
         to_xmpp::write_stanza(&from_sip, now.wall, self.effects.buffer());
         if self.effects.mark() - start > self.settings.stanza_size {
             self.effects.rewind(start);
+            self.forget_question(id.as_str());
             return Err(Condition::PolicyViolation);
         }
         if self.settings.texts {
@@ -334,7 +416,7 @@ impl Gateway {
                 text: text.plain.clone().into_owned(),
             });
         }
-        let track = self.effects.trail.admitted(now, None, id.as_str(), &crossing, Some(grant.policy()));
+        let track = self.effects.trail.admitted(now, None, id.as_str(), crossing, Some(policy));
         let waiting = Waiting {
             receipt: receipt.clone(),
             session,
@@ -351,8 +433,15 @@ impl Gateway {
         Ok(())
     }
 
-    /// A text of the SIP user is with the contact's server.
-    pub(in crate::gateway) fn msrp_text_arrived(&mut self, now: Now, session: SessionRef) {
+    /// A text of the SIP user is with the contact's server, as the stanza `id`.
+    pub(in crate::gateway) fn msrp_text_arrived(
+        &mut self,
+        now: Now,
+        session: SessionRef,
+        id: Id,
+        receipt: Receipt,
+    ) {
+        self.keep_receipt(session, id, receipt);
         if let Some(found) = self.sessions.table.get_mut(session) {
             found.delivered[0] = found.delivered[0].saturating_add(1);
             self.drive_session(now, session, Input::Heard);

@@ -10,6 +10,7 @@
 //! | other | MESSAGE | refused; the session goes on, unless that ends the dialog (RFC 5057 §5.1) |
 
 use super::{SessionLoad, SessionRef, What};
+use crate::body::cpim;
 use crate::body::sdp::{Description, Kind};
 use crate::bridge::errors::condition_of;
 use crate::bridge::session::{Failure, Fate, Input, State};
@@ -41,7 +42,15 @@ impl Gateway {
             // Typing is all that we say so.
             self.talk.typing.on_answer(now, found.user.bare_str(), status);
         }
-        if let What::Text(ticket) = load.what {
+        let ticket = match load.what {
+            What::Text(ticket) => Some(ticket),
+            What::Invite | What::Bye | What::Other => None,
+        };
+        let goes_again = ticket.is_some_and(|ticket| self.goes_unwrapped((session, ticket), status));
+        if let (Some(ticket), 200) = (ticket, status) {
+            self.trust_200(now, (session, ticket));
+        }
+        if let Some(ticket) = ticket.filter(|_| !goes_again) {
             let fate = match status {
                 ..300 => Fate::Delivered,
                 481 => Fate::NoDialog(failure()),
@@ -61,6 +70,9 @@ impl Gateway {
             return self.give_up(now, session, failure);
         }
         self.on_dialog_answer(now, session, answered, load, failure());
+        if let Some(ticket) = ticket.filter(|_| goes_again) {
+            self.send_text(now, session, ticket);
+        }
     }
 
     /// A request of a session was not answered (408), or not sent.
@@ -228,7 +240,13 @@ impl Gateway {
         let Ok(answer) = Description::parse(message.body) else { return false };
         match self.sessions.table.get(session).is_some_and(|found| found.msrp.is_some()) {
             true => self.msrp_answered(now, session, &answer),
-            false => answer.usable(Kind::Sip).is_some(),
+            false => {
+                let media = answer.usable(Kind::Sip);
+                if let (Some(media), Some(found)) = (&media, self.sessions.table.get_mut(session)) {
+                    found.takes_cpim = media.takes(cpim::write::TYPE);
+                }
+                media.is_some()
+            }
         }
     }
 }

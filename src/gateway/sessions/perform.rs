@@ -1,6 +1,7 @@
 //! What the machine of a session wants done, performed.
 
 use super::{SessionLoad, SessionRef, Text, What};
+use crate::body::cpim;
 use crate::bridge::session::{Action, Failure, Fate, Input, Ticket};
 use crate::gateway::Gateway;
 use crate::gateway::effect::PeerId;
@@ -32,11 +33,19 @@ impl Gateway {
     }
 
     /// A text, as a MESSAGE in the dialog.
-    fn send_text(&mut self, now: Now, session: SessionRef, ticket: Ticket) {
-        let Some(found) = self.sessions.table.get_mut(session) else { return };
+    pub(super) fn send_text(&mut self, now: Now, session: SessionRef, ticket: Ticket) {
+        let Some(found) = self.sessions.table.get(session) else { return };
         if found.msrp.is_some() {
             return self.send_by_msrp(now, session, ticket);
         }
+        let peer = found.peer;
+        let transport = self.peers.transport(peer);
+        let limit = self.settings.message_limit(peer, transport);
+        let is_large = |octets: usize| transport == Some(Transport::Udp) && octets + FRAME > limit;
+        // A text that fits does so without its envelope.
+        let wrapped =
+            self.wrapped(now, (session, ticket)).filter(|(_, octets)| !is_large(octets.len() + FRAME));
+        let Some(found) = self.sessions.table.get_mut(session) else { return };
         let Some(text) = found.machine.in_air(ticket) else { return };
         let subject = text.subject.as_deref().map(|subject| ("Subject", subject));
         let language = text.language.as_deref().map(|language| ("Content-Language", language));
@@ -47,17 +56,25 @@ impl Gateway {
         });
         let date = date.as_deref().map(|date| ("Date", date));
         let headers: Vec<_> = subject.into_iter().chain(language).chain(date).collect();
-        let request = found.dialog.request(Method::Message, &headers, TEXT, text.body.as_bytes());
-        let peer = found.peer;
-        let transport = self.peers.transport(peer);
-        let limit = self.settings.message_limit(peer, transport);
+        let (content_type, body) = match &wrapped {
+            Some((_, octets)) => (cpim::write::TYPE, octets.as_slice()),
+            None => (TEXT, text.body.as_bytes()),
+        };
+        let request = found.dialog.request(Method::Message, &headers, content_type, body);
         match request {
             // RFC 3428 §8 has its limit for what may be lost on a congested way.
-            Some(request) if transport == Some(Transport::Udp) && request.octets() + FRAME > limit => {
+            Some(request) if is_large(request.octets()) => {
                 let failure = Failure::new(Condition::PolicyViolation, 513, TOO_LONG);
                 self.sessions.later(session, Input::Answered(ticket, Fate::Refused(failure)));
             }
-            Some(request) => self.send_of_session(now, session, peer, request, What::Text(ticket)),
+            Some(request) => {
+                let is_wrapped = wrapped.is_some();
+                let key = wrapped.map(|(id, _)| id);
+                // Nothing else could answer it.
+                let key = key.or_else(|| self.trusts_200(session).then(|| self.ids.mint()));
+                self.ask_in_session(now, (session, ticket), key, is_wrapped);
+                self.send_of_session(now, session, peer, request, What::Text(ticket));
+            }
             None => {
                 let failure =
                     Failure::new(Condition::RecipientUnavailable, 480, "the conversation has ended");

@@ -1,6 +1,8 @@
 //! Where conversations stand.
 
+use super::receipts::Asking;
 use crate::addr::Jid;
+use crate::bridge::receipts::Question;
 use crate::bridge::session::{Machine, Ticket, Window};
 use crate::gateway::effect::PeerId;
 use crate::gateway::settings::SessionSettings;
@@ -11,7 +13,7 @@ use crate::now::{Mono, Wall};
 use crate::sip::session::Session;
 use crate::sip::txn::ServerKey;
 use slab::Slab;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// The name of a session, for good: a slot is used again, with another number.
@@ -38,6 +40,8 @@ pub(in crate::gateway) struct Text {
     pub(super) thread: Option<Box<str>>,
     /// When it was written, if it was delayed.
     pub(super) sent: Option<Wall>,
+    /// What its sender wants to hear of it.
+    pub(super) asking: Option<Box<Asking>>,
     /// The ways that refused it: a bit for each.
     pub(super) refused: u8,
 }
@@ -48,7 +52,8 @@ impl Text {
         let optional = [&self.subject, &self.language, &self.thread];
         let optional: usize = optional.into_iter().flatten().map(|text| text.len()).sum();
         // It stands in the request, too, while that is in the air.
-        size_of::<Self>() + 2 * self.body.len() + optional
+        let asking = self.asking.as_ref().map_or(0, |_| size_of::<Asking>());
+        size_of::<Self>() + asking + 2 * self.body.len() + optional
     }
 }
 
@@ -60,6 +65,10 @@ pub(super) struct MsrpSession {
     pub(super) setup: crate::body::sdp::Setup,
     /// The texts in the air.
     pub(super) in_air: BTreeMap<crate::msrp::MessageId, Ticket>,
+    /// Texts that the peer has and that asked nothing, with what their senders hear if they failed.
+    pub(super) sent: VecDeque<(crate::msrp::MessageId, Question)>,
+    /// Texts that the contact has, by the id of the stanza.
+    pub(super) arrived: VecDeque<(Id, crate::msrp::Receipt)>,
 }
 
 /// What one session has in the air by MSRP: half of what is kept for it there, so that receipts and the
@@ -87,10 +96,12 @@ pub(super) struct Conversation {
     pub(super) accepted: Option<ServerKey>,
     /// An offer of ours has its answer in the ACK.
     pub(super) expects_answer: bool,
-    /// Whether the contact's client has shown that it knows chat states (XEP-0085 §5.1).
+    /// Whether the contact's last message showed that its client knows chat states (XEP-0085 §5.1).
     pub(super) knows_states: bool,
     /// Names our descriptions (RFC 8866 §5.2).
     pub(super) description: u64,
+    /// Whether the SIP user's client takes `message/cpim` in it, as its description says.
+    pub(super) takes_cpim: bool,
     /// Where its texts go, unless into the dialog.
     pub(super) msrp: Option<MsrpSession>,
     pub(super) since: Wall,
@@ -122,6 +133,7 @@ impl Conversation {
             expects_answer: false,
             knows_states: false,
             description: 0,
+            takes_cpim: false,
             msrp: None,
             since,
             delivered: [0; 2],

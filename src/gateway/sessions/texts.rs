@@ -1,6 +1,7 @@
 //! Texts of XMPP contacts for SIP users in sessions: into which session each one goes, or back.
 
 use super::auto::Mode;
+use super::receipts::Asking;
 use super::table::{Conversation, MsrpSession};
 use super::{SessionRef, Text, What};
 use crate::addr::Jid;
@@ -28,8 +29,14 @@ use crate::xmpp::stanza::Stanza;
 /// The namespace of chat states (XEP-0085).
 const STATES: &str = "http://jabber.org/protocol/chatstates";
 /// What we take in a session, as its description says.
-pub(super) const ACCEPT: [&str; 4] =
-    ["text/plain", "text/html", "multipart/alternative", "application/im-iscomposing+xml"];
+pub(super) const ACCEPT: [&str; 6] = [
+    "text/plain",
+    "text/html",
+    "multipart/alternative",
+    "application/im-iscomposing+xml",
+    "message/cpim",
+    "message/imdn+xml",
+];
 
 impl Gateway {
     /// Does a text from `contact` to `user`, of `peer`, go into a session?
@@ -61,6 +68,10 @@ impl Gateway {
         admitted: &Admitted<Stanza<'_>>,
         text: &PagerText<'_>,
     ) {
+        let question = match text.asked.any() {
+            true => self.question_of(peer, admitted, text.asked),
+            false => None,
+        };
         let (trace, policy) = (self.ids.mint(), Some(admitted.grant().policy()));
         let crossing = admitted.crossing();
         let track = self.effects.trail.admitted(now, Some(via), trace.as_str(), &crossing, policy);
@@ -85,14 +96,12 @@ impl Gateway {
             language: text.language.as_deref().map(Box::from),
             thread: text.thread.as_deref().map(Box::from),
             sent: text.sent,
+            asking: question.map(Asking::new),
             refused: 0,
         };
         let shows_states = admitted.element.children().any(|child| child.ns() == STATES);
-        let pair = shows_states.then(|| (text.origin.to.to_bare(), text.origin.from.clone()));
         self.keep_text(now, peer, text);
-        if let Some((user, contact)) = pair {
-            self.note_states(&user, &contact);
-        }
+        self.note_states(&admitted.to, &admitted.from, shows_states);
     }
 
     /// A message without a text: a contact that leaves the conversation ends its sessions (RFC 7573 §6.1).
@@ -100,8 +109,9 @@ impl Gateway {
         if self.sessions.is_empty() || !admitted.element.children().any(|child| child.ns() == STATES) {
             return;
         }
-        self.note_states(&admitted.to, &admitted.from);
-        if admitted.element.child("gone", STATES).is_some() {
+        let is_gone = admitted.element.child("gone", STATES).is_some();
+        self.note_states(&admitted.to, &admitted.from, !is_gone);
+        if is_gone {
             let all: Vec<_> = self.sessions.table.of_pair(&admitted.to, &admitted.from).collect();
             for session in all {
                 self.drive_session(now, session, Input::Leave);
@@ -109,11 +119,12 @@ impl Gateway {
         }
     }
 
-    fn note_states(&mut self, user: &Jid, contact: &Jid) {
+    /// The contact's last message had a chat state, or not: then it is told of none (XEP-0085 §5.1).
+    fn note_states(&mut self, user: &Jid, contact: &Jid, shows: bool) {
         let all: Vec<_> = self.sessions.table.of_pair(user, contact).collect();
         for session in all {
             if let Some(found) = self.sessions.table.get_mut(session) {
-                found.knows_states = true;
+                found.knows_states = shows;
             }
         }
     }
@@ -243,6 +254,7 @@ impl Gateway {
     /// Tells the sender of a text that it was not delivered: once, with the id of its stanza.
     pub(super) fn return_text(&mut self, now: Now, text: Text, failure: Failure, address: Option<&str>) {
         self.release(&text);
+        self.forget_asking(&text);
         self.counts.failed[1] += 1;
         let Failure { condition, status, why } = failure;
         let Text { trace, track, origin, .. } = text;

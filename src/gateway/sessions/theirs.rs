@@ -10,8 +10,10 @@
 //! for another body, 603 for a conference (420 where one is required, which the UAS's checks say).
 
 use super::SessionRef;
+use super::inside::Words;
 use super::table::{Conversation, MsrpSession};
 use crate::addr::Jid;
+use crate::body::cpim;
 use crate::body::mime::MediaType;
 use crate::body::sdp::{self, Description, Kind, Media};
 use crate::bridge::session::{Input, Machine, first};
@@ -128,6 +130,10 @@ impl Gateway {
         conversation.invite = Some(key);
         conversation.answer = answer.into();
         conversation.description = description;
+        conversation.takes_cpim = match asked {
+            Asked::Offer(_, media) => media.takes(cpim::write::TYPE),
+            Asked::Nothing => false,
+        };
         conversation.expects_answer = matches!(asked, Asked::Nothing);
         let name = msrp.as_ref().map(|msrp| msrp.id);
         conversation.goes_by(msrp);
@@ -165,7 +171,8 @@ impl Gateway {
         }
         let message = admitted.message;
         let (subject, language) = (message.header(Name::Subject), message.header(Name::ContentLanguage));
-        let delivered = self.deliver_text(now, key, session, admitted, text, subject, language);
+        let words = Words { text, subject, language, cpim: None };
+        let delivered = self.deliver_text(now, key, session, admitted, &words);
         if delivered.is_err() {
             self.sessions.later(session, Input::Rejected);
             if let Some(found) = self.sessions.table.get_mut(session) {

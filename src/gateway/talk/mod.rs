@@ -4,7 +4,7 @@
 //! |---|---|
 //! | this one | `Talk`, what is remembered; [`PeerTalk`], what a peer wants |
 //! | `typing` | chat states and status messages in pager mode |
-//! | `receipts` | questions and answers about messages |
+//! | `receipts` | questions and answers about messages, in pager mode and in sessions |
 //!
 //! What a conversation may hear and say is in [`crate::bridge::typing`], [`crate::bridge::receipts`] and
 //! [`crate::bridge::beyond`]. All of it is of the moment: a restart forgets it, and nobody misses a text.
@@ -13,6 +13,7 @@ mod receipts;
 mod typing;
 
 pub use receipts::Receipts;
+pub(super) use receipts::{Waits, Wishes};
 
 use super::Gateway;
 use super::outgoing::{Load, Outgoing};
@@ -71,7 +72,7 @@ impl Default for PeerTalk {
 pub(super) struct Talk {
     pub(super) typing: Typing,
     /// Messages of XMPP users that may still be answered, by their Message-ID or Call-ID.
-    to_sip: Ledger,
+    pub(super) to_sip: Ledger,
     /// Messages of SIP users that may still be answered, by the id of the stanza.
     to_xmpp: Ledger,
     /// SIP users whose clients use notifications.

@@ -1,11 +1,15 @@
-//! Receipts in pager mode: questions go with texts, answers come as notifications or stanzas.
+//! Receipts: questions go with texts, answers come as notifications, reports or stanzas. How they go in a
+//! session is in `sessions::receipts`.
 //!
 //! A receipt shows that its sender is there. So besides the gate's word on the message itself it wants the
 //! gate's word on presence, in the direction in which the receipt goes (XEP-0184 §8, RFC 5438 §14).
 
 use super::super::Gateway;
+use super::super::msrp::Waiting;
 use super::super::outgoing::{Load, Origin, Outgoing};
 use super::super::pairs::Awaits;
+use super::super::sessions::SessionRef;
+use super::super::settings::Im;
 use super::super::trail::Track;
 use crate::addr::{Jid, map};
 use crate::body::cpim::write::Envelope;
@@ -14,6 +18,7 @@ use crate::body::imdn::{self, Imdn};
 use crate::bridge::receipts::{Answer, AnswerStanza, Asked, Outcome, Question, notification};
 use crate::bridge::to_xmpp;
 use crate::crossing::{Crossing, Direction, Kind};
+use crate::msrp::Receipt;
 use crate::now::Now;
 use crate::sip::link::PeerId;
 use crate::sip::pager::{Carries, PLAIN, Pager, Parts};
@@ -28,14 +33,35 @@ const NOTIFIES: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How it is known that a peer's user has a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Receipts {
-    /// By notifications (RFC 5438). A text asks for them only if its recipient's client has shown that it
-    /// knows them: another would refuse `message/cpim`, or show its header.
+    /// By notifications (RFC 5438), and by reports of MSRP (RFC 7573 §7). A text asks for notifications only if
+    /// its recipient's client has shown that it knows them: another would refuse `message/cpim`, or show its
+    /// header.
     #[default]
     Auto,
     /// Also by a 200, which the peer's servers send only when a user agent did. Never by a 202.
     Trust200,
     /// It is not.
     Off,
+}
+
+/// What is answered when the stanza of a notification is written.
+#[derive(Clone, Debug)]
+pub(in crate::gateway) enum Waits {
+    /// The request that brought it.
+    Request(ServerKey),
+    /// The MSRP message that did, in that session.
+    Msrp(Receipt, SessionRef),
+}
+
+/// How a SIP user's text asks.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::gateway) struct Wishes<'a> {
+    /// Its envelope, which may ask for notifications.
+    pub(in crate::gateway) cpim: Option<&'a Cpim<'a>>,
+    /// Whether it asks for a REPORT (RFC 4975 §7.1.3).
+    pub(in crate::gateway) report: bool,
+    /// The session that it came in.
+    pub(in crate::gateway) session: Option<SessionRef>,
 }
 
 impl Gateway {
@@ -53,37 +79,57 @@ impl Gateway {
         stanza: &Stanza<'_>,
         asked: Asked,
     ) -> Option<Asking> {
+        let question = self.question_of(peer, stanza, asked)?;
+        if !self.takes_notifications(now, &stanza.to) {
+            return Some(Asking { question, message_id: None, envelope: None });
+        }
+        let message_id = self.ids.mint().to_string();
+        let envelope = Some(self.envelope_of(now, &question, &message_id));
+        Some(Asking { question, message_id: Some(message_id), envelope })
+    }
+
+    /// What an XMPP user wants to hear of a text, if it may.
+    pub(in crate::gateway) fn question_of(
+        &self,
+        peer: PeerId,
+        stanza: &Stanza<'_>,
+        asked: Asked,
+    ) -> Option<Question> {
         let (from, to) = (&stanza.from, &stanza.to);
-        let id = stanza.id()?;
         let is_off = self.settings.talk_of(peer).receipts == Receipts::Off;
         if is_off || !self.may_show(to, from, Direction::SipToXmpp) {
             return None;
         }
-        let notify = asked.notify();
-        let chat = stanza.message_type() == MessageType::Chat;
-        let mut question = Question::new(from.clone(), to.to_bare(), id, notify);
-        question.chat = chat;
-        if !self.talk.notifiers.knows(now, to.bare_str()) {
-            return Some(Asking { question, message_id: None, envelope: None });
-        }
-        let message_id = self.ids.mint().to_string();
+        let mut question = Question::new(from.clone(), to.to_bare(), stanza.id()?, asked.notify());
+        question.chat = stanza.message_type() == MessageType::Chat;
+        Some(question)
+    }
+
+    /// Has the client of this SIP user shown that it knows notifications?
+    pub(in crate::gateway) fn takes_notifications(&self, now: Now, user: &Jid) -> bool {
+        self.talk.notifiers.knows(now, user.bare_str())
+    }
+
+    /// What goes in front of a text that asks `question` under `message_id`.
+    pub(in crate::gateway) fn envelope_of(&self, now: Now, question: &Question, message_id: &str) -> String {
         let envelope = Envelope {
-            from: &uri(from),
-            to: &uri(to),
+            from: &uri(&question.asker),
+            to: &uri(&question.recipient),
             date: &to_xmpp::stamp(now.wall),
             subject: None,
-            message_id: &message_id,
-            notify,
+            message_id,
+            notify: question.notifications,
             content_type: PLAIN,
             disposition: None,
         };
-        let envelope = Some(envelope.write());
-        Some(Asking { question, message_id: Some(message_id), envelope })
+        envelope.write()
     }
 
     /// The text of `asking` goes out as `pager`: from now on it can be answered.
     ///
-    /// COMPAT linphone 5.1: it notifies of a text that has no Message-ID, too, and names the Call-ID.
+    /// COMPAT linphone 5.1: it notifies of a text that came without an envelope, too, and names the Call-ID. In
+    /// liblinphone's `chat-message-p.h` each message wants notifications until a CPIM says otherwise, and its
+    /// `chat-room.cpp` takes the Call-ID of what comes for its Message-ID.
     pub(in crate::gateway) fn remember_question(&mut self, now: Now, asking: Asking, pager: &Pager) {
         let key = asking.message_id.as_deref().unwrap_or_else(|| pager.call_id());
         self.talk.to_sip.ask(now, key, asking.question);
@@ -118,34 +164,47 @@ impl Gateway {
         false
     }
 
-    /// A SIP user's notification about a message of an XMPP user; `key` is to be answered.
+    /// A SIP user's notification about a message of an XMPP user; `key` is to be answered. `session`: it came
+    /// in the dialog of that.
     pub(in crate::gateway) fn on_imdn(
         &mut self,
         now: Now,
         key: ServerKey,
         request: &Request<'_>,
         imdn: &Imdn,
+        session: Option<SessionRef>,
     ) {
-        self.note_notifier(now, &request.sender);
-        let said = Outcome::of(imdn).is_some_and(|outcome| {
-            let pair = Some((&request.sender, &request.target));
-            self.answer_xmpp(now, &imdn.message_id, pair, outcome, Some(Awaits::Request(key)))
-        });
-        if !said {
-            // Of nothing that is known, or it says nothing: nobody misses it.
-            self.respond(now, key, 202, &[]);
+        if let Some(answerable) = self.servers.value(key) {
+            answerable.session = session;
         }
+        if !self.hear_imdn(now, (&request.sender, &request.target), imdn, Waits::Request(key)) {
+            // Of nothing that is known, or it says nothing: nobody misses it.
+            self.respond(now, key, if session.is_some() { 200 } else { 202 }, &[]);
+        }
+    }
+
+    /// The same, however it came, from and to this pair. False if it tells nobody anything.
+    pub(in crate::gateway) fn hear_imdn(
+        &mut self,
+        now: Now,
+        pair: (&Jid, &Jid),
+        imdn: &Imdn,
+        waits: Waits,
+    ) -> bool {
+        self.note_notifier(now, pair.0);
+        Outcome::of(imdn)
+            .is_some_and(|outcome| self.answer_xmpp(now, &imdn.message_id, Some(pair), outcome, Some(waits)))
     }
 
     /// Tells the XMPP user who asked about the message `key`. False if nobody is told. `pair` says who
     /// answers whom, if it was not our own request that was answered.
-    fn answer_xmpp(
+    pub(in crate::gateway) fn answer_xmpp(
         &mut self,
         now: Now,
         key: &str,
         pair: Option<(&Jid, &Jid)>,
         outcome: Outcome,
-        awaits: Option<Awaits>,
+        waits: Option<Waits>,
     ) -> bool {
         let Some(question) = self.talk.to_sip.get_mut(now, key) else { return false };
         let (from, to) = match pair {
@@ -167,16 +226,25 @@ impl Gateway {
         let start = self.effects.mark();
         let stanza = AnswerStanza { question: &question, from: &from, id: id.as_str(), outcome };
         stanza.write(self.effects.buffer());
-        let server = match awaits {
-            Some(Awaits::Request(server)) => Some(server),
-            Some(Awaits::Watch(_) | Awaits::Msrp(_)) | None => None,
-        };
+        let awaits = waits.map(|waits| match waits {
+            Waits::Request(server) => Awaits::Request(server),
+            Waits::Msrp(receipt, session) => {
+                let (from, to) = (from.clone(), to.clone());
+                let track = Track::default();
+                Awaits::Msrp(self.msrp.wait(Waiting { receipt, session, trace: id, track, from, to }))
+            }
+        });
         let sent = self.queue_stanza(now, (from.domain(), to.domain()), start, awaits);
-        if let Some(answerable) = server.and_then(|server| self.servers.value(server)) {
+        if let Some(Awaits::Request(server)) = awaits
+            && let Some(answerable) = self.servers.value(server)
+        {
             answerable.crossing(now, id, Track::default(), from, to);
         }
-        if let (Err(condition), Some(server)) = (sent, server) {
-            self.bounce(now, server, condition, "no stream to the partner");
+        let why = "no stream to the partner";
+        match (sent, awaits) {
+            (Err(condition), Some(Awaits::Request(server))) => self.bounce(now, server, condition, why),
+            (Err(condition), Some(Awaits::Msrp(ticket))) => self.on_msrp_bounced(now, ticket, condition, why),
+            (Err(_), Some(Awaits::Watch(_)) | None) | (Ok(()), _) => {}
         }
         true
     }
@@ -186,26 +254,36 @@ impl Gateway {
     pub(in crate::gateway) fn ask_xmpp(
         &mut self,
         now: Now,
-        request: &Request<'_>,
-        cpim: &Cpim<'_>,
+        (sip, xmpp): (&Jid, &Jid),
+        wishes: Wishes<'_>,
         id: &str,
     ) -> Asked {
-        let (sip, xmpp) = (&request.sender, &request.target);
-        let wanted = cpim.notify.delivery || cpim.notify.display || cpim.notify.failure;
-        let (Some(message_id), true) = (cpim.message_id.as_deref(), wanted) else { return Asked::default() };
+        let named = wishes.cpim.and_then(|cpim| Some((cpim.message_id.as_deref()?, cpim)));
+        let notify = named.map_or(Notify::default(), |(_, cpim)| cpim.notify);
+        let by_notification = notify.delivery || notify.display || notify.failure;
+        if !by_notification && !wishes.report {
+            return Asked::default();
+        }
         let peer = self.settings.peer_of(sip.domain());
         if peer.is_none_or(|peer| self.settings.talk_of(peer).receipts == Receipts::Off) {
             return Asked::default();
         }
-        self.note_notifier(now, sip);
+        if by_notification {
+            self.note_notifier(now, sip);
+        }
         // Of what can't be told only the failure is, and that is said of nobody.
         let open = match self.may_show(xmpp, sip, Direction::XmppToSip) {
-            true => cpim.notify,
-            false => Notify { failure: cpim.notify.failure, ..Notify::default() },
+            true => Notify { delivery: notify.delivery || wishes.report, ..notify },
+            false => Notify { failure: notify.failure, ..Notify::default() },
         };
+        let message_id = named.map_or("", |(message_id, _)| message_id);
         let mut question = Question::new(sip.to_bare(), xmpp.to_bare(), message_id, open);
-        question.date = cpim.date.as_deref().map(Box::from);
-        self.talk.to_xmpp.ask(now, id, question);
+        question.notifications = notify;
+        question.session = wishes.session.map(|session| (session.slot, session.number));
+        question.date = named.and_then(|(_, cpim)| cpim.date.as_deref()).map(Box::from);
+        if question.is_open() {
+            self.talk.to_xmpp.ask(now, id, question);
+        }
         Asked::of(open)
     }
 
@@ -221,8 +299,15 @@ impl Gateway {
     /// is.
     pub(in crate::gateway) fn notify_of_failure(&mut self, now: Now, stanza: &Stanza<'_>) -> bool {
         let Some(id) = stanza.id() else { return false };
-        let answer = Answer { id, outcome: Outcome::Failed };
-        !self.talk.to_xmpp.is_empty() && self.answer_sip(now, &stanza.from, &stanza.to, answer)
+        let (from, to, outcome) = (&stanza.from, &stanza.to, Outcome::Failed);
+        let reported = self.report_by_msrp(now, to, from, id, outcome);
+        let answer = Answer { id, outcome };
+        let notified = !self.talk.to_xmpp.is_empty() && self.answer_sip(now, from, to, answer);
+        if reported {
+            // Nothing is said after a failure.
+            self.forget_question(id);
+        }
+        reported || notified
     }
 
     /// The stanza `id` was not delivered, and its sender hears so by the response: by no notification
@@ -241,6 +326,11 @@ impl Gateway {
         if !question.is_open() {
             self.talk.to_xmpp.forget(answer.id);
         }
+        let reported = answer.outcome == Outcome::Delivered
+            && self.report_by_msrp(now, to, from, answer.id, answer.outcome);
+        if !question.wants_notification(answer.outcome) {
+            return reported;
+        }
         let date = to_xmpp::stamp(now.wall);
         let document = notification(&question, answer.outcome, &date).write();
         let message_id = self.ids.mint();
@@ -255,6 +345,15 @@ impl Gateway {
             disposition: Some(imdn::DISPOSITION),
         };
         let envelope = envelope.write();
+        if let Some((slot, number)) = question.session {
+            if self.notify_in_session(now, SessionRef { slot, number }, &format!("{envelope}{document}")) {
+                return true;
+            }
+            // That session is over. A peer of sessions takes nothing out of them.
+            if matches!(self.settings.im(peer), Im::MsSession | Im::Msrp) {
+                return reported;
+            }
+        }
         let carries = Carries::Notification;
         let parts = Parts { body: &document, carries, envelope: Some(&envelope), ..Parts::default() };
         let pager = self.build_message(from, to, &parts);
@@ -263,6 +362,11 @@ impl Gateway {
         let load = Load::Message { pager, origin };
         self.send_message(now, Outgoing::new(now.mono, peer, load, timeout));
         true
+    }
+
+    /// The client of this SIP user does not take what asks.
+    pub(in crate::gateway) fn forget_notifier(&mut self, user: &Jid) {
+        self.talk.notifiers.forget(user.bare_str());
     }
 
     fn note_notifier(&mut self, now: Now, user: &Jid) {

@@ -99,6 +99,41 @@ fn a_user_who_refuses_texts_in_the_dialog_too_is_written_to_by_msrp_where_that_i
 }
 
 #[test]
+fn every_refusal_of_a_text_in_the_dialog_leads_to_msrp_and_a_text_that_asks_still_asks() {
+    for status in [405, 415, 488, 501, 606] {
+        let mut world = world_with(Net::works(), Im::Auto, |settings| {
+            settings.msrp.host = "gw.contoso.example".into();
+            (settings.msrp.port, settings.msrp.tls) = (Some(2855), false);
+        });
+        world.romeo(&format!(
+            "<message from='{ROMEO}/orchard' to='{ALICE}' id='m1' type='chat'><body>one</body>\
+             <request xmlns='urn:xmpp:receipts'/></message>"
+        ));
+        let first = world.one_sip();
+        world.answer(&first, 405);
+        let invite = world.one_sip();
+        world.answer(&invite, status);
+        let sent = world.take_sip();
+        assert_eq!(sent.iter().map(method).collect::<Vec<_>>(), ["ACK", "INVITE"], "{status}");
+        assert!(sent[1].body().contains(" TCP/MSRP *"), "{status}: {}", sent[1].text);
+        let answer = super::msrp::offer("a=setup:passive\r\n");
+        world.answer_body(&sent[1], 200, &format!("{CONTACT}{SDP}"), &answer);
+        world.take_sip();
+        let conn = super::msrp::dialled(&mut world).conn;
+        world.handle(crate::gateway::Input::MsrpUp { conn, certificate: None });
+        let frames = super::msrp::take_msrp(&mut world);
+        assert!(
+            frames.contains("\r\nSuccess-Report: yes\r\n") && frames.contains("\r\n\r\none\r\n"),
+            "{frames}"
+        );
+        assert!(world.take_xmpp().is_empty());
+        // It is remembered.
+        world.say("m2", ALICE, "two");
+        world.assert_no_sip();
+    }
+}
+
+#[test]
 fn it_is_remembered_for_eight_hours() {
     let mut world = world(Im::Auto);
     world.say("m1", ALICE, "one");

@@ -3,6 +3,8 @@
 mod auto;
 mod limits;
 mod msrp;
+mod receipts;
+mod receipts_msrp;
 mod refused;
 mod rights;
 mod to_sip;

@@ -8,9 +8,9 @@ use crate::body::sdp::{Description, Kind, Media, Setup};
 use crate::gateway::Input;
 use crate::msrp::ConnId;
 
-const FAR: &str = "msrp://edge.contoso.example:7313/ansp71weztas;tcp";
+pub(super) const FAR: &str = "msrp://edge.contoso.example:7313/ansp71weztas;tcp";
 
-fn world(port: Option<u16>, net: Net) -> World {
+pub(super) fn world(port: Option<u16>, net: Net) -> World {
     world_with(net, Im::Msrp, |settings| {
         settings.msrp.host = "gw.contoso.example".into();
         settings.msrp.port = port;
@@ -18,7 +18,7 @@ fn world(port: Option<u16>, net: Net) -> World {
     })
 }
 
-fn offer(setup: &str) -> String {
+pub(super) fn offer(setup: &str) -> String {
     format!(
         "v=0\r\no=- 1 1 IN IP4 edge.contoso.example\r\ns=-\r\nc=IN IP4 edge.contoso.example\r\nt=0 0\r\n\
          m=message 7313 TCP/MSRP *\r\na=accept-types:message/cpim text/plain\r\n\
@@ -26,13 +26,13 @@ fn offer(setup: &str) -> String {
     )
 }
 
-fn described(body: &str) -> Media {
+pub(super) fn described(body: &str) -> Media {
     let description = Description::parse(body.as_bytes()).expect(body);
     description.usable(Kind::Msrp).unwrap_or_else(|| panic!("{body}"))
 }
 
 /// What was written by MSRP since somebody looked.
-fn take_msrp(world: &mut World) -> String {
+pub(super) fn take_msrp(world: &mut World) -> String {
     let mut text = String::new();
     world.seen.retain(|seen| match seen {
         Seen::Msrp(_, octets) => {
@@ -44,7 +44,7 @@ fn take_msrp(world: &mut World) -> String {
     text
 }
 
-fn dialled(world: &mut World) -> crate::msrp::Dial {
+pub(super) fn dialled(world: &mut World) -> crate::msrp::Dial {
     let place = world.seen.iter().position(|seen| matches!(seen, Seen::MsrpDial(_))).expect("a dial");
     match world.seen.remove(place) {
         Some(Seen::MsrpDial(dial)) => *dial,
@@ -52,25 +52,25 @@ fn dialled(world: &mut World) -> crate::msrp::Dial {
     }
 }
 
-fn say(world: &mut World, conn: ConnId, text: &str) {
+pub(super) fn say(world: &mut World, conn: ConnId, text: &str) {
     world.handle(Input::Msrp { conn, octets: text.as_bytes() });
 }
 
-fn request(to: &str, tid: &str, headers: &str, body: Option<&str>) -> String {
+pub(super) fn request(to: &str, tid: &str, headers: &str, body: Option<&str>) -> String {
     let body = body.map_or(String::new(), |body| format!("\r\n{body}\r\n"));
     format!(
         "MSRP {tid} SEND\r\nTo-Path: {to}\r\nFrom-Path: {FAR}\r\nMessage-ID: {tid}\r\n{headers}{body}-------{tid}$\r\n"
     )
 }
 
-const PLAIN: &str = "Content-Type: text/plain\r\n";
+pub(super) const PLAIN: &str = "Content-Type: text/plain\r\n";
 
 /// What was written, request by request.
 fn requests(written: &str) -> Vec<String> {
     written.split_inclusive("$\r\n").map(str::to_owned).collect()
 }
 
-fn respond(world: &mut World, conn: ConnId, request: &str, status: &str) {
+pub(super) fn respond(world: &mut World, conn: ConnId, request: &str, status: &str) {
     let tid = request.split(' ').nth(1).unwrap();
     let from = request.lines().find_map(|line| line.strip_prefix("From-Path: ")).unwrap();
     say(
@@ -81,7 +81,7 @@ fn respond(world: &mut World, conn: ConnId, request: &str, status: &str) {
 }
 
 /// alice invites romeo and connects: the dialog, the connection, our URI.
-fn alice_opens(world: &mut World) -> (Dialog, ConnId, String) {
+pub(super) fn alice_opens(world: &mut World) -> (Dialog, ConnId, String) {
     let (mut dialog, ok) = Dialog::invite(world, 1, SDP, &offer("a=setup:actpass\r\n"));
     assert_eq!(ok.status(), Some(200), "{}", ok.text);
     let ours = described(ok.body());
@@ -123,7 +123,7 @@ fn check_042_an_invitation_with_msrp_is_taken_and_its_texts_cross() {
     world.assert_quiet();
 }
 
-fn written(world: &mut World, body: &str) -> (crate::xmpp::StreamId, u64) {
+pub(super) fn written(world: &mut World, body: &str) -> (crate::xmpp::StreamId, u64) {
     let found = world.seen.iter().find_map(|seen| match seen {
         Seen::Xmpp { stream, mark, text, .. } if text.contains(body) => Some((*stream, *mark)),
         _ => None,
@@ -167,7 +167,7 @@ fn check_041_texts_wait_for_the_session_and_go_by_msrp_in_order() {
 }
 
 /// romeo's text is by MSRP at alice, who has not answered it.
-fn romeo_writes(world: &mut World) -> (ConnId, String) {
+pub(super) fn romeo_writes(world: &mut World) -> (ConnId, String) {
     world.say("m1", ALICE, "one");
     let invite = world.one_sip();
     world.answer_body(&invite, 200, &format!("{CONTACT}{SDP}"), &offer("a=setup:passive\r\n"));

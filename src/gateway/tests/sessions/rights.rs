@@ -36,9 +36,9 @@ fn an_invitation_that_the_table_refuses_is_403_with_its_number_and_tells_nobody(
 fn check_171_a_right_that_is_taken_away_ends_the_session_on_both_sides() {
     let mut world = world(Im::MsSession);
     let (mut dialog, one) = romeo_opens(&mut world, "m1", "one");
+    world.say("m2", ALICE, "two");
     romeo_sends(&mut world, COMPOSING);
     dialog.ours(&world.one_sip(), "INFO");
-    world.say("m2", ALICE, "two");
     world.reload(&without_alice());
     let sent = world.take_xmpp();
     assert!(sent.iter().any(|text| text.contains("<gone ") && !text.contains("type='error'")), "{sent:#?}");
