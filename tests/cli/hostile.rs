@@ -86,6 +86,26 @@ fn wrong_and_endless_arguments_are_usage_and_the_longest_right_ones_are_asked() 
 }
 
 #[test]
+fn what_a_daemon_passes_on_is_no_order_to_a_terminal() {
+    let house = House::bare(POLICY);
+    let socket = house.path("sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    std::thread::spawn(move || {
+        for answer in
+            ["{\"done\":\"HOSTILE\\u001b[2J\\u009b\"}\n", "{\"failed\":\"HOSTILE\\u001b[2J\\u009b\"}\n"]
+        {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.read(&mut [0; 4096]).unwrap();
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    let ask = || super::rig::stoxd(&["log-level", "--socket", socket.to_str().unwrap()]);
+    let (done, failed) = (ask(), ask());
+    assert_eq!((done.code, done.out.as_str()), (0, "HOSTILE\u{fffd}[2J\u{fffd}\n"));
+    assert_eq!((failed.code, failed.err.as_str()), (1, "error: HOSTILE\u{fffd}[2J\u{fffd}\n"));
+}
+
+#[test]
 fn a_daemon_that_answers_in_drops_is_given_up() {
     let house = House::bare(POLICY);
     let listener = UnixListener::bind(house.path("sock")).unwrap();
