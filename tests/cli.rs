@@ -16,6 +16,8 @@ mod changes;
 mod check;
 #[path = "cli/daemon.rs"]
 mod daemon;
+#[path = "cli/hostile.rs"]
+mod hostile;
 #[path = "cli/journal.rs"]
 mod journal;
 #[path = "cli/limits.rs"]

@@ -24,6 +24,7 @@ use super::steer;
 use super::subscriptions;
 use super::trace::{self, TraceVerb};
 use super::why::{self, WhyVerb};
+use super::words::shown;
 use crate::config;
 use crate::now::Wall;
 use crate::policy::written;
@@ -342,7 +343,7 @@ pub fn main(run: impl FnOnce(&Path) -> u8, look: Look, now: Wall) -> u8 {
         Verb::Why { verb, daemon } => match socket_of(&daemon) {
             Ok(socket) => why::run(&verb, &socket, |from, to, json| {
                 let question = policy_test::Question { from, to, added: false, json };
-                policy_test::policy_test(&config::check(&daemon.file.config), &question).0
+                policy_test::policy_test(&config::check(&daemon.file.config), &question)
             }),
             Err(code) => code,
         },
@@ -352,7 +353,7 @@ pub fn main(run: impl FnOnce(&Path) -> u8, look: Look, now: Wall) -> u8 {
 }
 
 /// The bare JID that `text`, the value of `option`, means; else the exit code.
-fn address(option: &str, text: &str) -> Result<String, u8> {
+pub(super) fn address(option: &str, text: &str) -> Result<String, u8> {
     match written::person(text) {
         Ok(jid) => Ok(jid.to_string()),
         Err(error) => {
@@ -365,7 +366,7 @@ fn address(option: &str, text: &str) -> Result<String, u8> {
 /// Prints `text`; `code`, or that it did not get where it was to go.
 pub(super) fn say(text: &str, code: u8) -> u8 {
     let mut out = std::io::stdout().lock();
-    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()), code)
+    written(out.write_all(shown(text).as_bytes()).and_then(|()| out.flush()), code)
 }
 
 /// `code`, or that the output did not get where it was to go.

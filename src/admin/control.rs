@@ -16,10 +16,12 @@ use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Octets of a question or an answer at most.
 pub const LINE_LIMIT: u64 = 4 * 1024 * 1024;
+/// Octets of a question at most: two addresses, and the text of a test, each octet of it escaped.
+pub const QUESTION_LIMIT: u64 = 16 * 1024;
 
 /// A question to the daemon.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -264,14 +266,47 @@ pub(super) fn begin(socket: &Path, question: &Question) -> io::Result<(Answer, i
         // A million grants take a while.
         Question::Reload => Duration::from_secs(120),
     };
-    stream.set_read_timeout(Some(patience))?;
+    put(&mut stream, question)?;
+    let mut answer = String::new();
+    let until = Instant::now() + patience;
+    let mut reader = BufReader::new(Patient { stream, until, patience }.take(LINE_LIMIT));
+    reader.read_line(&mut answer)?;
+    // For whatever comes behind it there is as much time again.
+    reader.get_mut().get_mut().until = Instant::now() + patience;
+    Ok((serde_json::from_str(&answer)?, reader))
+}
+
+/// Writes a question.
+fn put(stream: &mut UnixStream, question: &Question) -> io::Result<()> {
     let mut line = serde_json::to_vec(question)?;
     line.push(b'\n');
-    stream.write_all(&line)?;
-    let mut answer = String::new();
-    let mut reader = BufReader::new(stream.take(LINE_LIMIT));
-    reader.read_line(&mut answer)?;
-    Ok((serde_json::from_str(&answer)?, reader))
+    if line.len() as u64 > QUESTION_LIMIT {
+        return Err(io::Error::new(io::ErrorKind::ArgumentListTooLong, "the question is too long"));
+    }
+    stream.set_write_timeout(Some(Duration::from_secs(10)))?;
+    stream.write_all(&line)
+}
+
+/// A stream that is read until a point in time, however little comes at once.
+struct Patient {
+    stream: UnixStream,
+    until: Instant,
+    patience: Duration,
+}
+
+impl Read for Patient {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let late = || io::Error::new(io::ErrorKind::TimedOut, format!("nothing within {:?}", self.patience));
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(late());
+        }
+        self.stream.set_read_timeout(Some(left))?;
+        self.stream.read(into).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => late(),
+            _ => error,
+        })
+    }
 }
 
 /// Asks for what has no end: answers as they come, until the daemon ends or has enough.
@@ -280,9 +315,7 @@ pub(super) fn begin(socket: &Path, question: &Question) -> io::Result<(Answer, i
 /// Nobody is there.
 pub fn follow(socket: &Path, question: &Question) -> io::Result<impl Iterator<Item = io::Result<Answer>>> {
     let mut stream = UnixStream::connect(socket)?;
-    let mut line = serde_json::to_vec(question)?;
-    line.push(b'\n');
-    stream.write_all(&line)?;
+    put(&mut stream, question)?;
     let mut reader = BufReader::new(stream);
     Ok(std::iter::from_fn(move || {
         let mut answer = String::new();
@@ -296,6 +329,10 @@ pub fn follow(socket: &Path, question: &Question) -> io::Result<impl Iterator<It
 
 /// Says that nobody answers at `socket`; the exit code.
 pub fn unreachable(socket: &Path, error: &io::Error) -> u8 {
+    if error.kind() == io::ErrorKind::ArgumentListTooLong {
+        complain(&format!("error: {error}\n"));
+        return exit::USAGE;
+    }
     complain(&format!(
         "error: no answer from the daemon at {}: {error}\n  is it running? systemctl status stoxd\n",
         socket.display()

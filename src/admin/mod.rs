@@ -44,7 +44,7 @@ pub mod selftest;
 pub mod sessions;
 pub mod settings;
 pub mod sites;
-mod steer;
+pub mod steer;
 pub mod subscriptions;
 #[cfg(test)]
 mod tests;
@@ -54,7 +54,7 @@ pub mod words;
 
 /// Says `text` on the standard error, if anybody can hear it: the exit code says it too.
 pub fn complain(text: &str) {
-    let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), words::shown(text).as_bytes());
 }
 
 /// Exit codes of all verbs.

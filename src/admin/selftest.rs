@@ -1,6 +1,6 @@
 //! `stoxd test`: a synthetic exchange through the running daemon.
 
-use super::cli::{Daemon, Output, say, to_json};
+use super::cli::{Daemon, Output, address, say, to_json};
 use super::control::Question;
 use super::words::columns;
 use super::{complain, exit};
@@ -100,6 +100,11 @@ pub(super) fn run(verb: TestVerb, ask: impl FnOnce(&Daemon, &Question) -> Result
     if text.as_ref().is_some_and(|text| text.len() > TEXT_LIMIT || text.trim().is_empty()) {
         complain(&format!("error: --text: {TEXT_LIMIT} octets at most, and not nothing\n"));
         return exit::USAGE;
+    }
+    for (option, text) in [("--from", &args.from), ("--to", &args.to)] {
+        if let Some(Err(code)) = text.as_deref().map(|text| address(option, text)) {
+            return code;
+        }
     }
     // Before anything is sent.
     if let Some(path) = args.report.as_deref().filter(|path| path.exists() && !args.yes) {

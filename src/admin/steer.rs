@@ -12,6 +12,9 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
+/// The longest that another log level may last, in seconds.
+pub const LONGEST: u64 = 7 * 24 * 3600;
+
 /// Stops the daemon behind `socket` and waits for its end; the exit code.
 pub(super) fn drain(socket: &Path, what_if: bool, yes: bool) -> Result<u8, io::Error> {
     if what_if || !yes {
@@ -36,7 +39,7 @@ pub(super) fn drain(socket: &Path, what_if: bool, yes: bool) -> Result<u8, io::E
         let code = say(&(text + "\n"), exit::DONE);
         // Its end is the connection's.
         match open.read(&mut [0]) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                 complain("error: it has not stopped in time; see: systemctl status stoxd\n");
                 exit::FAILED
             }
@@ -60,9 +63,10 @@ fn told(answer: Answer, done: impl FnOnce(String) -> u8) -> u8 {
 /// A duration on the command line, in seconds: "10m", "1h".
 pub(super) fn seconds(text: &str) -> Result<u64, String> {
     let duration: Duration = config::duration(text)?;
-    match duration.subsec_nanos() {
-        0 => Ok(duration.as_secs()),
-        _ => Err("whole seconds".to_owned()),
+    match (duration.subsec_nanos(), duration.as_secs()) {
+        (0, seconds @ 1..=LONGEST) => Ok(seconds),
+        (0, _) => Err("between 1s and 7d".to_owned()),
+        (_, _) => Err("whole seconds".to_owned()),
     }
 }
 

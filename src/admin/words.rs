@@ -2,6 +2,7 @@
 
 use crate::policy::{Policy, Scope};
 use clap::ValueEnum;
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -132,9 +133,26 @@ pub fn harmless(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
+/// The same for a whole output: its lines and tabs stay. Much of what verbs print is a peer's, and a terminal obeys
+/// C1 controls, too, which JSON does not escape.
+pub fn shown(text: &str) -> Cow<'_, str> {
+    let obeyed = |c: char| {
+        let turns = matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        turns || (c.is_control() && !matches!(c, '\n' | '\t'))
+    };
+    if text.contains(obeyed) { text.replace(obeyed, "\u{fffd}").into() } else { text.into() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_terminal_is_shown_nothing_that_it_obeys() {
+        let hostile = "a\u{1b}[31m\tb\u{9b}2J\nc\u{202e}d\u{7f}\r";
+        assert_eq!(shown(hostile), "a\u{fffd}[31m\tb\u{fffd}2J\nc\u{fffd}d\u{fffd}\u{fffd}");
+        assert!(matches!(shown("Zoë 👩‍👧\n"), Cow::Borrowed(_)));
+    }
 
     #[test]
     fn f018_identities_and_filters_are_read_as_the_shell_has_them() {

@@ -2,7 +2,7 @@
 
 use super::Daemon;
 use crate::addr::{Jid, Masked};
-use crate::admin::control::{Answer, Question};
+use crate::admin::control::{Answer, QUESTION_LIMIT, Question};
 use crate::admin::sessions::{self, Sessions};
 use crate::admin::subscriptions::{ROWS, Subscriptions};
 use std::io;
@@ -13,8 +13,6 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
-/// Octets of a question.
-const QUESTION: u64 = 4096;
 /// How long somebody may take to ask, and to take the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -93,7 +91,7 @@ pub async fn serve(listener: UnixListener, daemon: Rc<Daemon>) {
 async fn answer(stream: UnixStream, daemon: &Rc<Daemon>) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
-    let mut asked = (&mut stream).take(QUESTION);
+    let mut asked = (&mut stream).take(QUESTION_LIMIT);
     tokio::time::timeout(PATIENCE, asked.read_line(&mut line)).await??;
     let mut stops = false;
     let answer = match serde_json::from_str(&line) {

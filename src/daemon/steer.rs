@@ -3,14 +3,12 @@
 
 use super::{CLOSING, DRAIN, Daemon, filter_of, journal};
 use crate::admin::control::Answer;
+use crate::admin::steer::LONGEST;
 use crate::config::settings::LogLevel;
 use crate::gateway::UnderWay;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
-
-/// The longest that another level may last.
-const LONGEST: u64 = 7 * 24 * 3600;
 
 /// How much is logged.
 #[derive(Debug)]

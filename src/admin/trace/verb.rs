@@ -1,8 +1,10 @@
 //! The verb: asks the daemon, or follows it, and prints.
 
 use super::{Crossing, Crossings, Ladder, What};
+use crate::addr::Domain;
 use crate::admin::cli::{Output, say};
 use crate::admin::control::{self, Answer, Question};
+use crate::admin::words::shown;
 use crate::admin::{complain, exit};
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -41,7 +43,13 @@ pub struct TraceVerb {
 /// Prints what is on record at the daemon behind `socket`, or follows it; the exit code.
 pub(in crate::admin) fn run(verb: &TraceVerb, user: Option<String>, socket: &Path) -> u8 {
     let format = if verb.output.json { Format::Json } else { verb.format };
-    let partner = verb.partner.as_ref().map(|domain| domain.to_lowercase());
+    let partner = match verb.partner.as_deref().map(Domain::parse).transpose() {
+        Ok(partner) => partner.map(|domain| domain.to_string()),
+        Err(error) => {
+            complain(&format!("error: --partner: {error}\n"));
+            return exit::USAGE;
+        }
+    };
     let mut printer = Printer { format, ladder: Ladder::default() };
     if verb.follow {
         return follow(socket, &Question::Follow { user, partner }, &mut printer);
@@ -71,7 +79,7 @@ fn follow(socket: &Path, question: &Question, printer: &mut Printer) -> u8 {
             Ok(Answer::Trace(all)) => {
                 let mut out = io::stdout().lock();
                 let text: String = all.crossings.iter().map(|crossing| printer.print(crossing)).collect();
-                if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+                if let Err(error) = out.write_all(shown(&text).as_bytes()).and_then(|()| out.flush()) {
                     return match error.kind() {
                         io::ErrorKind::BrokenPipe => exit::DONE,
                         _ => exit::FAILED,

@@ -120,7 +120,11 @@ impl std::fmt::Display for Fault {
 
 /// Asks the daemon behind `socket`; the exit code: 0 it was delivered, 3 it was not, 1 nothing is on record.
 /// `offline` says what the files say, for when nobody answers.
-pub(super) fn run(verb: &WhyVerb, socket: &Path, offline: impl FnOnce(&str, &str, bool) -> String) -> u8 {
+pub(super) fn run(
+    verb: &WhyVerb,
+    socket: &Path,
+    offline: impl FnOnce(&str, &str, bool) -> (String, u8),
+) -> u8 {
     match control::ask(socket, &verb.question()) {
         Ok(Answer::Why(why)) => {
             let code = code(&why);
@@ -137,7 +141,11 @@ pub(super) fn run(verb: &WhyVerb, socket: &Path, offline: impl FnOnce(&str, &str
         }
         Err(error) => {
             if let (Some(from), Some(to)) = (&verb.from, &verb.to) {
-                say(&offline(from, to, verb.output.json), exit::DONE);
+                match offline(from, to, verb.output.json) {
+                    (answer, exit::DONE | exit::PROBLEMS) => drop(say(&answer, exit::DONE)),
+                    // No answer, but why there is none.
+                    (fault, _) => complain(&fault),
+                }
             }
             control::unreachable(socket, &error)
         }

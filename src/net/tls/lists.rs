@@ -63,6 +63,12 @@ impl List {
         Self::read(der)
     }
 
+    /// The same, as if it had so many octets.
+    #[cfg(test)]
+    pub(super) fn weighing(self, octets: usize) -> Self {
+        Self { octets, ..self }
+    }
+
     /// When it is replaced by another, as it says itself.
     pub fn next_update(&self) -> Wall {
         self.next_update

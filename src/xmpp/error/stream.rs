@@ -1,5 +1,6 @@
 //! Stream errors (RFC 6120 §4.9): the end of a stream, with its reason.
 
+use crate::addr::Clean;
 use crate::xml::{self, Element};
 use crate::xmpp::ns;
 use std::borrow::Cow;
@@ -152,7 +153,8 @@ impl From<xml::FrameError> for StreamError {
 impl fmt::Display for StreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.condition.name())?;
-        self.text.as_ref().map_or(Ok(()), |text| write!(f, ": {text}"))
+        // From a peer it may hold what a terminal obeys.
+        self.text.as_ref().map_or(Ok(()), |text| write!(f, ": {}", Clean(text)))
     }
 }
 

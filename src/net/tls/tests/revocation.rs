@@ -1,13 +1,14 @@
 //! Revocation lists: off, soft and hard.
 
 use super::*;
-use crate::net::tls::{CertFault, Lookup, Revocation, judge};
+use crate::net::tls::lists::{ADDRESSES, List};
+use crate::net::tls::{CertFault, Lists, Lookup, Revocation, judge, revocation};
 use rcgen::{CertificateRevocationListParams, KeyIdMethod, RevokedCertParams, SerialNumber, date_time_ymd};
 use std::path::PathBuf;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// A list of what `ca` has revoked, good until the year `until`, as a PEM file.
-fn list(ca: &Ca, revoked: &[&CertificateDer<'_>], until: i32, dir: &Path, name: &str) -> PathBuf {
+pub(super) fn list(ca: &Ca, revoked: &[&CertificateDer<'_>], until: i32, dir: &Path, name: &str) -> PathBuf {
     let serial = |der: &CertificateDer<'_>| {
         SerialNumber::from_slice(X509Certificate::from_der(der).unwrap().1.raw_serial())
     };
@@ -108,4 +109,22 @@ fn a_file_without_a_list_is_an_error_with_its_name() {
         assert!(Revocation::load(Lookup::Off, &[path]).is_ok());
     }
     assert!(Revocation::load(Lookup::Hard, &["/nowhere/a.crl".into()]).is_err());
+}
+
+#[test]
+fn f070_the_lists_that_nobody_asked_for_the_longest_make_room_by_number_and_by_size() {
+    let (ca, dir) = (Ca::new("test"), tempfile::tempdir().unwrap());
+    let file = std::fs::read(list(&ca, &[], 2030, dir.path(), "ca.crl")).unwrap();
+    let der = revocation::ders(file).unwrap().remove(0);
+    let url = |n: usize| -> Arc<str> { format!("http://{n}.example/ca.crl").into() };
+    let large = Lists::default();
+    for n in 0..3 {
+        large.put(&url(n), List::read(&der).unwrap().weighing(30 << 20), NOW).unwrap();
+    }
+    assert_eq!([0, 1, 2].map(|n| large.get(&url(n)).is_some()), [false, true, true], "64 MiB hold two");
+    let many = Lists::default();
+    for n in 0..=ADDRESSES {
+        many.failed(&url(n), "no answer".to_owned(), NOW);
+    }
+    assert_eq!([0, 1, ADDRESSES].map(|n| many.fault(&url(n)).is_some()), [false, true, true]);
 }

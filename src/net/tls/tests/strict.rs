@@ -1,8 +1,9 @@
 //! The judgement inside the handshake: what the peer hears as an alert, and what is kept as the reason.
 
 use super::*;
-use crate::net::tls::{CertFault, Judged, Strict, Wanted};
+use crate::net::tls::{CertFault, Judged, Lookup, Revocation, Strict, Wanted};
 use rustls::{AlertDescription, Error};
+use std::path::PathBuf;
 
 /// Until both sides have said all; what each side says of it.
 fn shake(client: Arc<ClientConfig>, server: Arc<ServerConfig>) -> [Result<(), Error>; 2] {
@@ -110,4 +111,26 @@ fn f069_where_dialback_is_open_the_handshake_takes_any_certificate() {
         assert_eq!(shake(config, server_of(issued)), [Ok(()), Ok(())]);
         assert!(refused.fault().is_none());
     }
+}
+
+#[test]
+fn f069_f070_who_is_revoked_or_of_whom_no_list_will_ever_speak_is_refused_in_the_handshake() {
+    let (ca, dir) = (Ca::new("ours"), tempfile::tempdir().unwrap());
+    let (fine, gone) = (ca.issue(&good()), ca.issue(&good()));
+    let lists = [super::revocation::list(&ca, &[&gone.chain[0]], 2090, dir.path(), "ca.crl")];
+    let ours = ClientTls::new(no_certificate(), MinVersion::Tls12).unwrap();
+    let judged = |issued: &Issued, files: &[PathBuf]| {
+        let trust = Trust::anchors([ca.der.clone()]).unwrap();
+        let trust = trust.with(Revocation::load(Lookup::Hard, files).unwrap());
+        let strict = Strict::new(Arc::new(trust), Wanted::Xmpp(domain("im.example")));
+        let Judged { config, refused } = ours.judged(None, ClientRole::XmppStartTls, Some(strict));
+        let [_, theirs] = shake(config, server_of(issued));
+        (theirs, refused.fault().cloned())
+    };
+    let heard = Err(Error::AlertReceived(AlertDescription::CertificateRevoked));
+    assert_eq!(judged(&gone, &lists), (heard, Some(CertFault::Revoked)));
+    let (theirs, fault) = judged(&fine, &[]);
+    assert_eq!(theirs, Err(Error::AlertReceived(AlertDescription::UnknownCA)));
+    assert!(matches!(fault, Some(CertFault::RevocationUnknown(_))), "{fault:?}");
+    assert_eq!(judged(&fine, &lists), (Ok(()), None));
 }
