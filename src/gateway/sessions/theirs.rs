@@ -10,7 +10,7 @@
 //! for another body, 603 for a conference (420 where one is required, which the UAS's checks say).
 
 use super::SessionRef;
-use super::table::{Conversation, MsrpSession};
+use super::table::{Conversation, Described, MsrpSession};
 use crate::addr::Jid;
 use crate::body::mime::MediaType;
 use crate::body::sdp::{self, Description, Kind, Media};
@@ -111,7 +111,7 @@ impl Gateway {
         dialog: Session,
         asked: &Asked,
     ) -> Result<SessionRef, Reject> {
-        let description = self.ids.below(1 << 53);
+        let mut description = Described::new(self.ids.below(1 << 53));
         let msrp = match asked {
             Asked::Offer(_, media) if media.kind != Kind::Sip => {
                 let opened = self.open_answering(now, media, pair.0.domain());
@@ -124,6 +124,7 @@ impl Gateway {
             Asked::Offer(..) | Asked::Nothing => None,
         };
         let answer = self.answer_to(asked, description, msrp.as_ref());
+        description.says(&answer);
         let mut conversation = Conversation::new(peer, pair, Machine::answering(now.mono), dialog, now.wall);
         conversation.invite = Some(key);
         conversation.answer = answer.into();
@@ -141,7 +142,12 @@ impl Gateway {
     }
 
     /// Our answer to an offer, or our offer.
-    pub(super) fn answer_to(&self, asked: &Asked, description: u64, msrp: Option<&MsrpSession>) -> Vec<u8> {
+    pub(super) fn answer_to(
+        &self,
+        asked: &Asked,
+        description: Described,
+        msrp: Option<&MsrpSession>,
+    ) -> Vec<u8> {
         let Some(ours) = self.describe(description, msrp) else { return Vec::new() };
         match asked {
             // The m-line was chosen because it is of our kind.
