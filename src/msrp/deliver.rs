@@ -225,10 +225,13 @@ impl Switch {
     /// for each receipt; afterwards there are only reports.
     pub fn answer(&mut self, now: Now, ids: &mut Ids, receipt: &Receipt, status: u16) {
         let key = (receipt.session, receipt.message_id.clone());
-        let Some(held) = self.held.remove(&key) else { return };
-        self.respond_held(&held, status);
+        if let Some(held) = self.held.remove(&key) {
+            self.respond_held(&held, status);
+        }
+        // Also after a 408 of ours: it was delivered all the same, and is not to be again.
         if status == 200
             && let Some(session) = self.sessions.get_mut(receipt.session.as_str())
+            && !session.recent.contains(&receipt.message_id)
         {
             if session.recent.len() == RECENT_MAX {
                 session.recent.pop_front();

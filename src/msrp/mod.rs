@@ -340,4 +340,7 @@ pub enum StartError {
     /// There are as many connections as there may be.
     #[error("there are too many MSRP connections")]
     Full,
+    /// Whoever was faster than the signalling showed another certificate than that told (RFC 4975 §14.4).
+    #[error("the peer's certificate is not the one of its description")]
+    Certificate,
 }

@@ -214,9 +214,13 @@ impl Switch {
         let connects = peer.connects;
         let near = peer.near.clone();
         session.peer = Some(peer);
-        if session.conn.is_some() {
-            // Its first request was faster than the signalling.
-            return Ok(());
+        if let Some(conn) = session.conn.and_then(|conn| self.conns.get(&conn)) {
+            // Its first request was faster than the signalling: only now it is known which certificate that had to
+            // show. Where none is shown, who knows the session-id is the peer, as for one that comes later.
+            let certificate = conn.certificate.as_deref();
+            let wrong =
+                |der: &[u8]| !fingerprints.is_empty() && !fingerprints.iter().any(|print| print.is_of(der));
+            return if certificate.is_some_and(wrong) { Err(StartError::Certificate) } else { Ok(()) };
         }
         if connects == Connects::Them {
             session.due = Some(now.mono + UNBOUND);

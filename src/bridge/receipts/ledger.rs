@@ -7,6 +7,8 @@ use std::time::Duration;
 
 /// How long a message can be answered: somebody may read it tomorrow.
 const LASTS: Duration = Duration::from_secs(24 * 3600);
+/// Octets of a date that is kept: RFC 3339 with the finest fraction that anybody writes.
+const DATE_MAX: usize = 64;
 /// Questions in all; the oldest is forgotten first.
 const LIMIT: usize = 50_000;
 
@@ -19,12 +21,18 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Keeps `question`, which is answered under `key`. An id that is too long is not kept.
-    pub fn ask(&mut self, now: Now, key: &str, question: Question) {
+    /// Keeps `question`, which is answered under `key`. An id that is too long is not kept, nor is a date. A
+    /// question of others that is open under the same id stays.
+    pub fn ask(&mut self, now: Now, key: &str, mut question: Question) {
         self.forget_old(now);
         if key.len() > ID_MAX || question.id.len() > ID_MAX {
             return;
         }
+        if self.get_mut(now, key).is_some_and(|known| !known.is_between_those_of(&question)) {
+            return;
+        }
+        // Nobody has looked at it: a peer could hand us its whole body there.
+        question.date = question.date.filter(|date| date.len() <= DATE_MAX);
         let until = now.mono + LASTS;
         self.order.push_back((until, key.into()));
         self.open.insert(key.into(), (until, question));
@@ -85,6 +93,42 @@ mod tests {
         assert!(!ledger.open.contains_key("k"));
         ledger.forget("other");
         assert!(ledger.is_empty());
+    }
+
+    #[test]
+    fn a_date_that_is_none_is_not_kept() {
+        let mut ledger = Ledger::default();
+        let dated = |date: &str| Question { date: Some(date.into()), ..question() };
+        ledger.ask(Now::at(0), "k", dated("2026-11-29T00:00:00.000000000+01:00"));
+        assert!(ledger.get_mut(Now::at(0), "k").unwrap().date.is_some());
+        ledger.ask(Now::at(0), "l", dated(&"2026".repeat(10_000)));
+        assert_eq!(ledger.get_mut(Now::at(0), "l").unwrap().date, None);
+    }
+
+    #[test]
+    fn nobody_takes_the_place_of_a_question_of_others() {
+        let mut ledger = Ledger::default();
+        ledger.ask(Now::at(0), "thread", question());
+        let jid = |text| Jid::parse(text).unwrap();
+        let notify = Notify { delivery: true, ..Notify::default() };
+        for (asker, recipient) in [("mallory@z.example", "b@y.example"), ("a@x.example", "c@y.example")] {
+            ledger.ask(Now::at(1), "thread", Question::new(jid(asker), jid(recipient), "id2", notify));
+            assert_eq!(&*ledger.get_mut(Now::at(1), "thread").unwrap().id, "id", "{asker} {recipient}");
+        }
+        // The same two ask anew; and after its day it is in nobody's way.
+        ledger.ask(
+            Now::at(2),
+            "thread",
+            Question::new(jid("a@x.example/r"), jid("b@y.example"), "id3", notify),
+        );
+        assert_eq!(&*ledger.get_mut(Now::at(2), "thread").unwrap().id, "id3");
+        let later = Now::at(2 + 24 * 3600);
+        ledger.ask(
+            later,
+            "thread",
+            Question::new(jid("mallory@z.example"), jid("b@y.example"), "id4", notify),
+        );
+        assert_eq!(&*ledger.get_mut(later, "thread").unwrap().id, "id4");
     }
 
     #[test]

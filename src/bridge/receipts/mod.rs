@@ -210,6 +210,12 @@ impl Question {
         }
     }
 
+    /// Is `other` between the same two people, in the same direction?
+    pub fn is_between_those_of(&self, other: &Self) -> bool {
+        self.asker.bare_str() == other.asker.bare_str()
+            && self.recipient.bare_str() == other.recipient.bare_str()
+    }
+
     /// Is there anything left to be answered?
     pub fn is_open(&self) -> bool {
         self.open.delivery || self.open.display || self.open.failure

@@ -1,6 +1,7 @@
 //! What SIP users send in a dialog: texts, words about typing, changes of the session, and its end.
 
 use super::SessionRef;
+use super::table::Described;
 use crate::body::cpim::Cpim;
 use crate::body::mime::MediaType;
 use crate::body::sdp::{self, Description, Kind};
@@ -313,6 +314,8 @@ impl Gateway {
         message: &Message<'_>,
     ) -> Result<(), Reject> {
         let is_invite = message.method() == Some(Method::Invite);
+        let found = self.sessions.table.get(session);
+        let mut description = found.map_or_else(Described::default, |found| found.description);
         let answer = match message.body {
             [] if !is_invite => Vec::new(),
             _ => {
@@ -321,15 +324,20 @@ impl Gateway {
                     // RFC 3261 §14.2: the session stays as it was.
                     return Err(Reject::status(488, "texts only: audio, video and files do not cross"));
                 }
-                let found = self.sessions.table.get(session);
-                let (description, msrp) =
-                    found.map_or((0, None), |found| (found.description, found.msrp.as_ref()));
-                self.answer_to(&asked, description, msrp)
+                let msrp = self.sessions.table.get(session).and_then(|found| found.msrp.as_ref());
+                let mut answer = self.answer_to(&asked, description, msrp);
+                if let Some(next) = description.next(&answer) {
+                    description = next;
+                    answer = self.answer_to(&asked, description, msrp);
+                    description.says(&answer);
+                }
+                answer
             }
         };
         let contact = self.contact_of(key);
         let Some(found) = self.sessions.table.get_mut(session) else { return Ok(()) };
         let headers = found.dialog.accept_refresh(now.mono, message, &contact, sdp::CONTENT_TYPE, &answer)?;
+        found.description = description;
         if is_invite {
             found.accepted = Some(key);
             found.expects_answer = message.body.is_empty();

@@ -7,9 +7,11 @@
 //! Who its sender is was proven by the dialog: the session-id of our URI was told to nobody else (RFC 4975 §14.1).
 
 use super::SessionRef;
-use super::table::MsrpSession;
-use crate::addr::Jid;
+use super::table::{Described, MsrpSession, Takes};
+use crate::addr::{Jid, map};
 use crate::body::cpim;
+use crate::body::cpim::Notify;
+use crate::body::cpim::write::{Envelope, TYPE as CPIM};
 use crate::body::mime::MediaType;
 use crate::body::sdp::{Description, Fingerprint, Kind, Media, Ours, Setup, Way};
 use crate::body::signal::{Signal, signal_of};
@@ -50,6 +52,23 @@ const ACCEPT_WRAPPED: &[&str] = &["text/plain", "text/html", "message/imdn+xml"]
 /// The type of our texts.
 const TEXT: &str = "text/plain;charset=UTF-8";
 
+/// What of ours the peer of `media` takes; `None` if no texts. One that does not say takes all.
+fn takes(media: &Media) -> Option<Takes> {
+    let typing = media.takes("application/im-iscomposing+xml");
+    match () {
+        () if media.accept.is_empty() => Some(Takes { wrapped: false, typing: true }),
+        () if media.takes("text/plain") => Some(Takes { wrapped: false, typing }),
+        () if media.takes_in_cpim("text/plain") => Some(Takes { wrapped: true, typing }),
+        () => None,
+    }
+}
+
+fn uri(jid: &Jid) -> String {
+    let mut out = Vec::new();
+    map::uri_from_jid(&jid.to_bare(), &mut out);
+    String::from_utf8(out).unwrap_or_default()
+}
+
 impl Gateway {
     /// The kind of MSRP that we speak, if we do with `peer`: what we listen for, or what it is set to.
     pub(super) fn msrp_kind(&self, peer: PeerId) -> Option<Kind> {
@@ -63,6 +82,7 @@ impl Gateway {
         let in_dialog = || offer.usable(Kind::Sip);
         let msrp = || {
             let media = offer.usable(self.msrp_kind(peer)?)?;
+            takes(&media)?;
             self.answer_setup(media.setup).is_some().then_some(media)
         };
         match self.settings.im(peer) {
@@ -98,13 +118,15 @@ impl Gateway {
             in_air: BTreeMap::new(),
             sent: VecDeque::new(),
             arrived: VecDeque::new(),
+            takes: Takes::default(),
         })
     }
 
     /// Opens the MSRP half of a session that was offered, and starts it.
     pub(super) fn open_answering(&mut self, now: Now, media: &Media, near: &str) -> Option<MsrpSession> {
-        let setup = self.answer_setup(media.setup)?;
-        let session = self.open_msrp(now, setup)?;
+        let (setup, takes) = (self.answer_setup(media.setup)?, takes(media)?);
+        let mut session = self.open_msrp(now, setup)?;
+        session.takes = takes;
         let connects = if setup == Setup::Passive { Connects::Them } else { Connects::Us };
         self.start_msrp(now, session.id, media, connects, near).then_some(session)
     }
@@ -112,13 +134,14 @@ impl Gateway {
     /// Our offer has its answer: true if texts can go now.
     pub(super) fn msrp_answered(&mut self, now: Now, session: SessionRef, answer: &Description) -> bool {
         let kind = if self.settings.msrp.tls { Kind::MsrpTls } else { Kind::Msrp };
-        let Some(found) = self.sessions.table.get(session) else { return false };
-        let (Some(msrp), near) = (&found.msrp, found.user.domain().to_owned()) else { return false };
+        let Some(found) = self.sessions.table.get_mut(session) else { return false };
+        let (Some(msrp), near) = (&mut found.msrp, found.user.domain().to_owned()) else { return false };
         let (id, ours) = (msrp.id, msrp.setup);
         let Some(media) = answer.usable(kind) else { return false };
-        if let Some(found) = self.sessions.table.get_mut(session) {
-            found.takes_cpim = media.takes(cpim::write::TYPE);
-        }
+        let takes_cpim = media.takes(cpim::write::TYPE);
+        let Some(takes) = takes(&media) else { return false };
+        msrp.takes = takes;
+        found.takes_cpim = takes_cpim;
         let connects = match (ours, media.setup) {
             (Setup::ActPass, Some(Setup::Active)) => Connects::Them,
             // Without a word the offerer connects (RFC 4975 §5.4).
@@ -145,7 +168,11 @@ impl Gateway {
     }
 
     /// A description of ours for a session over MSRP.
-    pub(super) fn describe_msrp<'a>(&'a self, description: u64, msrp: &'a MsrpSession) -> Option<Ours<'a>> {
+    pub(super) fn describe_msrp<'a>(
+        &'a self,
+        description: Described,
+        msrp: &'a MsrpSession,
+    ) -> Option<Ours<'a>> {
         let uri = self.msrp.switch.uri(msrp.id)?;
         let settings = &self.settings.msrp;
         let way = Way::Msrp {
@@ -157,7 +184,8 @@ impl Gateway {
             max_size: settings.message_max as u64,
             fingerprint: None,
         };
-        Some(Ours { host: &settings.host, session: description, version: 1, accept: ACCEPT, way })
+        let Described { session, version, .. } = description;
+        Some(Ours { host: &settings.host, session, version, accept: ACCEPT, way })
     }
 
     /// A text, as an MSRP message.
@@ -170,27 +198,43 @@ impl Gateway {
         let Some(found) = self.sessions.table.get_mut(session) else { return };
         let (Some(text), Some(msrp)) = (found.machine.in_air(ticket), &mut found.msrp) else { return };
         let report = text.asking.as_ref().is_some_and(|asking| asking.question.notifications.delivery);
-        let plain = || Outgoing {
-            again: None,
-            content_type: TEXT.to_owned(),
-            octets: text.body.as_bytes().to_vec(),
-            report,
+        let (content_type, octets) = match msrp.takes.wrapped {
+            false => (TEXT, text.body.as_bytes().to_vec()),
+            true => {
+                let message_id = self.ids.mint();
+                let stamp = to_xmpp::stamp(text.sent.unwrap_or(now.wall));
+                let envelope = Envelope {
+                    from: &uri(&found.contact),
+                    to: &uri(&found.user),
+                    date: &stamp,
+                    subject: text.subject.as_deref(),
+                    message_id: message_id.as_str(),
+                    notify: Notify::default(),
+                    content_type: TEXT,
+                    disposition: None,
+                };
+                (CPIM, (envelope.write() + &text.body).into_bytes())
+            }
         };
+        let plain = Outgoing { again: None, content_type: content_type.to_owned(), octets, report };
         // One id, whichever way it is answered.
         let wrapped = wrapped.map(|(id, octets)| {
             let content_type = cpim::write::TYPE.to_owned();
             Outgoing { again: Some(id), content_type, octets, report }
         });
-        let is_wrapped = wrapped.is_some();
-        let mut sent = self.msrp.switch.send(now, &mut self.ids, msrp.id, wrapped.unwrap_or_else(plain));
-        let is_too_large = is_wrapped && sent == Err(SendError::TooLarge);
-        if is_too_large {
-            sent = self.msrp.switch.send(now, &mut self.ids, msrp.id, plain());
+        let mut is_wrapped = wrapped.is_some();
+        let mut sent = match wrapped {
+            Some(wrapped) => self.msrp.switch.send(now, &mut self.ids, msrp.id, wrapped),
+            None => Err(SendError::TooLarge),
+        };
+        if sent == Err(SendError::TooLarge) {
+            is_wrapped = false;
+            sent = self.msrp.switch.send(now, &mut self.ids, msrp.id, plain);
         }
         match sent {
             Ok(name) => {
                 msrp.in_air.insert(name, ticket);
-                self.ask_in_session(now, (session, ticket), Some(name), is_wrapped && !is_too_large);
+                self.ask_in_session(now, (session, ticket), Some(name), is_wrapped);
             }
             Err(error) => {
                 use SendError::{Full, Gone, TooLarge, Type};

@@ -69,6 +69,49 @@ pub(super) struct MsrpSession {
     pub(super) sent: VecDeque<(crate::msrp::MessageId, Question)>,
     /// Texts that the contact has, by the id of the stanza.
     pub(super) arrived: VecDeque<(Id, crate::msrp::Receipt)>,
+    /// What of ours the peer takes, as its description says.
+    pub(super) takes: Takes,
+}
+
+/// What our descriptions of one session are told apart by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Described {
+    /// The number of the session.
+    pub(super) session: u64,
+    /// The number of the last description.
+    pub(super) version: u64,
+    print: u64,
+}
+
+impl Described {
+    pub(super) fn new(session: u64) -> Self {
+        Self { session, version: 1, print: 0 }
+    }
+
+    /// `octets` is said under the number that stands here.
+    pub(super) fn says(&mut self, octets: &[u8]) {
+        self.print = print(octets);
+    }
+
+    /// The number after it, if `octets` is not what was said last (RFC 3264 §8, MUST).
+    pub(super) fn next(self, octets: &[u8]) -> Option<Self> {
+        (self.print != print(octets)).then(|| Self { version: self.version + 1, ..self })
+    }
+}
+
+fn print(octets: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    octets.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What of ours an MSRP peer takes: nothing else is sent to it (RFC 4975 §8.6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Takes {
+    /// Texts only inside of `message/cpim`.
+    pub(super) wrapped: bool,
+    /// Words about typing.
+    pub(super) typing: bool,
 }
 
 /// What one session has in the air by MSRP: half of what is kept for it there, so that receipts and the
@@ -99,7 +142,7 @@ pub(super) struct Conversation {
     /// Whether the contact's last message showed that its client knows chat states (XEP-0085 §5.1).
     pub(super) knows_states: bool,
     /// Names our descriptions (RFC 8866 §5.2).
-    pub(super) description: u64,
+    pub(super) description: Described,
     /// Whether the SIP user's client takes `message/cpim` in it, as its description says.
     pub(super) takes_cpim: bool,
     /// Where its texts go, unless into the dialog.
@@ -132,7 +175,7 @@ impl Conversation {
             accepted: None,
             expects_answer: false,
             knows_states: false,
-            description: 0,
+            description: Described::default(),
             takes_cpim: false,
             msrp: None,
             since,

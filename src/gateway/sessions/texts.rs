@@ -2,7 +2,7 @@
 
 use super::auto::Mode;
 use super::receipts::Asking;
-use super::table::{Conversation, MsrpSession};
+use super::table::{Conversation, Described, MsrpSession};
 use super::{SessionRef, Text, What};
 use crate::addr::Jid;
 use crate::body::charset::one_line;
@@ -201,7 +201,7 @@ impl Gateway {
         let thread = text.thread.as_deref();
         let call_id = thread.and_then(|thread| self.call_id(user.bare_str(), thread));
         let slot = self.sessions.table.vacant();
-        let description = self.ids.below(1 << 53);
+        let mut description = Described::new(self.ids.below(1 << 53));
         let msrp = match self.mode_of(now, peer, &user) {
             Mode::Msrp => {
                 let opened = self.open_offered(now);
@@ -211,6 +211,7 @@ impl Gateway {
             Mode::MsSession => None,
         };
         let offer = self.describe(description, msrp.as_ref()).map(|ours| ours.offer()).unwrap_or_default();
+        description.says(&offer);
         let subject = text.subject.as_deref().map(|subject| ("Subject", subject));
         let invite = Invite {
             from: &contact,
@@ -238,13 +239,17 @@ impl Gateway {
     }
 
     /// A description of ours; `None` if its MSRP half is gone.
-    pub(super) fn describe<'a>(&'a self, session: u64, msrp: Option<&'a MsrpSession>) -> Option<Ours<'a>> {
+    pub(super) fn describe<'a>(
+        &'a self,
+        description: Described,
+        msrp: Option<&'a MsrpSession>,
+    ) -> Option<Ours<'a>> {
         match msrp {
-            Some(msrp) => self.describe_msrp(session, msrp),
+            Some(msrp) => self.describe_msrp(description, msrp),
             None => Some(Ours {
                 host: &self.settings.name,
-                session,
-                version: 1,
+                session: description.session,
+                version: description.version,
                 accept: &ACCEPT,
                 way: sdp::Way::Sip,
             }),

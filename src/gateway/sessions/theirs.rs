@@ -11,7 +11,7 @@
 
 use super::SessionRef;
 use super::inside::Words;
-use super::table::{Conversation, MsrpSession};
+use super::table::{Conversation, Described, MsrpSession};
 use crate::addr::Jid;
 use crate::body::cpim;
 use crate::body::mime::MediaType;
@@ -113,7 +113,7 @@ impl Gateway {
         dialog: Session,
         asked: &Asked,
     ) -> Result<SessionRef, Reject> {
-        let description = self.ids.below(1 << 53);
+        let mut description = Described::new(self.ids.below(1 << 53));
         let msrp = match asked {
             Asked::Offer(_, media) if media.kind != Kind::Sip => {
                 let opened = self.open_answering(now, media, pair.0.domain());
@@ -126,6 +126,7 @@ impl Gateway {
             Asked::Offer(..) | Asked::Nothing => None,
         };
         let answer = self.answer_to(asked, description, msrp.as_ref());
+        description.says(&answer);
         let mut conversation = Conversation::new(peer, pair, Machine::answering(now.mono), dialog, now.wall);
         conversation.invite = Some(key);
         conversation.answer = answer.into();
@@ -147,7 +148,12 @@ impl Gateway {
     }
 
     /// Our answer to an offer, or our offer.
-    pub(super) fn answer_to(&self, asked: &Asked, description: u64, msrp: Option<&MsrpSession>) -> Vec<u8> {
+    pub(super) fn answer_to(
+        &self,
+        asked: &Asked,
+        description: Described,
+        msrp: Option<&MsrpSession>,
+    ) -> Vec<u8> {
         let Some(ours) = self.describe(description, msrp) else { return Vec::new() };
         match asked {
             // The m-line was chosen because it is of our kind.

@@ -50,6 +50,9 @@ impl Gateway {
         let Some(found) = self.sessions.table.get_mut(session) else { return false };
         let peer = found.peer;
         if let Some(msrp) = &found.msrp {
+            if !msrp.takes.typing {
+                return true;
+            }
             let (content_type, body) = Dialect::IsComposing.body(state);
             let octets = body.as_bytes().to_vec();
             let message =

@@ -232,6 +232,28 @@ fn a_certificate_that_is_not_the_described_one_ends_the_session() {
     }
 }
 
+/// Who knows the session-id and is faster than the answer escapes no judgement by that (RFC 4975 §14.4).
+#[test]
+fn a_certificate_that_came_before_its_description_is_judged_when_that_comes() {
+    let der = b"a certificate";
+    let right = Fingerprint { hash: "SHA-256".into(), octets: sha2::Sha256::digest(der).to_vec() };
+    let wrong = Fingerprint { hash: "sha-1".into(), octets: vec![0; 20] };
+    for (fingerprints, good) in [(vec![wrong.clone()], false), (vec![wrong, right], true), (vec![], true)] {
+        let mut bench = Bench::new();
+        let id = bench.switch.open(bench.now, &mut bench.ids, true, ACCEPT).unwrap();
+        let conn = bench.switch.accepted(bench.now, true, Some(der.to_vec())).unwrap();
+        assert!(bench.say(conn, &bench.request(id, "tid1", "SEND", ID, None)).starts_with("MSRP tid1 200 "));
+        let peer = Peer { fingerprints, ..peer(FAR, Connects::Them) };
+        let started = bench.switch.start(bench.now, &mut bench.ids, id, peer);
+        if good {
+            assert_eq!((started, bench.events()), (Ok(()), vec![Event::Up { session: id }]));
+        } else {
+            assert_eq!((started, bench.events()), (Err(StartError::Certificate), vec![]));
+            assert_eq!(bench.switch.counts().0, 0);
+        }
+    }
+}
+
 #[test]
 fn check_050_session_ids_have_80_random_bits_and_transaction_ids_64() {
     let mut bench = Bench::new();

@@ -64,6 +64,10 @@ fn what_nobody_answers_in_time_is_408() {
     assert!(bench.written(conn).starts_with("MSRP tid1 408 "), "before the sender's own 30 s");
     bench.switch.answer(bench.now, &mut bench.ids, &receipt, 200);
     assert_eq!(bench.written(conn), "");
+    // It was delivered all the same: sent again, it is not shown twice.
+    let again = chunk(&bench, id, "tid2", "1-4/4", "abcd", '$');
+    assert!(bench.say(conn, &again).starts_with("MSRP tid2 200 OK\r\n"));
+    assert_eq!(bench.events(), []);
 }
 
 #[test]

@@ -388,3 +388,61 @@ fn offers_that_cannot_be_met_are_488_and_the_dialog_is_preferred_unless_msrp_is_
     dialog.ack(&mut msrp);
     assert!(dialog.says(&mut msrp, "hi").contains("<body>hi</body>"));
 }
+
+/// RFC 4975 §8.6: nothing of a type that the peer has not listed, on the outside or wrapped.
+#[test]
+fn nothing_is_sent_by_msrp_that_the_peer_does_not_take() {
+    let lists = |types: &str, wrapped: &str| {
+        offer("a=setup:passive\r\n")
+            .replace("accept-types:message/cpim text/plain", &format!("accept-types:{types}"))
+            .replace("accept-wrapped-types:*", &format!("accept-wrapped-types:{wrapped}"))
+    };
+    for (types, wrapped, is_wrapped, hears_typing) in [
+        ("text/plain", "text/plain", Some(false), false),
+        ("text/*", "*", Some(false), false),
+        ("*", "*", Some(false), true),
+        ("message/cpim text/plain application/im-iscomposing+xml", "*", Some(false), true),
+        ("message/cpim", "text/plain", Some(true), false),
+        ("message/cpim", "image/png", None, false),
+        ("image/png", "text/plain", None, false),
+    ] {
+        let mut world = world(None, Net::works());
+        world.say("m1", ALICE, "Ay me\\");
+        let invite = world.one_sip();
+        world.answer_body(&invite, 200, &format!("{CONTACT}{SDP}"), &lists(types, wrapped));
+        let Some(is_wrapped) = is_wrapped else {
+            let sent = world.take_sip();
+            assert!(sent.iter().any(|sent| sent.text.starts_with("BYE ")), "{types}: {sent:#?}");
+            assert!(world.one_xmpp().contains("id='m1'"), "{types}");
+            continue;
+        };
+        world.take_sip();
+        let dial = dialled(&mut world);
+        world.handle(Input::MsrpUp { conn: dial.conn, certificate: None });
+        let sent = take_msrp(&mut world);
+        let text = &sent[sent[1..].find("MSRP ").unwrap() + 1..];
+        if is_wrapped {
+            assert!(
+                text.contains("Content-Type: message/cpim\r\n\r\nFrom: <sip:romeo@capulet.example>\r\n"),
+                "{text}"
+            );
+            assert!(
+                text.contains("\r\n\r\nContent-Type: text/plain;charset=UTF-8\r\n\r\nAy me\\\r\n---"),
+                "{text}"
+            );
+        } else {
+            assert!(text.contains("Content-Type: text/plain;charset=UTF-8\r\n\r\nAy me\\\r\n---"), "{text}");
+        }
+        respond(&mut world, dial.conn, text, "200 OK");
+        super::romeo_sends(&mut world, super::COMPOSING);
+        assert_eq!(take_msrp(&mut world).contains("im-iscomposing+xml"), hears_typing, "{types}");
+    }
+    // The same of an offer.
+    for (types, wrapped, status) in [("message/cpim", "image/png", 488), ("message/cpim", "text/plain", 200)]
+    {
+        let mut world = world(Some(2855), Net::works());
+        let (_, answer) =
+            Dialog::invite(&mut world, 1, SDP, &lists(types, wrapped).replace("passive", "actpass"));
+        assert_eq!(answer.status(), Some(status), "{types} {wrapped}");
+    }
+}

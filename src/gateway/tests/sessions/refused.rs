@@ -157,3 +157,25 @@ fn a_user_whom_the_partner_does_not_know_is_no_news_before_the_first_text() {
     assert_eq!(refused.status(), Some(403));
     assert!(refused.header("ms-diagnostics").unwrap().starts_with("1005;"), "{}", refused.text);
 }
+
+/// RFC 3264 §8: the number in `o=` grows by one with each description that differs, and with no other.
+#[test]
+fn a_description_that_differs_has_the_next_number() {
+    let mut world = world(Im::MsSession);
+    let (mut dialog, ok) = Dialog::invite(&mut world, 1, SDP, OFFER);
+    dialog.ack(&mut world);
+    let origin = |body: &str| {
+        let line = body.lines().find_map(|line| line.strip_prefix("o=")).unwrap_or_default().to_owned();
+        let words: Vec<&str> = line.split(' ').collect();
+        (words[1].to_owned(), words[2].parse::<u64>().unwrap())
+    };
+    let (session, first) = origin(ok.body());
+    let more = format!("{OFFER}m=audio 0 RTP/AVP 0\r\n");
+    for (offer, step) in [(OFFER, 0), (more.as_str(), 1), (more.as_str(), 1), (OFFER, 2)] {
+        dialog.send(&mut world, "INVITE", &format!("{CONTACT}{SDP}"), offer);
+        let ok = world.one_sip();
+        assert_eq!(ok.status(), Some(200), "{}", ok.text);
+        assert_eq!(origin(ok.body()), (session.clone(), first + step), "{}", ok.text);
+        dialog.ack(&mut world);
+    }
+}
