@@ -1,6 +1,7 @@
 //! Trials: the way of an ordinary item, whose end is told to the operator and to nobody else.
 
 use super::net::{Net, Play};
+use super::presence;
 use super::world::World;
 use super::{ALICE, ROMEO};
 use crate::addr::Jid;
@@ -184,6 +185,22 @@ fn f109_presence_of_a_contact_is_asked_for_and_nothing_is_kept() {
         assert!(world.take_sip().is_empty());
         left_nothing(&mut world);
     }
+}
+
+#[test]
+fn f109_a_probe_that_is_refused_ends_no_subscription_that_was_asked_for() {
+    let mut world = presence::world();
+    world.sip(&presence::subscribe(1, "", "Expires: 600\r\n"));
+    for notify in world.take_sip().iter().filter(|sent| sent.status().is_none()) {
+        world.answer(notify, 200);
+    }
+    assert!(world.one_xmpp().contains(" type='subscribe'"));
+    world.try_out(Presence, ALICE, ROMEO);
+    assert!(world.take_xmpp()[0].contains(" type='probe'"));
+    presence::romeo_says(&mut world, "unsubscribed");
+    assert!(matches!(ended(&mut world), Outcome::Works(_)));
+    assert!(world.take_sip().is_empty(), "alice hears nothing of it");
+    assert_eq!(world.gateway.watch_counts(), [0, 1]);
 }
 
 #[test]
