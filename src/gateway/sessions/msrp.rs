@@ -354,6 +354,10 @@ impl Gateway {
             direction: Direction::SipToXmpp,
             kind: Crossed::Message,
         };
+        if self.settings.is_discovered(user.domain()) {
+            let charged = self.discovered.charge(&user, &contact, now);
+            charged.map_err(|_| Condition::ResourceConstraint)?;
+        }
         if let Some(partner) = self.table.partner(contact.domain()) {
             self.budgets.charge(&crossing, partner, now).map_err(|_| Condition::ResourceConstraint)?;
         }

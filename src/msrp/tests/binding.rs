@@ -232,6 +232,23 @@ fn a_certificate_that_is_not_the_described_one_ends_the_session() {
     }
 }
 
+/// A transaction id that somebody learned is of no use on a connection of theirs.
+#[test]
+fn a_response_on_another_connection_answers_nothing() {
+    let mut bench = Bench::new();
+    let (id, conn) = bench.bound();
+    let message = bench.send(id, "hi").unwrap();
+    let sent = frames(&bench.written(conn));
+    let uri = bench.switch.uri(id).unwrap().as_str().to_owned();
+    let other = bench.accepted();
+    for status in ["200 OK", "400", "481", "506"] {
+        assert_eq!(bench.say(other, &response(&uri, tid_of(&sent[0].0), status)), "");
+        assert_eq!(bench.events(), [], "{status}");
+    }
+    bench.say(conn, &response(&uri, tid_of(&sent[0].0), "200 OK"));
+    assert_eq!(bench.events(), [Event::Sent { session: id, message }]);
+}
+
 /// Who knows the session-id and is faster than the answer escapes no judgement by that (RFC 4975 §14.4).
 #[test]
 fn a_certificate_that_came_before_its_description_is_judged_when_that_comes() {

@@ -446,3 +446,21 @@ fn nothing_is_sent_by_msrp_that_the_peer_does_not_take() {
         assert_eq!(answer.status(), Some(status), "{types} {wrapped}");
     }
 }
+
+#[test]
+fn a_text_by_msrp_that_is_over_the_budget_is_not_delivered() {
+    let mut world = world_with(Net::works(), Im::Msrp, |settings| {
+        settings.msrp.host = "gw.contoso.example".into();
+        settings.msrp.port = Some(2855);
+        settings.msrp.tls = false;
+        settings.user_rate = 2;
+    });
+    let (_, conn, to) = alice_opens(&mut world);
+    say(&mut world, conn, &request(&to, "tid1", PLAIN, Some("two")));
+    assert!(take_msrp(&mut world).starts_with("MSRP tid1 200 OK\r\n"));
+    assert!(world.one_xmpp().contains("<body>two</body>"));
+    say(&mut world, conn, &request(&to, "tid2", PLAIN, Some("three")));
+    let refused = take_msrp(&mut world);
+    assert!(refused.starts_with("MSRP tid2 4") && refused.matches("MSRP ").count() == 1, "{refused}");
+    assert!(world.take_xmpp().is_empty());
+}

@@ -166,3 +166,33 @@ fn no_session_outlives_the_process() {
     assert_eq!(dialog.status(&mut next, "BYE", "", ""), 481);
     next.assert_quiet();
 }
+
+#[test]
+fn check_171_a_session_whose_contact_may_not_answer_any_more_ends() {
+    let mut world = world(Im::MsSession);
+    let mut dialog = Dialog::open(&mut world, 1);
+    dialog.says(&mut world, "hi");
+    // alice may write to users of a public partner; they may not to her.
+    world.reload(&POLICY.replacen("type = \"federated\"", "type = \"public-unverified\"", 1));
+    let bye = world.one_sip();
+    dialog.ours(&bye, "BYE");
+    world.answer(&bye, 200);
+    assert_eq!(world.gateway.session_count(), 0);
+}
+
+#[test]
+fn what_is_over_the_budget_is_refused_in_a_session_too() {
+    let mut world = world_with(Net::works(), Im::MsSession, |settings| settings.user_rate = 2);
+    let mut dialog = Dialog::open(&mut world, 1);
+    dialog.says(&mut world, "two");
+    dialog.send(&mut world, "MESSAGE", PLAIN, "three");
+    let busy = world.one_sip();
+    assert_eq!(busy.status(), Some(503));
+    assert!(busy.header("Retry-After").is_some(), "{}", busy.text);
+    assert!(world.take_xmpp().is_empty());
+    // Nor is another session begun; and who leaves may leave.
+    let (_, refused) = Dialog::invite(&mut world, 2, SDP, OFFER);
+    assert_eq!(refused.status(), Some(503));
+    assert_eq!(world.gateway.session_count(), 1);
+    assert_eq!(dialog.status(&mut world, "BYE", "", ""), 200);
+}

@@ -214,3 +214,15 @@ fn a_conversation_is_forgotten_after_half_an_hour_and_deadlines_stay_few() {
     world.pass_secs(1900);
     assert_eq!(world.gateway.talk.typing.len(), 0);
 }
+
+#[test]
+fn a_user_who_may_not_be_written_to_any_more_hears_no_more_of_a_writer() {
+    let mut world = known();
+    romeo(&mut world, "s", COMPOSING);
+    for sent in world.take_sip() {
+        world.answer(&sent, 200);
+    }
+    world.reload(&super::super::net::POLICY.replace("sip:denied@", "sip:alice@"));
+    world.pass_secs(600);
+    world.assert_nothing_sent();
+}
