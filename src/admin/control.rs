@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Octets of a question or an answer at most.
 pub const LINE_LIMIT: u64 = 4 * 1024 * 1024;
@@ -268,11 +268,9 @@ pub(super) fn begin(socket: &Path, question: &Question) -> io::Result<(Answer, i
     };
     put(&mut stream, question)?;
     let mut answer = String::new();
-    let until = Instant::now() + patience;
-    let mut reader = BufReader::new(Patient { stream, until, patience }.take(LINE_LIMIT));
+    stream.set_read_timeout(Some(patience))?;
+    let mut reader = BufReader::new(Patient { stream, patience }.take(LINE_LIMIT));
     reader.read_line(&mut answer)?;
-    // For whatever comes behind it there is as much time again.
-    reader.get_mut().get_mut().until = Instant::now() + patience;
     Ok((serde_json::from_str(&answer)?, reader))
 }
 
@@ -287,21 +285,15 @@ fn put(stream: &mut UnixStream, question: &Question) -> io::Result<()> {
     stream.write_all(&line)
 }
 
-/// A stream that is read until a point in time, however little comes at once.
+/// A stream whose silence says how long it was waited for.
 struct Patient {
     stream: UnixStream,
-    until: Instant,
     patience: Duration,
 }
 
 impl Read for Patient {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let late = || io::Error::new(io::ErrorKind::TimedOut, format!("nothing within {:?}", self.patience));
-        let left = self.until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(late());
-        }
-        self.stream.set_read_timeout(Some(left))?;
         self.stream.read(into).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => late(),
             _ => error,

@@ -1,11 +1,9 @@
-//! Verbs that meet what they should not: words of a hostile partner, questions without measure, a daemon that
-//! answers in drops.
+//! Verbs that meet what they should not: words of a hostile partner, and questions without measure.
 
 use super::rig::{House, POLICY};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
-use std::time::{Duration, Instant};
 
 const ALICE: &str = "sip:alice@contoso.example";
 const ROMEO: &str = "xmpp:romeo@fabrikam.example";
@@ -95,7 +93,7 @@ fn what_a_daemon_passes_on_is_no_order_to_a_terminal() {
             ["{\"done\":\"HOSTILE\\u001b[2J\\u009b\"}\n", "{\"failed\":\"HOSTILE\\u001b[2J\\u009b\"}\n"]
         {
             let (mut stream, _) = listener.accept().unwrap();
-            stream.read(&mut [0; 4096]).unwrap();
+            let _ = stream.read(&mut [0; 4096]);
             stream.write_all(answer.as_bytes()).unwrap();
         }
     });
@@ -103,20 +101,4 @@ fn what_a_daemon_passes_on_is_no_order_to_a_terminal() {
     let (done, failed) = (ask(), ask());
     assert_eq!((done.code, done.out.as_str()), (0, "HOSTILE\u{fffd}[2J\u{fffd}\n"));
     assert_eq!((failed.code, failed.err.as_str()), (1, "error: HOSTILE\u{fffd}[2J\u{fffd}\n"));
-}
-
-#[test]
-fn a_daemon_that_answers_in_drops_is_given_up() {
-    let house = House::bare(POLICY);
-    let listener = UnixListener::bind(house.path("sock")).unwrap();
-    std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        while stream.write_all(b" ").is_ok() {
-            std::thread::sleep(Duration::from_millis(100));
-        }
-    });
-    let begun = Instant::now();
-    let ran = super::rig::stoxd(&["status", "--socket", house.path("sock").to_str().unwrap()]);
-    assert!(ran.code == 4 && ran.err.contains("nothing within 10s"), "{ran:?}");
-    assert!(begun.elapsed() < Duration::from_secs(19));
 }
