@@ -1,7 +1,8 @@
 //! The gate in front of every text, and the end of sessions that lost their right or their gateway.
 
 use super::super::net::{Net, POLICY};
-use super::super::texts::request;
+use super::super::presence::subscribe;
+use super::super::texts::{Sent, request};
 use super::super::world::World;
 use super::super::{ALICE, ROMEO};
 use super::{
@@ -195,4 +196,50 @@ fn what_is_over_the_budget_is_refused_in_a_session_too() {
     assert_eq!(refused.status(), Some(503));
     assert_eq!(world.gateway.session_count(), 1);
     assert_eq!(dialog.status(&mut world, "BYE", "", ""), 200);
+}
+
+const JULIET: &str = "juliet@public.example";
+
+/// juliet, whom alice has added and takes away again, wrote to alice meanwhile: her INVITE.
+fn juliet_writes_and_is_taken_away(world: &mut World) -> Sent {
+    world.sip(&subscribe(1, "", "Expires: 600\r\n").replace(ROMEO, JULIET));
+    world.take_sip();
+    world.take_xmpp();
+    let text =
+        format!("<message from='{JULIET}/r' to='{ALICE}' id='m1' type='chat'><body>one</body></message>");
+    world.xmpp("public.example", &text);
+    let invite = world.one_sip();
+    assert!(invite.text.starts_with("INVITE "), "{}", invite.text);
+    let jid = |text| crate::addr::Jid::parse(text).unwrap();
+    assert!(world.gateway.revoke_watch(world.now, &jid(ALICE), &jid(JULIET)));
+    world.handle(Input::Timeout);
+    world.take_sip();
+    world.take_xmpp();
+    invite
+}
+
+/// The gate is asked once more when a text leaves, however the right was lost.
+#[test]
+fn a_text_that_waited_for_its_session_is_judged_again_when_it_leaves() {
+    let mut world = world(Im::MsSession);
+    let invite = juliet_writes_and_is_taken_away(&mut world);
+    world.answer_body(&invite, 200, &format!("{CONTACT}{SDP}"), OFFER);
+    let sent = world.take_sip();
+    assert!(!sent.iter().any(|sent| sent.text.starts_with("MESSAGE ")), "{sent:#?}");
+    let error = world.one_xmpp();
+    assert!(error.contains("id='m1'") && error.contains("<forbidden "), "{error}");
+
+    let mut world =
+        world_with(Net::works(), Im::Msrp, |settings| settings.msrp.host = "gw.contoso.example".into());
+    let invite = juliet_writes_and_is_taken_away(&mut world);
+    let msrp = OFFER.lines().filter(|line| !line.starts_with("m=") && !line.starts_with("a="));
+    let msrp: String = msrp.map(|line| format!("{line}\r\n")).collect();
+    let proto = if invite.body().contains("TCP/TLS/MSRP") { "TCP/TLS/MSRP" } else { "TCP/MSRP" };
+    let media = format!(
+        "m=message 7313 {proto} *\r\na=accept-types:*\r\na=setup:passive\r\na=path:{}://edge.contoso.example:7313/x1x1;tcp\r\n",
+        if proto.contains("TLS") { "msrps" } else { "msrp" }
+    );
+    world.answer_body(&invite, 200, &format!("{CONTACT}{SDP}"), &format!("{msrp}{media}"));
+    let error = world.one_xmpp();
+    assert!(error.contains("id='m1'") && error.contains("<forbidden "), "{error}");
 }
