@@ -209,6 +209,18 @@ pub struct Status {
     pub last_reload: Option<String>,
 }
 
+/// The first of `rows` that make no more than `octets` of JSON together.
+pub(super) fn fitting<R: Serialize>(rows: impl Iterator<Item = R>, octets: u64) -> Vec<R> {
+    let mut left = octets;
+    let fits = |row: &R| {
+        let octets = serde_json::to_vec(row).map_or(u64::MAX, |octets| octets.len() as u64 + 1);
+        let rest = left.checked_sub(octets);
+        left = rest.unwrap_or(0);
+        rest.is_some()
+    };
+    rows.take_while(fits).collect()
+}
+
 /// After how long whoever waits for a reload is told so.
 const SAID_AFTER: Duration = Duration::from_secs(10);
 

@@ -1,6 +1,6 @@
 //! `stoxd sessions`: the conversations that are open, one in a row.
 
-use super::control::{LINE_LIMIT, duration};
+use super::control::{LINE_LIMIT, duration, fitting};
 use crate::addr::Clean;
 use crate::gateway::sessions::SessionRow;
 use crate::now::Wall;
@@ -49,14 +49,7 @@ pub struct Row {
 impl Sessions {
     /// As many of `rows` as fit into an answer. There are `total`.
     pub fn of(rows: Vec<SessionRow>, total: usize) -> Self {
-        let mut left = OCTETS;
-        let fits = |row: &Row| {
-            let octets = serde_json::to_vec(row).map_or(u64::MAX, |octets| octets.len() as u64 + 1);
-            let rest = left.checked_sub(octets);
-            left = rest.unwrap_or(0);
-            rest.is_some()
-        };
-        Self { sessions: rows.into_iter().take(ROWS).map(Row::from).take_while(fits).collect(), total }
+        Self { sessions: fitting(rows.into_iter().take(ROWS).map(Row::from), OCTETS), total }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `stoxd subscriptions`: who sees whose presence, both halves of each watch in a row.
 
-use super::control::{LINE_LIMIT, duration};
+use super::control::{LINE_LIMIT, duration, fitting};
 use crate::addr::Clean;
 use crate::gateway::presence::WatchRow;
 use crate::store::record::Watching;
@@ -54,14 +54,7 @@ pub struct Next {
 impl Subscriptions {
     /// As many of `rows` as fit into an answer. There are `total`.
     pub fn of(rows: Vec<WatchRow>, total: usize) -> Self {
-        let mut left = OCTETS;
-        let fits = |row: &Row| {
-            let octets = serde_json::to_vec(row).map_or(u64::MAX, |octets| octets.len() as u64 + 1);
-            let rest = left.checked_sub(octets);
-            left = rest.unwrap_or(0);
-            rest.is_some()
-        };
-        Self { subscriptions: rows.into_iter().take(ROWS).map(Row::from).take_while(fits).collect(), total }
+        Self { subscriptions: fitting(rows.into_iter().take(ROWS).map(Row::from), OCTETS), total }
     }
 }
 

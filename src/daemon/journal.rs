@@ -206,6 +206,14 @@ pub fn write(observation: &Observation, names: &Names) {
             stoxd_partner = remote.as_str(),
             "stream {local} to {remote} up, {auth}"
         ),
+        Observation::MsrpDown { user, contact, why } => tracing::info!(
+            stoxd_event = "session.down",
+            stoxd_from = %Masked(user.as_str()),
+            stoxd_to = %Masked(contact.as_str()),
+            stoxd_partner = contact.domain(),
+            "an MSRP session has ended: {}",
+            Clean(why)
+        ),
         Observation::PairDown { local, remote, why, bounced } => {
             let why = Clean(why);
             if *bounced == 0 {

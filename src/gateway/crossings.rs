@@ -19,7 +19,7 @@ use crate::body::{self, charset::one_line};
 use crate::bridge::errors::{StatusContext, status_of};
 use crate::bridge::to_sip::{self, ToSip};
 use crate::bridge::to_xmpp::{self, Beside, FromSip};
-use crate::crossing::{Crosses, Direction, Kind, Verified};
+use crate::crossing::{Crosses, Crossing, Direction, Kind, Verified};
 use crate::now::Now;
 use crate::policy::{Admitted, Denial, OverBudget, Policy};
 use crate::sip::locate::Transport;
@@ -255,11 +255,16 @@ impl Gateway {
 
     /// Charges a request to the discovered domain that it comes from, to its sender and to the partner.
     pub(super) fn charge_request(&mut self, now: Now, request: &Request<'_>) -> Result<(), OverBudget> {
-        if self.settings.is_discovered(request.sender.domain()) {
-            self.discovered.charge(&request.sender, &request.target, now)?;
+        self.charge_crossing(now, &request.crossing())
+    }
+
+    /// The same for what comes from the SIP side by another way.
+    pub(super) fn charge_crossing(&mut self, now: Now, crossing: &Crossing<'_>) -> Result<(), OverBudget> {
+        if self.settings.is_discovered(crossing.sender.domain()) {
+            self.discovered.charge(crossing.sender, crossing.target, now)?;
         }
-        match self.table.partner(request.target.domain()) {
-            Some(partner) => self.budgets.charge(&request.crossing(), partner, now),
+        match self.table.partner(crossing.target.domain()) {
+            Some(partner) => self.budgets.charge(crossing, partner, now),
             None => Ok(()),
         }
     }

@@ -20,6 +20,7 @@
 //! | [`sessions`] | conversations that an INVITE begins |
 //! | [`settings`] | what it is told |
 //! | [`talk`] | what goes with texts: who is writing, receipts, what a text refers to |
+//! | `tally` | how many there are of each name, for caps |
 //! | `login` | credentials for challenges |
 //! | `notice` | the text after a late failure |
 //! | [`trial`] | synthetic items, by which the way of an ordinary one is tried |
@@ -44,6 +45,7 @@ pub mod sessions;
 pub mod settings;
 mod stop;
 pub mod talk;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod threads;
@@ -503,7 +505,7 @@ impl Gateway {
         self.tables = self.tables.wrapping_add(1);
         // What watches that end now have to say goes over streams that end next.
         self.judge_watches(now);
-        self.judge_sessions(now);
+        self.judge_sessions(now, &before);
         self.effects.push(Effect::XmppJudge);
         let bounces = self.pairs.on_reload(&TablePartners(&self.table), &mut self.effects);
         self.bounce_all(now, bounces, "the partner was removed");

@@ -5,6 +5,7 @@
 
 use super::Gateway;
 use super::effect::{Due, Effect, Timer};
+use super::meter::Fate;
 use super::observe::Observation;
 use super::sessions::SessionRef;
 use super::trail::{Track, What};
@@ -33,6 +34,8 @@ pub(super) struct Waiting {
     pub(super) receipt: Receipt,
     pub(super) session: SessionRef,
     pub(super) trace: Id,
+    /// When the text came in.
+    pub(super) came: Mono,
     pub(super) track: Track,
     pub(super) from: Jid,
     pub(super) to: Jid,
@@ -107,6 +110,8 @@ impl Gateway {
         let (receipt, session, id, track) = (receipt.clone(), *session, *trace, *track);
         self.msrp.switch.answer(now, &mut self.ids, &receipt, 200);
         self.effects.trail.step(now.mono, track, What::ToldSip(200));
+        self.count_msrp(&waiting, Fate::Delivered);
+        self.meter.took(Direction::SipToXmpp, waiting.came, now.mono);
         if self.settings.deliveries {
             self.effects.observe(Observation::Delivered {
                 trace: waiting.trace.to_string(),
@@ -123,6 +128,7 @@ impl Gateway {
         let Some(waiting) = self.msrp.waiting.remove(&ticket) else { return };
         self.counts.failed[0] += 1;
         self.forget_question(waiting.trace.as_str());
+        self.count_msrp(&waiting, Fate::Failed);
         let status = msrp_status_of(condition);
         self.msrp.switch.answer(now, &mut self.ids, &waiting.receipt, status);
         self.effects.trail.fail(now.mono, waiting.track, why, Some(What::ToldSip(status)));
@@ -136,6 +142,11 @@ impl Gateway {
             status: status_of(condition, &Default::default()).status,
             why: why.to_owned(),
         });
+    }
+
+    fn count_msrp(&mut self, waiting: &Waiting, fate: Fate) {
+        let peer = self.settings.peer_of(waiting.from.domain());
+        self.count_message(Direction::SipToXmpp, waiting.to.domain(), peer, fate);
     }
 
     /// What the switch heard goes to its sessions, and what it wants done becomes effects.

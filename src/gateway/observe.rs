@@ -138,6 +138,15 @@ pub enum Observation {
         /// Why, for a person.
         why: String,
     },
+    /// The MSRP half of a session ended by itself.
+    MsrpDown {
+        /// The SIP user.
+        user: Jid,
+        /// The contact.
+        contact: Jid,
+        /// Why, for a person.
+        why: String,
+    },
     /// An initiating stream is up.
     PairUp {
         /// Our domain.

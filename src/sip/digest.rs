@@ -14,6 +14,8 @@
 //! is over the text on the wire; prints `nc` in decimal; treats the `-sess` algorithms as plain;
 //! and knows "SHA256" and SHA-512 where SIP has SHA-256 and SHA-512-256.
 
+use super::name::Name;
+use crate::ids::Ids;
 use md5::Md5;
 use sha2::digest::Digest;
 use sha2::{Sha256, Sha512_256};
@@ -304,6 +306,24 @@ impl Login {
             (Attempts::Once, false) | (Attempts::Renewed, _) => return None,
         };
         Some(challenge)
+    }
+
+    /// The header that answers the challenge of a 401 or 407 to a request with this method and Request-URI
+    /// (RFC 3261 §22.2). None if it can't be met: the response is final then.
+    pub fn answer<'a>(
+        &mut self,
+        (status, challenges): (u16, impl IntoIterator<Item = &'a str>),
+        credentials: Option<&Credentials>,
+        (method, uri): (&str, &str),
+        ids: &mut Ids,
+    ) -> Option<(Name, String)> {
+        let challenge = self.on_challenge(status, challenges, credentials)?;
+        let cnonce = ids.mint();
+        let answering = Answering { method, uri, cnonce: cnonce.as_str(), count: 1 };
+        let mut value = Vec::new();
+        challenge.write(credentials?, &answering, &mut value).ok()?;
+        let name = if status == 401 { Name::Authorization } else { Name::ProxyAuthorization };
+        Some((name, String::from_utf8(value).ok()?))
     }
 
     /// The header that answers a challenge which came with `status`.

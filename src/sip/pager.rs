@@ -4,7 +4,7 @@
 //! transaction after a challenge or a failed server, or as a retransmission on UDP. Each of them has
 //! its own Via; From tag and Call-ID stay.
 
-use super::digest::{Answering, Credentials, Login};
+use super::digest::{Credentials, Login};
 use super::locate::Transport;
 use super::merged::{LoopGuard, Stamp};
 use super::method::Method;
@@ -293,23 +293,14 @@ impl Pager {
         credentials: Option<&Credentials>,
         ids: &mut Ids,
     ) -> bool {
-        let Some(challenge) = self.login.on_challenge(status, challenges, credentials) else { return false };
-        let Some(credentials) = credentials else { return false };
-        let cnonce = ids.mint();
-        let answering = Answering {
-            method: "MESSAGE",
-            uri: self.part(Part::RequestUri),
-            cnonce: cnonce.as_str(),
-            count: 1,
-        };
-        let mut value = Vec::new();
-        if challenge.write(credentials, &answering, &mut value).is_err() {
+        let ends = (self.end(Part::Target as usize), self.end(Part::RequestUri as usize));
+        let uri = self.text.get(ends.0..ends.1).unwrap_or_default();
+        let Some(answer) = self.login.answer((status, challenges), credentials, ("MESSAGE", uri), ids) else {
             return false;
-        }
-        let name = if status == 401 { Name::Authorization } else { Name::ProxyAuthorization };
-        self.authorization = String::from_utf8(value).ok().map(|value| (name, value));
+        };
+        self.authorization = Some(answer);
         self.cseq = self.cseq.wrapping_add(1) & 0x7fff_ffff;
-        self.authorization.is_some()
+        true
     }
 
     /// The body, with its envelope.

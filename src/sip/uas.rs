@@ -5,10 +5,12 @@
 //! [`Verified`] when the link that it came on is authenticated for the domain in From (RFC 5922
 //! §7.4). P-Asserted-Identity and its like are not read at all (RFC 3325 §8): From decides.
 
+use super::dialog::MAX_ROUTES;
 use super::link::LinkIdentity;
 use super::message::Message;
 use super::method::Method;
 use super::name::Name;
+use super::value::Contact;
 use crate::addr::map::{self, MapError, MapOptions};
 use crate::addr::uri::Scheme;
 use crate::addr::{Domain, Jid};
@@ -215,6 +217,21 @@ impl Uas<'_> {
         warning.push('"');
         reject.with(Name::Warning, warning)
     }
+}
+
+/// The one URI in Contact of what makes or moves a dialog (RFC 3261 §12.1.1, RFC 6665 §8.1, table 2).
+pub(super) fn contact<'m>(message: &Message<'m>) -> Result<&'m str, Reject> {
+    let mut contacts = message.contacts();
+    match (contacts.next(), contacts.next()) {
+        (Some(Ok(Contact::Address(address))), None) => Ok(address.uri),
+        _ => Err(Reject::status(400, "Contact is not one address")),
+    }
+}
+
+/// The values of Record-Route, in their order.
+pub(super) fn record_routes<'m>(message: &Message<'m>) -> Result<Vec<&'m str>, Reject> {
+    let routes: Result<Vec<_>, _> = message.values(Name::RecordRoute).take(MAX_ROUTES + 1).collect();
+    routes.map_err(|_| Reject::status(400, "malformed Record-Route"))
 }
 
 #[cfg(test)]

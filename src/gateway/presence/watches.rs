@@ -2,6 +2,7 @@
 
 use super::super::settings::PresenceSettings;
 use crate::addr::Jid;
+use crate::gateway::tally::{count_down, count_up};
 use crate::now::Mono;
 use crate::store::record::{Authorization, Watching};
 use slab::Slab;
@@ -207,22 +208,6 @@ impl Bounds {
         self.all = self.all.saturating_sub(1);
         count_down(&mut self.users, user.as_str());
         count_down(&mut self.domains, domain);
-    }
-}
-
-fn count_up(map: &mut HashMap<Box<str>, u32>, key: &str) {
-    match map.get_mut(key) {
-        Some(count) => *count = count.saturating_add(1),
-        None => drop(map.insert(key.into(), 1)),
-    }
-}
-
-fn count_down(map: &mut HashMap<Box<str>, u32>, key: &str) {
-    if let Some(count) = map.get_mut(key) {
-        *count = count.saturating_sub(1);
-        if *count == 0 {
-            map.remove(key);
-        }
     }
 }
 

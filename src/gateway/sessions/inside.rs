@@ -69,7 +69,10 @@ impl Gateway {
             return self.reject_request(now, key, &request.crossing(), None, &busy(&over), Fate::Limited);
         }
         let admitted = match self.table.admit(request, &self.presence) {
-            Ok(admitted) => admitted,
+            Ok(admitted) => {
+                self.meter.allowed();
+                admitted
+            }
             Err(refusal) => {
                 self.deny_request(now, key, refusal);
                 return self.revoke_session(now, session);

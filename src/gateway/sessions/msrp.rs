@@ -22,6 +22,7 @@ use crate::bridge::to_xmpp::{self, Beside, FromSip};
 use crate::crossing::{Crossing, Direction, Kind as Crossed};
 use crate::gateway::Gateway;
 use crate::gateway::effect::PeerId;
+use crate::gateway::meter::Fate as Counted;
 use crate::gateway::msrp::Waiting;
 use crate::gateway::observe::Observation;
 use crate::gateway::pairs::Awaits;
@@ -297,7 +298,10 @@ impl Gateway {
                 }
             }
             Event::Down { why, .. } => {
-                tracing::info!(stoxd_event = "msrp.session", "an MSRP session has ended: {why}");
+                if let Some(found) = self.sessions.table.get(session) {
+                    let (user, contact) = (found.user.clone(), found.contact.clone());
+                    self.effects.observe(Observation::MsrpDown { user, contact, why: why.to_string() });
+                }
                 self.end_dialog(now, session);
             }
         }
@@ -354,16 +358,19 @@ impl Gateway {
             direction: Direction::SipToXmpp,
             kind: Crossed::Message,
         };
-        if self.settings.is_discovered(user.domain()) {
-            let charged = self.discovered.charge(&user, &contact, now);
-            charged.map_err(|_| Condition::ResourceConstraint)?;
-        }
-        if let Some(partner) = self.table.partner(contact.domain()) {
-            self.budgets.charge(&crossing, partner, now).map_err(|_| Condition::ResourceConstraint)?;
+        let peer = Some(found.peer);
+        if self.charge_crossing(now, &crossing).is_err() {
+            self.count_message(Direction::SipToXmpp, contact.domain(), peer, Counted::Limited);
+            return Err(Condition::ResourceConstraint);
         }
         let grant = match self.judge(&crossing) {
-            Ok(grant) => grant,
+            Ok(grant) => {
+                self.meter.allowed();
+                grant
+            }
             Err(denial) => {
+                self.meter.denied(denial.reason);
+                self.count_message(Direction::SipToXmpp, contact.domain(), peer, Counted::Denied);
                 self.observe_denied(now, None, &crossing, denial);
                 self.revoke_session(now, session);
                 return Err(Condition::Forbidden);
@@ -469,6 +476,7 @@ impl Gateway {
             receipt: receipt.clone(),
             session,
             trace: id,
+            came: now.mono,
             track,
             from: user.clone(),
             to: contact.clone(),

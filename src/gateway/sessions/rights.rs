@@ -7,27 +7,29 @@ use crate::gateway::Gateway;
 use crate::gateway::outgoing::NO_LONGER;
 use crate::gateway::stop::STOPPING;
 use crate::now::Now;
+use crate::policy::Table;
 use crate::xmpp::error::Condition;
 
 impl Gateway {
-    /// The table is another: a session that may not go on in either direction ends on both sides.
-    pub(in crate::gateway) fn judge_sessions(&mut self, now: Now) {
+    /// The table is another than `before`: a session that lost the right to a direction ends on both sides. One
+    /// that never had it goes on as it was.
+    pub(in crate::gateway) fn judge_sessions(&mut self, now: Now, before: &Table) {
         for session in self.sessions.table.refs() {
-            if !self.may_go_on(session) {
+            if self.has_lost(session, before) {
                 self.revoke_session(now, session);
             }
         }
         self.settle_sessions(now);
     }
 
-    fn may_go_on(&self, session: SessionRef) -> bool {
-        let Some(found) = self.sessions.table.get(session) else { return true };
+    fn has_lost(&self, session: SessionRef, before: &Table) -> bool {
+        let Some(found) = self.sessions.table.get(session) else { return false };
         let (user, contact, kind) = (&found.user, &found.contact, Kind::Message);
         let ways = [
             Crossing { sender: user, target: contact, direction: Direction::SipToXmpp, kind },
             Crossing { sender: contact, target: user, direction: Direction::XmppToSip, kind },
         ];
-        ways.iter().all(|way| self.judge(way).is_ok())
+        ways.iter().any(|way| self.judge(way).is_err() && before.judge(way, &self.presence).is_ok())
     }
 
     /// The gate says no: what waits is returned, the SIP user gets BYE and the contact hears that nobody is

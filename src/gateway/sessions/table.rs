@@ -6,6 +6,7 @@ use crate::bridge::receipts::Question;
 use crate::bridge::session::{Machine, Ticket, Window};
 use crate::gateway::effect::PeerId;
 use crate::gateway::settings::SessionSettings;
+use crate::gateway::tally::{count_down, count_up};
 use crate::gateway::trail::Track;
 use crate::gateway::undelivered::Origin;
 use crate::ids::Id;
@@ -300,21 +301,5 @@ impl Table {
 
     pub(super) fn len(&self) -> usize {
         self.slots.len()
-    }
-}
-
-fn count_up(map: &mut HashMap<Box<str>, u32>, key: &str) {
-    match map.get_mut(key) {
-        Some(count) => *count = count.saturating_add(1),
-        None => drop(map.insert(key.into(), 1)),
-    }
-}
-
-fn count_down(map: &mut HashMap<Box<str>, u32>, key: &str) {
-    if let Some(count) = map.get_mut(key) {
-        *count = count.saturating_sub(1);
-        if *count == 0 {
-            map.remove(key);
-        }
     }
 }

@@ -60,7 +60,10 @@ impl Gateway {
             return self.reject_request(now, key, &request.crossing(), None, &busy(&over), Fate::Limited);
         }
         let admitted = match self.table.admit(request, &self.presence) {
-            Ok(admitted) => admitted,
+            Ok(admitted) => {
+                self.meter.allowed();
+                admitted
+            }
             Err(refusal) => return self.deny_request(now, key, refusal),
         };
         if let Err(reject) = self.begin(now, key, &admitted, over_tls) {

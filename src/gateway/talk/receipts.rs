@@ -231,7 +231,15 @@ impl Gateway {
             Waits::Msrp(receipt, session) => {
                 let (from, to) = (from.clone(), to.clone());
                 let track = Track::default();
-                Awaits::Msrp(self.msrp.wait(Waiting { receipt, session, trace: id, track, from, to }))
+                Awaits::Msrp(self.msrp.wait(Waiting {
+                    receipt,
+                    session,
+                    trace: id,
+                    came: now.mono,
+                    track,
+                    from,
+                    to,
+                }))
             }
         });
         let sent = self.queue_stanza(now, (from.domain(), to.domain()), start, awaits);

@@ -39,8 +39,7 @@ use super::dialog::{Dialog, MAX_CSEQ};
 use super::message::Message;
 use super::method::Method;
 use super::name::Name;
-use super::uas::{ALLOW, Reject, SUPPORTED};
-use super::value::Contact;
+use super::uas::{ALLOW, SUPPORTED, contact, record_routes};
 use crate::now::Mono;
 use state::{Input, Step};
 use timer::Timer;
@@ -237,20 +236,4 @@ fn contact_in(dialog: &Dialog, contact: &str) -> String {
         Some(rest) if dialog.is_secure() => format!("sips:{}", rest.replace(";transport=tls", "")),
         Some(_) | None => contact.to_owned(),
     }
-}
-
-/// The one URI in Contact (RFC 3261 §8.1.1.8, §12.1.1).
-fn contact<'m>(message: &Message<'m>) -> Result<&'m str, Reject> {
-    let mut contacts = message.contacts();
-    match (contacts.next(), contacts.next()) {
-        (Some(Ok(Contact::Address(address))), None) => Ok(address.uri),
-        _ => Err(Reject::status(400, "Contact is not one address")),
-    }
-}
-
-/// The values of Record-Route, in their order.
-fn record_routes<'m>(message: &Message<'m>) -> Result<Vec<&'m str>, Reject> {
-    let routes: Result<Vec<_>, _> =
-        message.values(Name::RecordRoute).take(super::dialog::MAX_ROUTES + 1).collect();
-    routes.map_err(|_| Reject::status(400, "malformed Record-Route"))
 }

@@ -26,8 +26,8 @@ pub use subscriber::{Awaiting, Subscriber};
 
 use super::message::Message;
 use super::name::Name;
-use super::uas::Reject;
-use super::value::{Contact, Event};
+use super::uas::{Reject, contact, record_routes};
+use super::value::Event;
 
 /// The one event package that we know.
 pub const PACKAGE: &str = "presence";
@@ -88,20 +88,4 @@ fn presence_event<'m>(message: &Message<'m>) -> Result<Event<'m>, Reject> {
         return Err(bad_event("unknown event package"));
     }
     Ok(event)
-}
-
-/// The one URI in Contact: both SUBSCRIBE and NOTIFY have it (RFC 6665 §8.1, table 2).
-fn contact<'m>(message: &Message<'m>) -> Result<&'m str, Reject> {
-    let mut contacts = message.contacts();
-    match (contacts.next(), contacts.next()) {
-        (Some(Ok(Contact::Address(address))), None) => Ok(address.uri),
-        _ => Err(Reject::status(400, "Contact is not one address")),
-    }
-}
-
-/// The values of Record-Route, in their order.
-fn record_routes<'m>(message: &Message<'m>) -> Result<Vec<&'m str>, Reject> {
-    let routes: Result<Vec<_>, _> =
-        message.values(Name::RecordRoute).take(super::dialog::MAX_ROUTES + 1).collect();
-    routes.map_err(|_| Reject::status(400, "malformed Record-Route"))
 }

@@ -5,7 +5,7 @@
 use super::{PACKAGE, PIDF};
 use crate::ids::Ids;
 use crate::sip::dialog::{Dialog, MAX_CSEQ};
-use crate::sip::digest::{Answering, Credentials, Login};
+use crate::sip::digest::{Credentials, Login};
 use crate::sip::method::Method;
 use crate::sip::name::Name;
 use crate::sip::pager::Sent;
@@ -176,24 +176,15 @@ impl EventRequest {
         cseq: Option<u32>,
         ids: &mut Ids,
     ) -> bool {
-        let Some(challenge) = self.login.on_challenge(status, challenges, credentials) else { return false };
-        let Some(credentials) = credentials else { return false };
-        let cnonce = ids.mint();
+        let method = self.method();
         let routed = self.dialog.route();
-        let answering = Answering {
-            method: self.method().as_str(),
-            uri: &routed.request_uri,
-            cnonce: cnonce.as_str(),
-            count: 1,
-        };
-        let mut value = Vec::new();
-        if challenge.write(credentials, &answering, &mut value).is_err() {
+        let asked = (method.as_str(), &*routed.request_uri);
+        let Some(answer) = self.login.answer((status, challenges), credentials, asked, ids) else {
             return false;
-        }
-        let name = if status == 401 { Name::Authorization } else { Name::ProxyAuthorization };
-        self.authorization = String::from_utf8(value).ok().map(|value| (name, value));
+        };
+        self.authorization = Some(answer);
         self.cseq = cseq.unwrap_or(self.cseq.saturating_add(1).min(MAX_CSEQ));
-        self.authorization.is_some()
+        true
     }
 }
 

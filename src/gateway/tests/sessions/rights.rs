@@ -182,6 +182,24 @@ fn check_171_a_session_whose_contact_may_not_answer_any_more_ends() {
 }
 
 #[test]
+fn a_session_that_was_allowed_one_way_from_the_start_survives_a_reload_that_changes_nothing() {
+    let mut world = world(Im::MsSession);
+    // juliet is of a public partner, and alice has not added her: she could not answer.
+    world.sip(&super::invite(1, SDP, OFFER).replace(ROMEO, JULIET));
+    let answer = world.one_sip();
+    assert_eq!(answer.status(), Some(200), "{}", answer.text);
+    let mut dialog = Dialog::of(1, &answer);
+    dialog.contact = JULIET.into();
+    dialog.ack(&mut world);
+    world.reload(POLICY);
+    world.assert_no_sip();
+    assert_eq!(world.gateway.session_count(), 1);
+    // What it had, it can lose.
+    world.reload(&without_alice());
+    dialog.ours(&world.one_sip(), "BYE");
+}
+
+#[test]
 fn what_is_over_the_budget_is_refused_in_a_session_too() {
     let mut world = world_with(Net::works(), Im::MsSession, |settings| settings.user_rate = 2);
     let mut dialog = Dialog::open(&mut world, 1);

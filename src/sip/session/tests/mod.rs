@@ -15,6 +15,7 @@ use crate::now::Now;
 use crate::sip::locate::Transport;
 use crate::sip::merged::LoopGuard;
 use crate::sip::pager::Sent;
+use crate::sip::uas::Reject;
 use crate::sip::write::{Writer, response_tail};
 use std::time::Duration;
 
