@@ -42,9 +42,9 @@ pub(super) struct Waiting {
 }
 
 impl Msrp {
-    pub(super) fn new(settings: Settings) -> Self {
+    pub(super) fn new(settings: Settings, shard: u8) -> Self {
         Self {
-            switch: Switch::new(settings),
+            switch: Switch::new(settings, shard),
             of: BTreeMap::new(),
             waiting: BTreeMap::new(),
             next: 0,

@@ -22,7 +22,7 @@ use super::meter::Standing;
 use super::observe::Observation;
 use super::outgoing::Outgoing;
 use super::pairs::backoff;
-use crate::ids::Ids;
+use crate::ids::{Ids, Numbers};
 use crate::now::{Mono, Now};
 use crate::sip::locate::failover::{Blacklist, Failure, Targets};
 use crate::sip::locate::{Target, Transport};
@@ -76,7 +76,7 @@ pub struct Turn<'t> {
     /// The time.
     pub now: Now,
     /// Names of links.
-    pub next_link: &'t mut u32,
+    pub links: &'t mut Numbers,
     /// Chance, for back-offs.
     pub ids: &'t mut Ids,
     /// What is to be done.
@@ -440,8 +440,7 @@ impl Peer {
             Link::Dialing(link) => Some(link),
             Link::Up(way) => Some(way.link),
             Link::None => {
-                *turn.next_link = turn.next_link.wrapping_add(1);
-                let link = LinkId(*turn.next_link);
+                let link = LinkId(turn.links.mint());
                 server.link = Link::Dialing(link);
                 turn.fx.push(Effect::DialSip { link, peer: id, target: server.target.clone() });
                 Some(link)

@@ -13,6 +13,7 @@ use crate::sip::link::PeerId;
 use crate::sip::locate::Transport;
 use crate::sip::pager::Sent;
 use crate::xmpp;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Over how long a few watches are spread.
@@ -240,6 +241,18 @@ impl Settings {
     pub fn peer(&self, peer: PeerId) -> Option<&PeerSettings> {
         self.peers.get(usize::from(peer.0))
     }
+}
+
+/// Secrets that the gateway is started with.
+pub struct Secrets {
+    /// Seed of all identifiers.
+    pub ids: [u8; 32],
+    /// Seed of hashes over what peers send.
+    pub hashes: [u8; 32],
+    /// By which our own requests are recognised when they come back.
+    pub loops: [u8; 32],
+    /// Behind our dialback keys (XEP-0185).
+    pub dialback: Arc<[u8]>,
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::deliver::Sending;
 use super::frame::Framer;
 use super::{Action, ConnId, Connects, Dial, Down, Event, FailureReport, HOLD};
 use super::{MsrpUri, Peer, SessionId, Settings, StartError};
-use crate::ids::Ids;
+use crate::ids::{Ids, Numbers};
 use crate::now::{Mono, Now};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -52,7 +52,7 @@ pub struct Switch {
     actions: VecDeque<Action>,
     dirty: BTreeSet<ConnId>,
     tick: Option<Mono>,
-    next_conn: u32,
+    numbers: Numbers,
 }
 
 /// One end of a conversation.
@@ -103,8 +103,8 @@ pub(super) struct Held {
 }
 
 impl Switch {
-    /// A switch without sessions.
-    pub fn new(settings: Settings) -> Self {
+    /// A switch without sessions, whose connections have names of `shard`.
+    pub fn new(settings: Settings, shard: u8) -> Self {
         Self {
             settings,
             sessions: BTreeMap::new(),
@@ -115,7 +115,7 @@ impl Switch {
             actions: VecDeque::new(),
             dirty: BTreeSet::new(),
             tick: None,
-            next_conn: 0,
+            numbers: Numbers::new(shard),
         }
     }
 
@@ -465,8 +465,7 @@ impl Switch {
     }
 
     fn mint(&mut self) -> ConnId {
-        self.next_conn = self.next_conn.wrapping_add(1);
-        ConnId(self.next_conn)
+        ConnId(self.numbers.mint())
     }
 
     pub(super) fn limits(&self) -> assembly::Limits {
