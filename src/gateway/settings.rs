@@ -183,6 +183,16 @@ const UNSAFE_LIMIT: usize = 1300;
 const HEADERS: usize = 8 * 1024;
 
 impl Settings {
+    /// What one of `shards` shards gets: numbers that bound memory, and the pace of SUBSCRIBEs, are divided. What
+    /// shards count together, and what is of one user, is the same for all.
+    pub fn share(mut self, shards: u8) -> Self {
+        let part = |all: &mut usize| *all = all.div_ceil(usize::from(shards.max(1)));
+        let Self { targets, pairs, presence, msrp, .. } = &mut self;
+        [&mut presence.pending, &mut msrp.unfinished, targets, &mut pairs.queue].into_iter().for_each(part);
+        presence.subscribe_rate = presence.subscribe_rate.div_ceil(u32::from(shards.max(1)));
+        self
+    }
+
     /// The peer that serves a domain of ours.
     pub fn peer_of(&self, domain: &str) -> Option<PeerId> {
         self.domains.iter().find(|(name, _)| name.as_str() == domain).map(|(_, peer)| *peer)

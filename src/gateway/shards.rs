@@ -18,6 +18,7 @@ use crate::policy::{Budgets, Discovered};
 use crate::sip::message::Message;
 use crate::sip::txn::ServerLimits;
 use crate::sip::uas::Uas;
+use crate::store::record::{Record, Watching};
 use crate::xmpp::{Iq, Stanza};
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -116,6 +117,20 @@ impl Place {
         }
         let uas = Uas { name: &settings.name, domains: &settings.domain_names, map: settings.map_options() };
         uas.from(&message).map_or(self.shard, |sender| self.of_user(sender.bare_str()))
+    }
+
+    /// Whose a record is: of its user.
+    pub fn of_record(&self, record: &Record) -> u8 {
+        let user = match record {
+            Record::Authorization(one) => match one.direction {
+                Watching::XmppWatchesSip => &one.presentity,
+                Watching::SipWatchesXmpp => &one.watcher,
+            },
+            Record::Contact(one) => &one.user,
+            Record::Pending(one) => &one.user,
+            Record::Watermark(_) => return 0,
+        };
+        self.of_user(user.bare_str())
     }
 
     /// The share of each of a number that bounds memory.

@@ -46,8 +46,6 @@ pub struct MsrpConn {
 pub struct MsrpConns {
     all: RefCell<BTreeMap<ConnId, Rc<MsrpConn>>>,
     dirty: RefCell<Vec<Rc<MsrpConn>>>,
-    /// Held by each connection that somebody opened to us.
-    pub open: Rc<()>,
 }
 
 impl MsrpConns {

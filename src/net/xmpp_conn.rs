@@ -248,10 +248,10 @@ pub async fn dial(
         }
         shard.handle(now, Input::StreamDown { stream: id, condition, why });
     };
-    let _counted = shard.xmpp_open.clone();
-    // One is ours and one the shard's own.
-    let limit = shard.limits.get().xmpp;
-    if Rc::strong_count(&shard.xmpp_open) > limit.saturating_add(1) {
+    let _counted = shard.together.xmpp_open.clone();
+    let limit = shard.together.limits().xmpp;
+    // One is ours.
+    if shard.together.xmpp_open.reaches(limit.saturating_add(1)) {
         return failed(
             Condition::ResourceConstraint,
             &format!("[xmpp] connection_limit, {limit}, is reached"),
@@ -446,8 +446,8 @@ fn turn(shard: &Rc<Shard>, conn: &Rc<StreamConn>) -> Next {
             None => break Next::Wait,
             Some(StreamEvent::StartTls) => break Next::StartTls,
             Some(StreamEvent::Down(reason)) => break Next::Down(reason),
-            Some(StreamEvent::Stanza(stanza)) => shard.input(now, Input::Stanza { stream: conn.id, stanza }),
-            Some(StreamEvent::Iq(iq)) => shard.input(now, Input::Iq { stream: conn.id, iq }),
+            Some(StreamEvent::Stanza(stanza)) => shard.on_stanza(now, conn.id, stanza),
+            Some(StreamEvent::Iq(iq)) => shard.on_iq(now, conn.id, iq),
             Some(StreamEvent::Misaddressed(stanza)) => shard.input(now, Input::Misaddressed(stanza)),
             Some(StreamEvent::Up { pair, auth }) => {
                 if conn.initiating {
@@ -559,7 +559,10 @@ async fn wait(shard: &Rc<Shard>, conn: &Rc<StreamConn>, read: &mut OwnedReadHalf
     tokio::select! {
         biased;
         () = conn.io.wake.notified() => {}
-        outcome = conn.io.fill(&shard.scratch, read, |octets| conn.machine.borrow_mut().push(octets)) => match outcome {
+        outcome = async {
+            shard.room().await;
+            conn.io.fill(&shard.scratch, read, |octets| conn.machine.borrow_mut().push(octets)).await
+        } => match outcome {
             Ok(0) => conn.machine.borrow_mut().handle_eof(),
             // More waits: let the others run first.
             Ok(READ_SIZE) => tokio::task::yield_now().await,

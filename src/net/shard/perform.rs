@@ -1,10 +1,13 @@
 //! Each effect of the gateway, done.
 
 use super::Shard;
+use super::hops::Parcel;
 use crate::gateway::Input;
-use crate::gateway::effect::Effect;
+use crate::gateway::effect::{Effect, LinkId};
+use crate::msrp::ConnId;
 use crate::now::Now;
 use crate::xmpp::{Condition, dialback};
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 impl Shard {
@@ -18,24 +21,18 @@ impl Shard {
                 }
             }
             Effect::SipSend { link, to, octets: range } => {
-                let octets = octets.get(range).unwrap_or_default();
-                let conn = self.links.borrow().get(&link).cloned();
-                if let Some(conn) = conn {
-                    conn.send(octets);
-                    self.touch_link(&conn);
-                } else if let (Some(socket), Some(to)) = (self.udp.borrow().get(&link), to) {
-                    socket.send(octets, to);
-                }
+                self.sip_send(link, to, octets.get(range).unwrap_or_default());
             }
             Effect::MsrpDial(dial) => {
                 tokio::task::spawn_local(super::super::msrp_conn::dial(self.clone(), *dial));
             }
             Effect::MsrpSend { conn, octets: range } => {
-                if self.msrp.send(conn, octets.get(range).unwrap_or_default()) {
-                    self.flush.notify_one();
-                }
+                self.msrp_send(conn, octets.get(range).unwrap_or_default());
             }
-            Effect::MsrpClose { conn } => self.msrp.close(conn, "closed"),
+            Effect::MsrpClose { conn } => {
+                self.msrp.close(conn, "closed");
+                self.post_to(conn.0, b"", |_| Parcel::MsrpClose { conn });
+            }
             Effect::Persist { ticket, changes } => self.tickets.persist(ticket, changes),
             Effect::Observe(observation) => (self.observer)(&observation),
             Effect::Tried { trial, outcome, took } => {
@@ -72,11 +69,7 @@ impl Shard {
                     conn.close(now, condition);
                 }
             }
-            Effect::SipClose { link } => {
-                if let Some(conn) = self.links.borrow().get(&link) {
-                    conn.io.kill("closed");
-                }
-            }
+            Effect::SipClose { link } => self.sip_close(link),
             Effect::DialXmpp { stream, pair, purpose, ask, terms, proxy } => {
                 let shard = self.clone();
                 tokio::task::spawn_local(super::super::xmpp_conn::dial(
@@ -90,5 +83,32 @@ impl Shard {
                 tokio::task::spawn_local(super::super::sip_conn::dial(self.clone(), link, peer, target));
             }
         }
+    }
+    /// Appends a message to a link, or sends it from a UDP socket. Where the link is another shard's, it goes
+    /// there.
+    pub(super) fn sip_send(&self, link: LinkId, to: Option<SocketAddr>, octets: &[u8]) {
+        let conn = self.links.borrow().get(&link).cloned();
+        if let Some(conn) = conn {
+            conn.send(octets);
+            self.touch_link(&conn);
+        } else if let (Some(socket), Some(to)) = (self.udp.borrow().get(&link), to) {
+            socket.send(octets, to);
+        } else {
+            self.post_to(link.0, octets, |octets| Parcel::SipSend { link, to, octets });
+        }
+    }
+
+    pub(super) fn sip_close(&self, link: LinkId) {
+        match self.links.borrow().get(&link) {
+            Some(conn) => conn.io.kill("closed"),
+            None => self.post_to(link.0, b"", |_| Parcel::SipClose { link }),
+        }
+    }
+
+    pub(super) fn msrp_send(&self, conn: ConnId, octets: &[u8]) {
+        if self.msrp.send(conn, octets) {
+            self.flush.notify_one();
+        }
+        self.post_to(conn.0, octets, |octets| Parcel::MsrpSend { conn, octets });
     }
 }
