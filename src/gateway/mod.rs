@@ -63,7 +63,7 @@ pub use talk::{PeerTalk, Receipts, TalkSettings};
 
 use crate::crossing::Verified;
 use crate::ids::{Ids, Numbers};
-use crate::msrp::ConnId;
+use crate::msrp::{ConnId, frame::Frame};
 use crate::now::{Mono, Now};
 use crate::policy::Table;
 use crate::sip::Fault;
@@ -190,6 +190,13 @@ pub enum Input<'a> {
         conn: ConnId,
         /// The octets.
         octets: &'a [u8],
+    },
+    /// A frame came on an MSRP connection that carries sessions of several shards.
+    MsrpFrame {
+        /// The connection.
+        conn: ConnId,
+        /// The frame.
+        frame: Frame<'a>,
     },
     /// The kernel has all octets of an MSRP connection.
     MsrpDrained {
@@ -379,6 +386,7 @@ impl Gateway {
             Input::LinkDown { link, why } => self.on_link_down(now, link, why),
             Input::MsrpUp { conn, certificate } => self.on_msrp_up(now, conn, certificate),
             Input::Msrp { conn, octets } => self.on_msrp(now, conn, octets),
+            Input::MsrpFrame { conn, frame } => self.on_msrp_frame(now, conn, &frame),
             Input::MsrpDrained { conn } => self.on_msrp_drained(now, conn),
             Input::MsrpDown { conn } => self.on_msrp_down(now, conn),
             Input::Persisted { ticket, durable } => self.on_persisted(now, ticket, durable),

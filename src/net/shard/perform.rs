@@ -29,10 +29,7 @@ impl Shard {
             Effect::MsrpSend { conn, octets: range } => {
                 self.msrp_send(conn, octets.get(range).unwrap_or_default());
             }
-            Effect::MsrpClose { conn } => {
-                self.msrp.close(conn, "closed");
-                self.post_to(conn.0, b"", |_| Parcel::MsrpClose { conn });
-            }
+            Effect::MsrpClose { conn } => self.release_msrp(conn),
             Effect::Persist { ticket, changes } => self.tickets.persist(ticket, changes),
             Effect::Observe(observation) => (self.observer)(&observation),
             Effect::Tried { trial, outcome, took } => {
@@ -103,6 +100,13 @@ impl Shard {
             Some(conn) => conn.io.kill("closed"),
             None => self.post_to(link.0, b"", |_| Parcel::SipClose { link }),
         }
+    }
+
+    /// Our switch is done with a connection.
+    pub(in crate::net) fn release_msrp(&self, conn: ConnId) {
+        let shard = self.place.shard();
+        self.msrp.release(conn, shard);
+        self.post_to(conn.0, b"", |_| Parcel::MsrpClose { conn, by: shard });
     }
 
     pub(super) fn msrp_send(&self, conn: ConnId, octets: &[u8]) {
