@@ -302,7 +302,7 @@ impl Gateway {
             dialback: secrets.dialback.clone(),
             effects: Effects::default(),
             pairs: Pairs::new(queue.clone(), owner.shard),
-            peers: Peers::new(settings.peers.len(), queue.queue),
+            peers: Peers::new(settings.peers.len(), queue.queue, common.failed.clone()),
             servers: ServerTable::new(place.server_limits(), secrets.hashes, owner),
             clients: ClientTable::new(place.client_limit(), guard.clone()),
             targets: HashMap::new(),

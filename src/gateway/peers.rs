@@ -34,8 +34,6 @@ use std::time::Duration;
 const FRESH: Duration = Duration::from_secs(60);
 /// The longest back-off between two attempts, in milliseconds.
 const BACKOFF_LIMIT: u64 = 30_000;
-/// Servers that failed and are remembered, of all peers together.
-const FAILED: usize = 4096;
 
 /// A link that is up: where requests to a peer go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,8 +138,8 @@ enum Choice {
 }
 
 impl Peers {
-    /// `count` peers, none connected; at most `queue` requests wait for each.
-    pub fn new(count: usize, queue: usize) -> Self {
+    /// `count` peers, none connected; at most `queue` requests wait for each. `failed` is what is known of servers.
+    pub fn new(count: usize, queue: usize, failed: Blacklist) -> Self {
         let peer = || Peer {
             search: Search::Idle,
             servers: Vec::new(),
@@ -150,11 +148,7 @@ impl Peers {
             wanted: Mono::default(),
             failures: 0,
         };
-        Self {
-            peers: std::iter::repeat_with(peer).take(count).collect(),
-            failed: Blacklist::new(FAILED),
-            queue,
-        }
+        Self { peers: std::iter::repeat_with(peer).take(count).collect(), failed, queue }
     }
 
     /// Another limit, for what comes from now on.

@@ -8,13 +8,14 @@
 //! | what | whose |
 //! |---|---|
 //! | queues, transactions, dialogs, watches, sessions, the trail | each gateway's own |
-//! | budgets of partners and senders, caps on watches and sessions | of all together: [`Common`] |
+//! | budgets of partners and senders, caps on watches and sessions, which servers failed | of all together: [`Common`] |
 //! | records | each gateway's, of its users |
 
 use super::settings::Settings;
 use super::tally::Tally;
 use crate::ids::{Id, Owner, SHARDS_MAX};
 use crate::policy::{Budgets, Discovered};
+use crate::sip::locate::failover::Blacklist;
 use crate::sip::message::Message;
 use crate::sip::txn::ServerLimits;
 use crate::sip::uas::Uas;
@@ -34,6 +35,9 @@ const SERVER_LIMITS: ServerLimits = ServerLimits {
 };
 /// Of all shards: client transactions open at once.
 const CLIENT_LIMIT: usize = 100_000;
+
+/// Servers that failed and are remembered, of all peers together.
+const FAILED: usize = 4096;
 
 /// Which gateway of how many this is.
 #[derive(Clone, Copy, Debug)]
@@ -163,6 +167,8 @@ impl Place {
 pub struct Common {
     pub(super) budgets: Budgets,
     pub(super) discovered: Discovered,
+    /// SIP servers that failed lately, or asked for a pause (RFC 3261 §21.5.4).
+    pub(super) failed: Blacklist,
     /// Watches, by the contact's domain.
     pub(super) watches: Tally,
     /// Sessions, likewise.
@@ -175,6 +181,7 @@ impl Common {
         Self {
             budgets: Budgets::new(settings.partner_rate, settings.user_rate, seed),
             discovered: Discovered::new(settings.discovered, seed),
+            failed: Blacklist::new(FAILED),
             watches: Tally::default(),
             sessions: Tally::default(),
         }

@@ -58,7 +58,7 @@ fn a_users_items_have_one_owner_from_both_sides() {
         for from in [
             format!("<sip:{user}>"),
             format!("\"N. N.\" <sip:{user};transport=tls>"),
-            format!("<sips:user.{n}@CONTOSO.example>"),
+            format!("<sip:user.{n}@CONTOSO.example>"),
         ] {
             assert_eq!(of_request("MESSAGE", &from, "<sip:romeo@fabrikam.example>", ""), owner, "{from}");
         }
