@@ -383,7 +383,7 @@ impl Shard {
 
     fn maybe_drained(&self) {
         if self.draining.get() {
-            self.drained.notify_one();
+            self.drained.notify_waiters();
         }
     }
 

@@ -31,8 +31,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 
-/// Parcels in one inbox with which connections go on being read.
+/// Parcels in one inbox with which connections go on being read, and octets in them.
 const CROWDED: usize = 10_000;
+const HEAVY: usize = 32 * 1024 * 1024;
 /// How often it is looked whether that has passed.
 const LOOK: Duration = Duration::from_millis(1);
 
@@ -91,23 +92,55 @@ pub(super) struct Batch {
     octets: Vec<u8>,
 }
 
+impl Batch {
+    /// Octets that it holds, about.
+    fn weight(&self) -> usize {
+        let packed = |parcel: &Parcel| match parcel {
+            Parcel::Stanza { stanza, .. } => stanza.octets(),
+            Parcel::Iq { iq, .. } => iq.octets(),
+            Parcel::Sip { .. }
+            | Parcel::SipSend { .. }
+            | Parcel::SipClose { .. }
+            | Parcel::MsrpSend { .. }
+            | Parcel::MsrpFrame { .. }
+            | Parcel::MsrpClose { .. }
+            | Parcel::Meet(_)
+            | Parcel::Broken(_)
+            | Parcel::Work(_) => 0,
+        };
+        self.parcels.iter().map(packed).fold(self.octets.len(), usize::saturating_add)
+    }
+}
+
 /// What has come for a shard.
 #[derive(Default)]
 pub struct Inbox {
     batches: Mutex<Vec<Batch>>,
     parcels: AtomicUsize,
+    octets: AtomicUsize,
     wake: Notify,
 }
 
 impl Inbox {
     fn put(&self, batch: Batch) {
         self.parcels.fetch_add(batch.parcels.len(), Ordering::Relaxed);
+        self.octets.fetch_add(batch.weight(), Ordering::Relaxed);
         self.batches.lock().unwrap_or_else(PoisonError::into_inner).push(batch);
         self.wake.notify_one();
     }
 
     fn take(&self) -> Vec<Batch> {
         std::mem::take(&mut *self.batches.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// `batch` is about to be handled.
+    fn took(&self, batch: &Batch) {
+        self.parcels.fetch_sub(batch.parcels.len(), Ordering::Relaxed);
+        self.octets.fetch_sub(batch.weight(), Ordering::Relaxed);
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.parcels.load(Ordering::Relaxed) > CROWDED || self.octets.load(Ordering::Relaxed) > HEAVY
     }
 }
 
@@ -203,7 +236,9 @@ impl Shard {
         if self.place.is_alone() {
             return;
         }
-        for (batch, inbox) in self.outboxes.borrow_mut().iter_mut().zip(&self.together.inboxes) {
+        // The first shard last: it runs what concerns all, and what a shard did before it answers is with everybody
+        // by then.
+        for (batch, inbox) in self.outboxes.borrow_mut().iter_mut().zip(&self.together.inboxes).rev() {
             if !batch.parcels.is_empty() {
                 inbox.put(std::mem::take(batch));
             }
@@ -222,10 +257,14 @@ impl Shard {
     /// Takes what other shards have sent so far.
     pub(super) fn receive(self: &Rc<Self>) {
         let Some(inbox) = self.together.inboxes.get(usize::from(self.place.shard())) else { return };
-        for Batch { parcels, octets } in inbox.take() {
-            inbox.parcels.fetch_sub(parcels.len(), Ordering::Relaxed);
+        for batch in inbox.take() {
+            inbox.took(&batch);
+            let Batch { parcels, octets } = batch;
             for parcel in parcels {
-                self.unpack(parcel, &octets);
+                // As everywhere: a panic costs the item, not the shard.
+                if catch_unwind(AssertUnwindSafe(|| self.unpack(parcel, &octets))).is_err() {
+                    tracing::error!(stoxd_event = "panic", "what came from another shard could not be done");
+                }
             }
         }
     }
@@ -262,13 +301,7 @@ impl Shard {
             Parcel::MsrpClose { conn, by } => return self.msrp.release(conn, by),
             Parcel::Meet(end) => return self.gateway.borrow_mut().meet(end),
             Parcel::Broken(via) => return self.break_off(via),
-            Parcel::Work(work) => {
-                // As everywhere: a panic costs the item, not the shard.
-                if catch_unwind(AssertUnwindSafe(|| work(self))).is_err() {
-                    tracing::error!(stoxd_event = "panic", "what another shard wanted could not be done");
-                }
-                return;
-            }
+            Parcel::Work(work) => return work(self),
         };
         self.perform(now);
         if !handled {
@@ -295,8 +328,7 @@ impl Shard {
 
     /// Waits until no shard has too much to do. Drivers wait so before they read.
     pub async fn room(&self) {
-        let is_crowded = |inbox: &Inbox| inbox.parcels.load(Ordering::Relaxed) > CROWDED;
-        while !self.place.is_alone() && self.together.inboxes.iter().any(is_crowded) {
+        while !self.place.is_alone() && self.together.inboxes.iter().any(Inbox::is_crowded) {
             tokio::time::sleep(LOOK).await;
         }
     }
@@ -335,14 +367,15 @@ impl Shard {
     ) where
         F: 'static,
     {
+        let asker = self.place.shard();
         let others = self.others().map(|shard| {
             let work = work.clone();
             let (tell, told) = oneshot::channel();
             let begin: Work = Box::new(move |shard: &Rc<Shard>| {
-                let running = work(shard.clone());
+                let (running, shard) = (work(shard.clone()), shard.clone());
                 tokio::task::spawn_local(async move {
                     running.await;
-                    let _ = tell.send(());
+                    shard.answer(asker, tell, ());
                 });
             });
             self.post(shard, Parcel::Work(begin));
@@ -360,15 +393,20 @@ impl Shard {
         to: u8,
         work: impl FnOnce(&Rc<Shard>) -> T + Send + 'static,
     ) -> oneshot::Receiver<T> {
-        let (tell, told) = oneshot::channel();
+        let ((tell, told), asker) = (oneshot::channel(), self.place.shard());
+        self.post(to, Parcel::Work(Box::new(move |shard| shard.answer(asker, tell, work(shard)))));
+        told
+    }
+
+    /// Answers who asked, by the way that all takes: what was sent there before has come before.
+    fn answer<T: Send + 'static>(&self, asker: u8, tell: oneshot::Sender<T>, answer: T) {
         self.post(
-            to,
-            Parcel::Work(Box::new(move |shard| {
+            asker,
+            Parcel::Work(Box::new(move |_| {
                 // Who asked may have gone.
-                let _ = tell.send(work(shard));
+                let _ = tell.send(answer);
             })),
         );
-        told
     }
 
     /// Has shard `to` do `work` in its turn, without an answer.
@@ -376,6 +414,32 @@ impl Shard {
         match to == self.place.shard() {
             true => work(self),
             false => self.post(to, Parcel::Work(Box::new(work))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inbox_is_crowded_by_many_parcels_or_by_heavy_ones_until_they_are_taken() {
+        let (link, to) = (LinkId(1), None);
+        let batch = |count: usize, octets: usize| Batch {
+            parcels: (0..count).map(|_| Parcel::SipSend { link, to, octets: 0..0 }).collect(),
+            octets: vec![0; octets],
+        };
+        for (count, octets) in [(CROWDED, 0), (1, HEAVY)] {
+            let inbox = Inbox::default();
+            inbox.put(batch(count, octets));
+            assert!(!inbox.is_crowded(), "{count} {octets}");
+            inbox.put(batch(1, 1));
+            assert!(inbox.is_crowded(), "{count} {octets}");
+            let taken = inbox.take();
+            assert!(inbox.is_crowded(), "what is not handled yet counts");
+            taken.iter().for_each(|batch| inbox.took(batch));
+            assert!(!inbox.is_crowded());
+            assert_eq!((inbox.parcels.into_inner(), inbox.octets.into_inner()), (0, 0));
         }
     }
 }
