@@ -114,3 +114,20 @@ impl Shard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_free_when_the_last_shard_lets_go_of_it() {
+        let sorter = Sorter::new(2, 1000, false, None);
+        assert_eq!(sorter.holders(), [2]);
+        sorter.holders.borrow_mut().extend([0, 3]);
+        assert!(!sorter.release(2), "two others have it");
+        assert!(!sorter.release(2), "who lets go twice lets go once");
+        assert!(!sorter.release(0));
+        assert_eq!(sorter.holders(), [3]);
+        assert!(sorter.release(3));
+    }
+}
