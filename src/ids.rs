@@ -63,6 +63,15 @@ pub fn shard_of(number: u32) -> u8 {
     (number >> NUMBER_BITS) as u8
 }
 
+/// `number` for people: "5", and of another shard than the first "2.5".
+pub fn shown(number: u32) -> String {
+    let below = number & ((1 << NUMBER_BITS) - 1);
+    match shard_of(number) {
+        0 => below.to_string(),
+        shard => format!("{shard}.{below}"),
+    }
+}
+
 /// An identifier of 18 characters, `[0-9a-z]`: a SIP token, an XML name part and a JID-safe string.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Id([u8; OWNER_LEN + RANDOM_LEN]);
@@ -177,6 +186,10 @@ mod tests {
             assert!(all.windows(2).all(|two| two[0] != two[1]));
         }
         assert_eq!(Numbers::new(0).mint(), 1);
+        assert_eq!(
+            (shown(Numbers::new(0).mint()), shown(Numbers::new(31).mint())),
+            ("1".into(), "31.1".into())
+        );
     }
 
     #[test]

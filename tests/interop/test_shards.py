@@ -1,6 +1,7 @@
 """Several shards in one process: whatever crosses does as with one, and they are one to whoever looks from outside."""
 import collections
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -75,6 +76,9 @@ def test_what_is_shown_is_of_all_shards(s):
     for user in USERS:
         trace = stoxd(s, "trace", "--user", address(user))
         assert trace.count(f" {user} (SIP)") >= 2, trace
+        # What a stream or link is, all shards know of each other's; 1 is a number of the first, 2.1 one of the third.
+        ways = re.findall(r"(\w*)#([\d.]+)( ?.*)", trace)
+        assert ways and all(end and rest.strip() and len(n) < 8 for end, n, rest in ways), trace
         why = stoxd(s, "why", "--from", ROMEO, "--to", address(user))
         assert why.startswith("Delivered: edge took") and address(user) in why, why
     there.close()

@@ -21,6 +21,7 @@ use crate::addr::Jid;
 use crate::crossing::{Direction, Kind};
 use crate::gateway::Settings;
 use crate::gateway::trail::{self, Carrier, Outcome, Trail};
+use crate::ids::shown;
 use crate::policy::Table;
 use serde::{Deserialize, Serialize};
 
@@ -82,7 +83,8 @@ impl What {
 /// A stream or link.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Way {
-    /// "in#3" or "out#5", for a stream or link of that number; "#7" if nothing more is known.
+    /// "in#3" or "out#5", for a stream or link of that number, "in#2.3" for one of shard 2; "#7" if nothing more is
+    /// known.
     pub name: String,
     /// The far end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -332,10 +334,10 @@ impl Scribe<'_> {
     }
 
     fn way(&self, via: Carrier) -> Way {
-        let number = match via {
+        let number = shown(match via {
             Carrier::Stream(stream) => stream.0,
             Carrier::Link(link) => link.0,
-        };
+        });
         match self.trail.of_via(via) {
             None => Way { name: format!("#{number}"), ..Way::default() },
             Some(end) => Way {
