@@ -3,7 +3,7 @@ import socket
 import threading
 
 from rig import EDGE, wait_for
-from shards_usual import FIRST, SHARDS, USERS, address, statuses
+from shards_usual import FIRST, SHARDS, USERS, address, statuses, told
 from sip_peer import Link, request
 from usual import UNLIMITED
 from wire_usual import Scene, at
@@ -67,6 +67,8 @@ def test_by_datagram_both_ways(s):
         stream.message(address(user), f"to {user}")
     for user in USERS:
         s.wait_body(f"to {user}")
+    # The last answers end the last messages of all.
+    wait_for("all to be delivered", lambda: told(s, "status")["delivered"] == [len(USERS)] * 2)
     asked = [m for m in s.got if m.method == "MESSAGE" and m.text.startswith("to ")]
     assert len(asked) == len({m.text for m in asked}), "no retransmission: each answer finds who asked"
     ports = {m.get("via").split()[1].split(";")[0] for m in asked}
