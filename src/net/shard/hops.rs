@@ -21,7 +21,7 @@ use crate::msrp::ConnId;
 use crate::msrp::frame::{Flag, Frame};
 use crate::now::Now;
 use crate::sip::link::Source;
-use crate::xmpp::{Iq, PackedIq, PackedStanza, Stanza, StreamId};
+use crate::xmpp::{Condition, Iq, PackedIq, PackedStanza, Stanza, StreamId};
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -76,6 +76,34 @@ pub(super) enum Parcel {
     MsrpClose {
         conn: ConnId,
         by: u8,
+    },
+    /// Stanzas for a stream that the sender has as `by`.
+    XmppSend {
+        lender: StreamId,
+        by: StreamId,
+        octets: Range<usize>,
+        mark: u64,
+    },
+    /// The kernel has them up to a mark.
+    Written {
+        to: StreamId,
+        mark: u64,
+    },
+    /// A borrowed stream is up.
+    Lent {
+        to: StreamId,
+        auth: &'static str,
+        end: End,
+    },
+    /// A borrowed stream is gone.
+    Gone {
+        to: StreamId,
+        condition: Condition,
+        why: String,
+    },
+    GivenBack {
+        lender: StreamId,
+        by: StreamId,
     },
     /// What a stream or link is, for the trail.
     Meet(End),
@@ -246,6 +274,16 @@ impl Shard {
                 (Carrier::Link(source.link), handled)
             }
             Parcel::SipSend { link, to, octets } => return self.sip_send(link, to, of(octets)),
+            Parcel::XmppSend { lender, by, octets, mark } => {
+                return self.xmpp_send(now, lender, Some(by), of(octets), mark);
+            }
+            Parcel::Written { to, mark } => {
+                self.handle(now, Input::Written { stream: to, mark });
+                return;
+            }
+            Parcel::Lent { to, auth, end } => return self.on_lent(now, to, auth, end),
+            Parcel::Gone { to, condition, why } => return self.on_gone(now, to, condition, &why),
+            Parcel::GivenBack { lender, by } => return self.on_given_back(lender, by),
             Parcel::SipClose { link } => return self.sip_close(link),
             Parcel::MsrpSend { conn, octets } => return self.msrp_send(conn, of(octets)),
             Parcel::MsrpFrame { conn, head, body, flag } => {
