@@ -187,6 +187,10 @@ struct Numbers {
     sessions: usize,
 }
 
+fn add<T: std::ops::AddAssign>(sums: &mut [T; 2], more: [T; 2]) {
+    sums.iter_mut().zip(more).for_each(|(sum, count)| *sum += count);
+}
+
 impl Daemon {
     async fn open_streams(&self) -> Vec<StreamStatus> {
         self.shard.ask_all(|shard| open_streams(shard)).await.concat()
@@ -286,11 +290,9 @@ impl Daemon {
         for of_shard in self.shard.ask_all(numbers).await {
             waiting += of_shard.waiting;
             sessions += of_shard.sessions;
-            for way in 0..2 {
-                counts.delivered[way] += of_shard.counts.delivered[way];
-                counts.failed[way] += of_shard.counts.failed[way];
-                watches[way] += of_shard.watches[way];
-            }
+            add(&mut counts.delivered, of_shard.counts.delivered);
+            add(&mut counts.failed, of_shard.counts.failed);
+            add(&mut watches, of_shard.watches);
         }
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),

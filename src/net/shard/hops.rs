@@ -367,12 +367,10 @@ impl Shard {
     }
 
     /// Has every shard run what `work` makes, and waits until all have.
-    pub async fn run_all<F: Future<Output = ()>>(
+    pub async fn run_all<F: Future<Output = ()> + 'static>(
         self: &Rc<Self>,
         work: impl FnOnce(Rc<Shard>) -> F + Clone + Send + 'static,
-    ) where
-        F: 'static,
-    {
+    ) {
         let others = self.others().map(|shard| {
             let work = work.clone();
             let (tell, told) = oneshot::channel();
