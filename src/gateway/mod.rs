@@ -8,6 +8,7 @@
 //! | [`effect`] | what is to be done, as values |
 //! | [`meter`] | what has happened so far, in numbers |
 //! | [`observe`] | what an operator may want to know, as values |
+//! | `backoff` | how long a way out that failed is left alone |
 //! | `crossings` | the two entrances of the bridge, the gate in front of each, refusals |
 //! | `answers` | SIP requests: transactions, checks, responses |
 //! | `invites` | our INVITEs as transactions |
@@ -29,6 +30,7 @@
 //! | [`trail`] | what became of the last crossings |
 
 mod answers;
+mod backoff;
 mod crossings;
 pub mod effect;
 mod invites;
@@ -55,6 +57,7 @@ pub mod trail;
 pub mod trial;
 mod undelivered;
 
+pub use meter::Counts;
 pub use peers::Way;
 pub use realm::{Realm, terms};
 pub use settings::{Im, PeerSettings, PresenceSettings, Secrets, SentBy, SessionSettings, Settings};
@@ -217,15 +220,6 @@ pub enum Input<'a> {
     },
     /// A deadline has come.
     Timeout,
-}
-
-/// What became of messages since the start: [SIP to XMPP, XMPP to SIP].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// With the other side.
-    pub delivered: [u64; 2],
-    /// Returned or refused.
-    pub failed: [u64; 2],
 }
 
 /// The gateway of one shard.
