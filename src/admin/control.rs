@@ -174,6 +174,9 @@ pub struct Status {
     pub version: String,
     /// Seconds since the start.
     pub uptime: u64,
+    /// Threads that carry messages.
+    #[serde(default)]
+    pub shards: u8,
     /// What it listens on: "xmpp 127.0.0.1:5269", "sip tls 127.0.0.1:5061".
     pub listening: Vec<String>,
     /// Listeners that are missing, and what to do about it.
@@ -346,7 +349,11 @@ pub fn unreachable(socket: &Path, error: &io::Error) -> u8 {
 
 /// The status as a person reads it.
 pub fn render(status: &Status) -> String {
-    let mut text = format!("stoxd {}, up {}\n", status.version, duration(status.uptime));
+    let shards = match status.shards {
+        0 | 1 => String::new(),
+        shards => format!(", {shards} shards"),
+    };
+    let mut text = format!("stoxd {}, up {}{shards}\n", status.version, duration(status.uptime));
     let mut list = |title: &str, rows: Vec<String>| {
         text.push_str(title);
         text.push('\n');
@@ -483,6 +490,9 @@ mod tests {
             ),
             "{text}"
         );
+        assert!(text.starts_with("stoxd 0.1.0, up 1 h 1 min\n"), "{text}");
+        let several = render(&Status { shards: 4, ..status });
+        assert!(several.starts_with("stoxd 0.1.0, up 1 h 1 min, 4 shards\n"), "{several}");
         assert!(text.contains("out edge  127.0.0.1:5061  tls"), "{text}");
         let peers = "PEERS\n  edge  down, 1 waits\n     next: stoxd check connectivity\n";
         assert!(text.contains(peers), "{text}");

@@ -82,7 +82,8 @@ impl What {
 /// A stream or link.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Way {
-    /// "in#3" or "out#5", for a stream or link of that number; "#7" if nothing more is known.
+    /// "in#3" or "out#5", for a stream or link of that number, "in#2.3" of another shard; "#7" if nothing more is
+    /// known.
     pub name: String,
     /// The far end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -332,10 +333,7 @@ impl Scribe<'_> {
     }
 
     fn way(&self, via: Carrier) -> Way {
-        let number = match via {
-            Carrier::Stream(stream) => stream.0,
-            Carrier::Link(link) => link.0,
-        };
+        let number = via.number();
         match self.trail.of_via(via) {
             None => Way { name: format!("#{number}"), ..Way::default() },
             Some(end) => Way {

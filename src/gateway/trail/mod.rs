@@ -52,6 +52,14 @@ pub enum Carrier {
     Link(LinkId),
 }
 
+impl Carrier {
+    /// Its number for people: "3", or "2.3" where it is not the first shard's.
+    pub fn number(self) -> String {
+        let (Self::Stream(StreamId(number)) | Self::Link(LinkId(number))) = self;
+        crate::ids::shown(number)
+    }
+}
+
 /// What a stream or link was: remembered once for each, and not with each crossing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct End {
