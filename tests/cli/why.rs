@@ -49,7 +49,9 @@ fn why_says_what_policy_refused_and_the_command_that_would_allow_it() {
         &["why", "--from", BOB, "--to", "sip:alice@contoso.example"],
         &["why", "--from", BOB, "--to", "nobody"],
         &["why", "--from", BOB, "--to", ROMEO, "--since", "soon"],
-        &["trace", "--format", "pcapng"],
+        &["trace", "--format", "pcapng", "--json"],
+        &["trace", "--format", "pcap"],
+        &["trace", "--to", "127.0.0.1:9060"],
         &["trace", "--user", "alice"],
     ] {
         let ran = house.stoxd(wrong);

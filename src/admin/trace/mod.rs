@@ -5,11 +5,13 @@
 //! | this one | a crossing as the control socket carries it, and which ones are asked for |
 //! | `verb` | the verb: asks, follows, prints |
 //! | `ladder` | the picture |
+//! | `packets` | the same for packet analysers and capture servers |
 //!
 //! Addresses are not masked: the socket is its owner's alone. There is no text of a message in the daemon's
 //! record, so none can be printed.
 
 mod ladder;
+mod packets;
 mod verb;
 
 pub use ladder::Ladder;
@@ -87,6 +89,9 @@ pub struct Way {
     /// The far end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+    /// Our own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<String>,
     /// How the far end was verified.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub verified: String,
@@ -328,6 +333,7 @@ impl Scribe<'_> {
             Some(end) => Way {
                 name: format!("{}#{number}", if end.initiating { "out" } else { "in" }),
                 address: end.address.map(|address| address.to_string()),
+                local: end.local.map(|address| address.to_string()),
                 verified: end.verified.clone(),
             },
         }

@@ -13,6 +13,7 @@ mod ring;
 #[cfg(test)]
 mod tests;
 
+pub use crate::sip::status::reason as phrase_of;
 pub use read::{Crossing, Cut, Event, Found, Outcome};
 
 use super::effect::{LinkId, PeerId};
@@ -61,6 +62,8 @@ pub struct End {
     pub initiating: bool,
     /// The far end's address; none for a UDP socket.
     pub address: Option<SocketAddr>,
+    /// Our own.
+    pub local: Option<SocketAddr>,
     /// How the far end was verified, for people: "TLS 1.3, SASL EXTERNAL".
     pub verified: String,
     /// Which peer's it is, if it is a link that is proven.
