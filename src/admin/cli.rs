@@ -418,7 +418,7 @@ fn print(answer: Answer, json: bool) -> u8 {
         Answer::Test(report) => {
             say(&if json { to_json(&report) } else { selftest::render(&report) }, report.exit())
         }
-        Answer::Trace(_) | Answer::Why(_) => {
+        Answer::Trace(_) | Answer::Watched(_) | Answer::Why(_) => {
             complain("error: that is another question's answer\n");
             exit::FAILED
         }

@@ -341,6 +341,7 @@ impl Gateway {
 
     /// Handles one input at `now`; what is to be done stands in [`Gateway::effects`].
     pub fn handle(&mut self, now: Now, input: Input<'_>) {
+        self.tap_input(now, &input);
         match input {
             Input::Stanza { stream, stanza } => self.on_stanza(now, stream, stanza),
             Input::Iq { iq, .. } => self.on_iq(now, &iq),
@@ -393,6 +394,7 @@ impl Gateway {
         self.settle_presence(now);
         self.settle_sessions(now);
         self.collect_deadlines();
+        self.tap_effects();
     }
 
     fn collect_deadlines(&mut self) {
@@ -419,6 +421,8 @@ impl Gateway {
 
     /// What is to be done.
     pub fn effects(&mut self) -> &mut Effects {
+        // What was done without an input: a reload, a trial, the end.
+        self.tap_effects();
         &mut self.effects
     }
 

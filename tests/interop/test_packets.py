@@ -6,8 +6,9 @@ import shutil
 import socket
 import struct
 import subprocess
+import threading
 
-from rig import ALICE, CAPULET, EDGE, GATEWAY, ROMEO, RigError, Skip, gateway_binary, run_verb
+from rig import ALICE, CAPULET, EDGE, GATEWAY, ROMEO, RigError, Skip, gateway_binary, run_verb, wait_for
 from usual import delivered, usual
 
 NEEDS_GATEWAY = True
@@ -18,6 +19,7 @@ def scene(rig):
     if not shutil.which("tshark"):
         raise Skip("not installed: tshark (tests/rig/install gets it)")
     s = usual(rig)
+    s.number = 0
     s.peer, s.ours, s.partner = rig.ip(EDGE), rig.ip(GATEWAY), rig.ip(CAPULET)
     ident = s.alice.send(ROMEO, "the secret word is rosemary")
     s.romeo.wait_body("the secret word is rosemary")
@@ -151,3 +153,84 @@ def test_what_does_not_go_together_is_a_usage_error(s):
                   ("--format", "hep", "--to", "nowhere")):
         status, out, err = run_verb("trace", *words, "-c", s.gateway.config)
         assert status == 2 and not out and err.startswith("error: "), (words, status, out, err)
+
+
+class Follower:
+    """stoxd trace -f with its output in memory; it is there once its first octets, or the first of all, have come."""
+
+    def __init__(self, s, *words):
+        argv = [str(gateway_binary()), "trace", "-f", "-c", str(s.gateway.config), "--user", ALICE, *words]
+        self.octets = b""
+        self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.reader = threading.Thread(target=self._read)
+        self.reader.start()
+
+    def _read(self):
+        while part := os.read(self.process.stdout.fileno(), 65536):
+            self.octets += part
+
+    def end(self):
+        self.process.terminate()
+        self.reader.join(10)
+        self.process.wait(10)
+        self.process.stderr.close()
+        self.process.stdout.close()
+
+
+def cross(s, has_enough):
+    """Messages each way until the follower has some: until it follows, nothing is copied."""
+    def both():
+        s.number += 1
+        ident = s.alice.send(ROMEO, f"the secret word is rosemary {s.number}")
+        assert delivered(s.alice, ident)
+        s.romeo.send(ALICE, f"and rue {s.number}")
+        s.alice.wait_body(f"and rue {s.number}")
+        return has_enough()
+    wait_for("the follower to have packets", both, 30)
+
+
+def test_who_follows_gets_real_heads_and_no_bodies(s):
+    follower = Follower(s, "--format", "pcapng")
+    try:
+        cross(s, lambda: len(follower.octets) > 4000)
+    finally:
+        follower.end()
+    octets = follower.octets
+    packets = read(octets)
+    assert b"rosemary" not in octets and b"and rue" not in octets and b"xxxxxxxx" in octets
+    assert not any(REBUILT in one["frame.comment"] for one in packets), packets
+    assert all(", body masked; by " in one["frame.comment"] for one in packets), packets
+    kinds = [brief(one)[0] for one in packets]
+    assert {"MESSAGE", "202", "XMPP/XML"} <= set(kinds), kinds
+    asked = next(one for one in packets if brief(one) == ("MESSAGE", s.peer, s.ours))
+    answered = next(one for one in packets if brief(one) == ("202", s.ours, s.peer))
+    # The Call-ID is the agent's own, and so are its headers.
+    assert asked["sip.Call-ID"] == answered["sip.Call-ID"], packets
+    names = {line["trace"] for line in map(json.loads, trace(s, "--json", capture_output=True, text=True).stdout.splitlines())}
+    assert asked["sip.Call-ID"] not in names and b"User-Agent: " in octets, asked
+    assert any(one["_ws.col.Destination"] == s.partner and one["xmpp.id"] in names for one in packets), packets
+
+
+def test_a_capture_server_gets_what_comes_as_it_comes(s):
+    frames = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind((s.ours, 0))
+        server.setblocking(False)
+
+        def has():
+            while True:
+                try:
+                    frames.append(chunks(server.recv(65536)))
+                except BlockingIOError:
+                    return len(frames) >= 12
+        follower = Follower(s, "--format", "hep", "--to", f"{s.ours}:{server.getsockname()[1]}")
+        try:
+            cross(s, has)
+        finally:
+            follower.end()
+    assert not follower.octets
+    legs = {}
+    for frame in frames:
+        legs.setdefault(frame[17], set()).add((frame[11], frame[15].split(b" ")[0]))
+    assert {(b"\1", b"MESSAGE"), (b"\2", b"<message"), (b"\1", b"SIP/2.0")} in legs.values(), legs
+    assert not any(b"ebuilt" in frame[15] or b"rosemary" in frame[15] for frame in frames), frames

@@ -1,7 +1,7 @@
 //! The verb: asks the daemon, or follows it, and prints.
 
 use super::packets::{Destination, Encoding, Sink};
-use super::{Crossing, Crossings, Ladder, What};
+use super::{Crossing, Crossings, Ladder, Watched, What};
 use crate::addr::Domain;
 use crate::admin::cli::{Output, say, written};
 use crate::admin::control::{self, Answer, Question};
@@ -20,9 +20,9 @@ pub enum Format {
     Ladder,
     /// One JSON object a step
     Json,
-    /// What was on the wire, rebuilt from the record, as HEP version 3 (EEP) for a capture server
+    /// Packets in HEP version 3 (EEP), for a capture server: rebuilt from the record, or as they come with -f
     Hep,
-    /// The same as a capture for Wireshark, tshark
+    /// The same in a capture for Wireshark and tshark
     Pcapng,
 }
 
@@ -77,7 +77,11 @@ pub(in crate::admin) fn run(verb: &TraceVerb, user: Option<String>, socket: &Pat
         Err(code) => return code,
     };
     if verb.follow {
-        return follow(socket, &Question::Follow { user, partner }, &mut printer);
+        let question = match verb.format.encoding() {
+            Some(_) => Question::Watch { user, partner },
+            None => Question::Follow { user, partner },
+        };
+        return follow(socket, &question, &mut printer);
     }
     match control::ask(socket, &Question::Trace { user, partner }) {
         Ok(Answer::Trace(Crossings { crossings, older })) => {
@@ -158,6 +162,17 @@ fn follow(socket: &Path, question: &Question, printer: &mut Printer) -> u8 {
                     return written(Err(error), exit::DONE);
                 }
             }
+            Ok(Answer::Watched(watched)) => {
+                if watched.lost > 0 {
+                    complain(&format!(
+                        "{} packets are missing here: more came than was read\n",
+                        watched.lost
+                    ));
+                }
+                if let Err(error) = printer.print_copies(&watched) {
+                    return written(Err(error), exit::DONE);
+                }
+            }
             Ok(answer) => return refused(&answer),
             Err(error) => return control::unreachable(socket, &error),
         }
@@ -200,12 +215,28 @@ impl Printer {
         out.flush()
     }
 
+    /// The same for copies, which only packets have.
+    fn print_copies(&mut self, watched: &Watched) -> io::Result<()> {
+        match self {
+            Self::Packets { sink, to } => sink.put_copies(watched).map_err(|error| named(sink, to, error)),
+            Self::Ladder(_) | Self::Json => Ok(()),
+        }
+    }
+
     /// How many packets were sent to a server, and which.
     fn sent(&self) -> Option<(u64, &str)> {
         match self {
             Self::Packets { sink, to } => sink.sent().map(|sent| (sent, to.as_str())),
             Self::Ladder(_) | Self::Json => None,
         }
+    }
+}
+
+/// An error, with where it was.
+fn named(sink: &Sink, to: &str, error: io::Error) -> io::Error {
+    match sink.sent() {
+        Some(sent) => io::Error::new(error.kind(), format!("{to}, after {sent} packets: {error}")),
+        None => error,
     }
 }
 

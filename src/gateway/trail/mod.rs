@@ -6,15 +6,20 @@
 //! only who asks pays for it. No text of a message ever comes here.
 //!
 //! On record are messages, and the subscriptions that somebody asked for; not each notification.
+//!
+//! While somebody watches, and only then, what really comes and goes is copied for them, without what people
+//! wrote in it (`tap`); nothing of that is on record.
 
 mod read;
 mod record;
 mod ring;
+mod tap;
 #[cfg(test)]
 mod tests;
 
 pub use crate::sip::status::reason as phrase_of;
-pub use read::{Crossing, Cut, Event, Found, Outcome};
+pub use read::{Crossing, Cut, Event, Found, Outcome, Wanted, bare_of, domain_of};
+pub use tap::{COPY, Copied, Copies, Heading, Texts as CopiedTexts, WATCHERS, WatcherId};
 
 use super::effect::{LinkId, PeerId};
 use super::observe::WatchChange;
@@ -143,6 +148,8 @@ pub struct Trail {
     reasons: VecDeque<(Track, Box<str>)>,
     ends: VecDeque<End>,
     followers: usize,
+    /// Who watches what comes and goes, if anybody does.
+    pub(super) tap: Option<Box<tap::Tap>>,
 }
 
 impl Trail {

@@ -4,13 +4,14 @@
 //! |---|---|
 //! | this one | a packet, and between which addresses it goes |
 //! | `rebuilt` | packets made of what is on record |
+//! | `copied` | packets that are copies of what comes and goes |
 //! | `pcapng` | a capture file of them |
 //! | `hep` | the frames of a capture server |
 //! | `sink` | where they go: the standard output, or by UDP |
 //!
-//! Nothing here is a peer's but addresses, which are parsed anew, and words that are cleaned: whatever they
-//! say, a packet stays one packet.
+//! Whatever a peer's words say, a packet stays one packet: lengths are ours, and notes are cleaned.
 
+mod copied;
 mod hep;
 mod pcapng;
 mod rebuilt;
@@ -50,6 +51,8 @@ struct Packet {
     octets: Vec<u8>,
     /// What it is, for people.
     note: String,
+    /// How many are missing before it.
+    lost: u64,
 }
 
 /// The two ends of a stream or link.

@@ -53,12 +53,17 @@ impl Capture {
     /// Its time is none that the format can say.
     pub(super) fn push(&mut self, packet: &Packet) -> io::Result<()> {
         let octets = exported(packet);
+        let mut options =
+            vec![EnhancedPacketOption::Common(CommonOption::Comment(packet.note.as_str().into()))];
+        if packet.lost > 0 {
+            options.push(EnhancedPacketOption::DropCount(packet.lost));
+        }
         let block = EnhancedPacketBlock {
             interface_id: 0,
             timestamp: Duration::from_micros(packet.at),
             original_len: u32::try_from(octets.len()).map_err(io::Error::other)?,
             data: octets.into(),
-            options: vec![EnhancedPacketOption::Common(CommonOption::Comment(packet.note.as_str().into()))],
+            options,
         };
         self.0.write_pcapng_block(block).map_err(io::Error::other)?;
         Ok(())

@@ -21,23 +21,12 @@ use crate::admin::trace::ladder::shown;
 use crate::admin::trace::{Crossing, Step, Way, What};
 use crate::gateway::trail::phrase_of;
 use crate::xml::write;
-use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 
 /// What every packet says of itself.
 const REBUILT: &str = "rebuilt from stoxd's record; no copy of what went over the wire";
-/// Crossings whose ends are remembered while their steps come one by one.
-const REMEMBERED: usize = 4096;
 /// Steps that one note tells of.
 const EVENTS: usize = 8;
-
-/// Makes packets of crossings, and of steps that come one by one.
-#[derive(Default)]
-pub(super) struct Rebuilder {
-    known: HashMap<String, Known>,
-    /// The names of those, the oldest first.
-    order: VecDeque<String>,
-}
 
 /// What the steps so far said of a crossing.
 #[derive(Default)]
@@ -48,20 +37,10 @@ struct Known {
     since: Vec<String>,
 }
 
-impl Rebuilder {
-    /// The packets of all steps of `crossing`, in order.
-    pub(super) fn rebuild(&mut self, crossing: &Crossing) -> Vec<Packet> {
-        if !self.known.contains_key(&crossing.trace) {
-            if self.order.len() >= REMEMBERED
-                && let Some(oldest) = self.order.pop_front()
-            {
-                self.known.remove(&oldest);
-            }
-            self.order.push_back(crossing.trace.clone());
-        }
-        let known = self.known.entry(crossing.trace.clone()).or_default();
-        crossing.steps.iter().filter_map(|step| packet(crossing, step, known)).collect()
-    }
+/// The packets of all steps of `crossing`, in order.
+pub(super) fn rebuild(crossing: &Crossing) -> Vec<Packet> {
+    let mut known = Known::default();
+    crossing.steps.iter().filter_map(|step| packet(crossing, step, &mut known)).collect()
 }
 
 fn packet(crossing: &Crossing, step: &Step, known: &mut Known) -> Option<Packet> {
@@ -115,7 +94,7 @@ fn packet(crossing: &Crossing, step: &Step, known: &mut Known) -> Option<Packet>
         note.push_str(&format!("; before: {said}"));
     }
     let at = crossing.begun.saturating_add(step.after);
-    Some(Packet { at, trace: crossing.trace.clone(), wire, transport, from, to, octets, note })
+    Some(Packet { at, trace: crossing.trace.clone(), wire, transport, from, to, octets, note, lost: 0 })
 }
 
 /// A step that is on no wire.
@@ -130,7 +109,7 @@ fn event(crossing: &Crossing, step: &Step) -> String {
 }
 
 /// The ends of a link, what carries it, and how a Via names that.
-fn sip_ends(way: Option<&Way>) -> (Ends, Transport, &'static str) {
+pub(super) fn sip_ends(way: Option<&Way>) -> (Ends, Transport, &'static str) {
     let verified = way.map(|way| way.verified.as_str()).unwrap_or_default();
     let (transport, protocol, port) = match verified.split([',', ' ']).next() {
         Some("UDP") => (Transport::Udp, "UDP", 5060),
@@ -140,7 +119,7 @@ fn sip_ends(way: Option<&Way>) -> (Ends, Transport, &'static str) {
     (ends_of(Wire::Sip, port, way), transport, protocol)
 }
 
-fn ends_of(wire: Wire, port: u16, way: Option<&Way>) -> Ends {
+pub(super) fn ends_of(wire: Wire, port: u16, way: Option<&Way>) -> Ends {
     let read = |address: Option<&String>| address.and_then(|address| address.parse::<SocketAddr>().ok());
     let far = read(way.and_then(|way| way.address.as_ref()));
     Ends::new(wire, port, far, read(way.and_then(|way| way.local.as_ref())))

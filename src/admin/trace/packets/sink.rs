@@ -1,9 +1,8 @@
 //! Where packets go: the standard output, or a capture server by UDP.
 
 use super::pcapng::Capture;
-use super::rebuilt::Rebuilder;
-use super::{Packet, hep};
-use crate::admin::trace::Crossing;
+use super::{Packet, copied, hep, rebuilt};
+use crate::admin::trace::{Crossing, Watched};
 use std::io::{self, Write};
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 use std::time::Duration;
@@ -46,7 +45,6 @@ impl Destination {
 
 /// Writes crossings as packets.
 pub(in crate::admin::trace) struct Sink {
-    rebuilder: Rebuilder,
     writer: Writer,
     to: Destination,
     sent: u64,
@@ -67,7 +65,7 @@ impl Sink {
             Encoding::Pcapng => Writer::Pcapng(Capture::new()?),
             Encoding::Hep => Writer::Hep,
         };
-        Ok(Self { rebuilder: Rebuilder::default(), writer, to, sent: 0 })
+        Ok(Self { writer, to, sent: 0 })
     }
 
     /// Writes what is on the wire of `crossings`, by its time. Nothing waits here afterwards.
@@ -75,10 +73,26 @@ impl Sink {
     /// # Errors
     /// The reader is gone, or nobody listens at the server's port.
     pub(in crate::admin::trace) fn put(&mut self, crossings: &[Crossing]) -> io::Result<()> {
-        let mut packets: Vec<Packet> = crossings.iter().flat_map(|one| self.rebuilder.rebuild(one)).collect();
+        let mut packets: Vec<Packet> = crossings.iter().flat_map(rebuilt::rebuild).collect();
         packets.sort_by_key(|packet| packet.at);
+        self.write(&packets)
+    }
+
+    /// Writes copies as they come.
+    ///
+    /// # Errors
+    /// As [`Sink::put`].
+    pub(in crate::admin::trace) fn put_copies(&mut self, watched: &Watched) -> io::Result<()> {
+        let mut packets: Vec<Packet> = watched.copies.iter().filter_map(copied::packet).collect();
+        if let Some(first) = packets.first_mut() {
+            first.lost = watched.lost;
+        }
+        self.write(&packets)
+    }
+
+    fn write(&mut self, packets: &[Packet]) -> io::Result<()> {
         let mut octets = Vec::new();
-        for packet in &packets {
+        for packet in packets {
             match (&mut self.writer, &self.to) {
                 (Writer::Pcapng(capture), _) => capture.push(packet)?,
                 (Writer::Hep, Destination::Stdout) => octets.extend(hep::frame(packet)),

@@ -2,11 +2,12 @@
 //! one of HEP that knows nothing of the writer.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
-use super::rebuilt::Rebuilder;
-use super::{Packet, Transport, Wire, hep, pcapng};
-use crate::admin::trace::{Crossing, Step, Way, What};
+use super::{Packet, Transport, Wire, copied, hep, pcapng, rebuilt};
+use crate::admin::trace::{Copy, Crossing, Step, Way, What};
 use crate::sip::message::Message;
 use crate::xml;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use pcap_file::pcapng::PcapNgReader;
 use pcap_file::pcapng::blocks::Block;
 use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;
@@ -77,8 +78,8 @@ fn back() -> Crossing {
     crossing("xmpp-to-sip", "message", (ROMEO, ALICE), steps)
 }
 
-fn rebuilt(crossing: &Crossing) -> Vec<Packet> {
-    Rebuilder::default().rebuild(crossing)
+fn packets_of(crossing: &Crossing) -> Vec<Packet> {
+    rebuilt::rebuild(crossing)
 }
 
 fn ends(packet: &Packet) -> (String, String) {
@@ -96,7 +97,7 @@ fn stanza(packet: &Packet) -> (String, BTreeMap<String, String>, usize) {
 
 #[test]
 fn a_message_to_xmpp_is_a_request_a_stanza_and_their_answers_between_the_ends_on_record() {
-    let packets = rebuilt(&there());
+    let packets = packets_of(&there());
     let all: Vec<_> = packets.iter().map(|one| (one.wire, one.at - BEGUN, ends(one))).collect();
     let (edge, ours) = ("198.51.100.7:40001".to_owned(), "203.0.113.5:5061".to_owned());
     let (partner, near) = ("[2001:db8:5::9]:5269".to_owned(), "[2001:db8:7::1]:41000".to_owned());
@@ -136,7 +137,7 @@ fn a_message_to_xmpp_is_a_request_a_stanza_and_their_answers_between_the_ends_on
 
 #[test]
 fn every_packet_says_that_it_was_rebuilt() {
-    for packet in rebuilt(&there()).into_iter().chain(rebuilt(&back())) {
+    for packet in packets_of(&there()).into_iter().chain(packets_of(&back())) {
         let said = "rebuilt from stoxd's record; no copy of what went over the wire";
         assert!(packet.note.starts_with(said), "{}", packet.note);
         let text = String::from_utf8(packet.octets).unwrap();
@@ -150,7 +151,7 @@ fn every_packet_says_that_it_was_rebuilt() {
 
 #[test]
 fn a_message_to_sip_has_addresses_of_documentation_where_none_is_on_record() {
-    let packets = rebuilt(&back());
+    let packets = packets_of(&back());
     let all: Vec<_> = packets.iter().map(|one| (one.wire, one.transport, ends(one))).collect();
     let (partner, xmpp) = ("198.51.100.9:50000".to_owned(), "192.0.2.1:5269".to_owned());
     let (peer, sip) = ("192.0.2.2:5060".to_owned(), "192.0.2.1:5070".to_owned());
@@ -171,7 +172,7 @@ fn a_message_to_sip_has_addresses_of_documentation_where_none_is_on_record() {
 fn a_subscription_is_a_subscribe_and_a_presence() {
     let came = by(step(0, What::Came), "in#4", None, None, "TLS 1.3, SASL EXTERNAL");
     let sent = by(step(5, What::Sent), "out#8", None, None, "TCP, by its address");
-    let packets = rebuilt(&crossing("xmpp-to-sip", "subscription", (ROMEO, ALICE), vec![came, sent]));
+    let packets = packets_of(&crossing("xmpp-to-sip", "subscription", (ROMEO, ALICE), vec![came, sent]));
     let (name, attrs, _) = stanza(&packets[0]);
     assert_eq!((name.as_str(), attrs["type"].as_str()), ("presence", "subscribe"));
     let request = Message::parse(&packets[1].octets).unwrap();
@@ -180,21 +181,60 @@ fn a_subscription_is_a_subscribe_and_a_presence() {
 }
 
 #[test]
-fn steps_that_come_one_by_one_make_the_same_packets_and_an_answer_to_nothing_makes_none() {
+fn an_answer_to_what_is_not_on_record_makes_no_packet() {
     let whole = there();
-    let mut rebuilder = Rebuilder::default();
-    let one = |step: &Step| Crossing { steps: vec![step.clone()], ..whole.clone() };
-    let packets: Vec<Packet> = whole.steps.iter().flat_map(|step| rebuilder.rebuild(&one(step))).collect();
-    assert_eq!(packets, rebuilt(&whole));
     let answers: Vec<Step> = whole.steps.iter().skip(4).cloned().collect();
-    assert_eq!(rebuilt(&Crossing { steps: answers, ..whole.clone() }), []);
-    // What is remembered of other crossings is bounded, and the oldest goes first.
-    for n in 0..10_000 {
-        rebuilder.rebuild(&Crossing { trace: format!("n{n}"), ..one(&whole.steps[0]) });
+    assert_eq!(packets_of(&Crossing { steps: answers, ..whole }), []);
+}
+
+#[test]
+fn a_copy_is_a_packet_as_it_came_or_went_and_what_is_missing_is_counted() {
+    let octets = b"MESSAGE sip:b@c SIP/2.0\r\n\r\nxxxx\xff";
+    let copy = Copy {
+        trace: "a84b\r\n\u{1b}@host".into(),
+        at: BEGUN,
+        came: true,
+        stanza: false,
+        way: Way {
+            name: "in#1".into(),
+            address: Some("198.51.100.7:5060".into()),
+            local: Some("203.0.113.5:5060".into()),
+            verified: "UDP, by address".into(),
+        },
+        octets: BASE64_STANDARD.encode(octets),
+        cut: 0,
+        texts: false,
+    };
+    let came = copied::packet(&copy).unwrap();
+    assert_eq!((came.wire, came.transport, came.octets.as_slice()), (Wire::Sip, Transport::Udp, &octets[..]));
+    assert_eq!(ends(&came), ("198.51.100.7:5060".into(), "203.0.113.5:5060".into()));
+    assert_eq!(came.note, "as it came, body masked; by in#1 UDP, by address; of a84b   @host");
+    assert!(!came.trace.contains(char::is_control));
+    let went =
+        copied::packet(&Copy { came: false, stanza: true, cut: 7, texts: true, ..copy.clone() }).unwrap();
+    assert_eq!(
+        (went.wire, went.transport, ends(&went).0),
+        (Wire::Xmpp, Transport::Tcp, "203.0.113.5:5060".into())
+    );
+    assert!(
+        went.note.starts_with("as it went, credentials masked; ")
+            && went.note.ends_with("; 7 octets more are left away")
+    );
+    assert_eq!(copied::packet(&Copy { octets: "%".into(), ..copy }), None);
+    let mut capture = pcapng::Capture::new().unwrap();
+    capture.push(&Packet { lost: 3, ..came }).unwrap();
+    let octets = capture.take();
+    let mut reader = PcapNgReader::new(octets.as_slice()).unwrap();
+    let mut dropped = Vec::new();
+    while let Some(block) = reader.next_block() {
+        if let Block::EnhancedPacket(block) = block.unwrap().0 {
+            dropped.extend(block.options.into_iter().filter_map(|one| match one {
+                EnhancedPacketOption::DropCount(count) => Some(count),
+                _ => None,
+            }));
+        }
     }
-    let told = |trace: &str| Crossing { trace: trace.into(), ..one(&whole.steps[4]) };
-    assert_eq!(rebuilder.rebuild(&told("n100")), []);
-    assert_eq!(rebuilder.rebuild(&told("n9999")).len(), 1);
+    assert_eq!(dropped, [3]);
 }
 
 #[test]
@@ -216,7 +256,7 @@ fn hostile_words_stay_inside_their_packet() {
         let (policy, why) = (Some(word.to_owned()), Some(word.to_owned()));
         let (from, to, trace) = (word.to_owned(), format!("b@c.example/{word}"), word.to_owned());
         let hostile = Crossing { from, to, policy, why, trace, ..hostile };
-        let packets = rebuilt(&hostile);
+        let packets = packets_of(&hostile);
         assert_eq!(packets.len(), 4);
         for packet in &packets {
             assert!(!packet.note.contains(|c: char| c.is_control() || c == '\u{202e}'));
@@ -235,8 +275,10 @@ fn hostile_words_stay_inside_their_packet() {
     }
 }
 
-/// The packets of a capture: time, tags, what is behind them, comment.
-fn captured(packets: &[Packet]) -> Vec<(u64, BTreeMap<u16, Vec<u8>>, Vec<u8>, String)> {
+/// A packet of a capture: time, tags, what is behind them, comment.
+type Captured = (u64, BTreeMap<u16, Vec<u8>>, Vec<u8>, String);
+
+fn captured(packets: &[Packet]) -> Vec<Captured> {
     let mut capture = pcapng::Capture::new().unwrap();
     let mut octets = capture.take();
     for packet in packets {
@@ -274,7 +316,7 @@ fn two(octets: &[u8], at: usize) -> u16 {
 
 #[test]
 fn a_capture_has_times_addresses_protocols_and_comments() {
-    let packets = rebuilt(&there());
+    let packets = packets_of(&there());
     let found = captured(&packets);
     assert_eq!(found.len(), 4);
     for (packet, (at, tags, octets, comment)) in packets.iter().zip(&found) {
@@ -307,7 +349,7 @@ fn chunks(octets: &[u8]) -> (BTreeMap<u16, Vec<u8>>, String) {
 
 #[test]
 fn a_frame_for_a_capture_server_has_all_chunks_and_the_name_that_joins_both_legs() {
-    let packets = rebuilt(&there());
+    let packets = packets_of(&there());
     let (sip, rest) = chunks(&hep::frame(&packets[0]));
     assert_eq!(rest, "");
     for (kind, value) in [
