@@ -210,6 +210,15 @@ impl Effects {
     }
 }
 
+impl super::Gateway {
+    /// What is to be done.
+    pub fn effects(&mut self) -> &mut Effects {
+        // What was done without an input: a reload, a trial, the end.
+        self.tap_effects();
+        &mut self.effects
+    }
+}
+
 /// A deadline that the gateway keeps, and for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Due {

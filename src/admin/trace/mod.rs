@@ -186,6 +186,19 @@ pub struct Crossings {
     pub older: usize,
 }
 
+impl Crossings {
+    /// Those of several trails: the newest `limit` of them.
+    pub fn together(parts: Vec<Self>, limit: usize) -> Self {
+        let mut older = parts.iter().map(|part| part.older).sum();
+        let mut crossings: Vec<Crossing> = parts.into_iter().flat_map(|part| part.crossings).collect();
+        crossings.sort_by_key(|one| one.begun);
+        let excess = crossings.len().saturating_sub(limit);
+        older += excess;
+        crossings.drain(..excess);
+        Self { crossings, older }
+    }
+}
+
 /// A SIP message or stanza that came or went, with its real head.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Copy {

@@ -266,6 +266,7 @@ impl Gateway {
             | Input::LinkDown { .. }
             | Input::MsrpUp { .. }
             | Input::Msrp { .. }
+            | Input::MsrpFrame { .. }
             | Input::MsrpDrained { .. }
             | Input::MsrpDown { .. }
             | Input::Persisted { .. }
