@@ -8,7 +8,7 @@ use super::live::{Links, RouteStatus, Streams, route};
 use super::selftest::{Kind, Report};
 use super::sessions::Sessions;
 use super::subscriptions::Subscriptions;
-use super::trace::Crossings;
+use super::trace::{Crossings, Watched};
 use super::why::Why;
 use super::{complain, exit};
 use crate::config::settings::LogLevel;
@@ -95,6 +95,16 @@ pub enum Question {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         partner: Option<String>,
     },
+    /// What comes and goes from now on for such crossings: answers without an end, [`Answer::Watched`], and
+    /// [`Answer::Failed`] if there are too many who ask.
+    Watch {
+        /// As for [`Question::Trace`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<String>,
+        /// Likewise.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        partner: Option<String>,
+    },
     /// What became of a crossing, or of those between two people.
     Why {
         /// Its name, or the first six characters of it or more.
@@ -140,6 +150,8 @@ pub enum Answer {
     Test(Report),
     /// To [`Question::Trace`], and one step each to [`Question::Follow`].
     Trace(Crossings),
+    /// To [`Question::Watch`], some at a time.
+    Watched(Watched),
     /// To [`Question::Why`].
     Why(Box<Why>),
     /// Done, with what there is to say.
@@ -159,6 +171,7 @@ impl Answer {
             | Self::Sessions(_)
             | Self::Test(_)
             | Self::Trace(_)
+            | Self::Watched(_)
             | Self::Why(_)
             | Self::Streams(_)
             | Self::Links(_)
@@ -274,6 +287,7 @@ pub(super) fn begin(socket: &Path, question: &Question) -> io::Result<(Answer, i
         | Question::Sessions { .. }
         | Question::Trace { .. }
         | Question::Follow { .. }
+        | Question::Watch { .. }
         | Question::Why { .. }
         | Question::Unsubscribe { .. } => Duration::from_secs(10),
         // The exchange, and then perhaps a look at why it failed.

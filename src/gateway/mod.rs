@@ -336,6 +336,7 @@ impl Gateway {
 
     /// Handles one input at `now`; what is to be done stands in [`Gateway::effects`].
     pub fn handle(&mut self, now: Now, input: Input<'_>) {
+        self.tap_input(now, &input);
         match input {
             Input::Stanza { stream, stanza } => self.on_stanza(now, stream, stanza),
             Input::Iq { iq, .. } => self.on_iq(now, &iq),
@@ -389,6 +390,7 @@ impl Gateway {
         self.settle_presence(now);
         self.settle_sessions(now);
         self.collect_deadlines();
+        self.tap_effects();
     }
 
     fn collect_deadlines(&mut self) {
@@ -411,11 +413,6 @@ impl Gateway {
             self.crowd = CROWD + 2 * self.deadlines.len();
             self.deadlines.shrink_to(self.crowd);
         }
-    }
-
-    /// What is to be done.
-    pub fn effects(&mut self) -> &mut Effects {
-        &mut self.effects
     }
 
     /// When `Input::Timeout` is wanted next.
