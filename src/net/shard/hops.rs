@@ -22,6 +22,7 @@ use crate::msrp::frame::{Flag, Frame};
 use crate::now::Now;
 use crate::sip::link::Source;
 use crate::xmpp::{Condition, Iq, PackedIq, PackedStanza, Stanza, StreamId};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -122,7 +123,7 @@ pub(super) struct Batch {
 /// What has come for a shard.
 #[derive(Default)]
 pub struct Inbox {
-    batches: Mutex<Vec<Batch>>,
+    batches: Mutex<VecDeque<Batch>>,
     parcels: AtomicUsize,
     wake: Notify,
 }
@@ -130,12 +131,13 @@ pub struct Inbox {
 impl Inbox {
     fn put(&self, batch: Batch) {
         self.parcels.fetch_add(batch.parcels.len(), Ordering::Relaxed);
-        self.batches.lock().unwrap_or_else(PoisonError::into_inner).push(batch);
+        self.batches.lock().unwrap_or_else(PoisonError::into_inner).push_back(batch);
         self.wake.notify_one();
     }
 
-    fn take(&self) -> Vec<Batch> {
-        std::mem::take(&mut *self.batches.lock().unwrap_or_else(PoisonError::into_inner))
+    /// The oldest batch.
+    fn take(&self) -> Option<Batch> {
+        self.batches.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 }
 
@@ -243,19 +245,30 @@ impl Shard {
         let Some(inbox) = self.together.inboxes.get(usize::from(self.place.shard())) else { return };
         loop {
             inbox.wake.notified().await;
-            self.receive();
+            while self.receive_one(inbox) {
+                // Sockets and timers have their turn between two.
+                tokio::task::yield_now().await;
+            }
         }
     }
 
     /// Takes what other shards have sent so far.
     pub(super) fn receive(self: &Rc<Self>) {
         let Some(inbox) = self.together.inboxes.get(usize::from(self.place.shard())) else { return };
-        for Batch { parcels, octets } in inbox.take() {
-            inbox.parcels.fetch_sub(parcels.len(), Ordering::Relaxed);
-            for parcel in parcels {
-                self.unpack(parcel, &octets);
+        while self.receive_one(inbox) {}
+    }
+
+    /// Takes a batch; false if there is none.
+    fn receive_one(self: &Rc<Self>, inbox: &Inbox) -> bool {
+        let Some(Batch { parcels, octets }) = inbox.take() else { return false };
+        inbox.parcels.fetch_sub(parcels.len(), Ordering::Relaxed);
+        for parcel in parcels {
+            // As everywhere: a panic costs the item, not the shard.
+            if catch_unwind(AssertUnwindSafe(|| self.unpack(parcel, &octets))).is_err() {
+                tracing::error!(stoxd_event = "panic", "what came from another shard could not be handled");
             }
         }
+        true
     }
 
     fn unpack(self: &Rc<Self>, parcel: Parcel, octets: &[u8]) {
@@ -300,13 +313,7 @@ impl Shard {
             Parcel::MsrpClose { conn, by } => return self.msrp.release(conn, by),
             Parcel::Meet(end) => return self.gateway.borrow_mut().meet(end),
             Parcel::Broken(via) => return self.break_off(via),
-            Parcel::Work(work) => {
-                // As everywhere: a panic costs the item, not the shard.
-                if catch_unwind(AssertUnwindSafe(|| work(self))).is_err() {
-                    tracing::error!(stoxd_event = "panic", "what another shard wanted could not be done");
-                }
-                return;
-            }
+            Parcel::Work(work) => return work(self),
         };
         self.perform(now);
         if !handled {
