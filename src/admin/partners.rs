@@ -5,7 +5,7 @@ use super::checks::{self, Look, PartnerTest};
 use super::cli::{ConfigFile, Output};
 use super::exit;
 use super::policies::answer;
-use super::words::{Switch, columns, finds, harmless, yes};
+use super::words::{self, Switch, canonical, columns, finds, harmless, yes};
 use crate::config::Config;
 use crate::policy::{Need, Partner, PartnerKind};
 use clap::{Args, Subcommand, ValueEnum};
@@ -203,16 +203,13 @@ pub(super) fn run(verb: PartnerVerb, look: Look) -> u8 {
         PartnerVerb::Set { domain, where_type, settings, remove_domain, clear_domains, unset, how } => {
             change::edit(&format!("partner set {domain}"), &how, Which::Policy, |document| {
                 let found = chosen(document, &domain, where_type)?;
-                if domain.contains('*') {
-                    how.agreed(&format!("{} will be set: {}. Set them?", many(&found), found.join(", ")))?;
-                }
                 let all = rows::rows(document, "partner")?.iter_mut();
                 for row in all.filter(|row| is_one(row, &found)) {
                     if clear_domains {
                         row.remove("additional_domains");
                     }
                     for gone in &remove_domain {
-                        if rows::pull(row, "additional_domains", |other| other.eq_ignore_ascii_case(gone))
+                        if rows::pull(row, "additional_domains", |other| canonical(other) == canonical(gone))
                             == 0
                         {
                             return Err(Refused::failed(format!(
@@ -229,6 +226,12 @@ pub(super) fn run(verb: PartnerVerb, look: Look) -> u8 {
                     }
                     settings.write(row)?;
                 }
+                let removes = clear_domains || !remove_domain.is_empty();
+                if domain.contains('*') || removes {
+                    let what = if removes { ", and domains of them get nothing then" } else { "" };
+                    let found = format!("{} will be set: {}", many(&found), found.join(", "));
+                    how.agreed(&format!("{found}{what}. Set them?"))?;
+                }
                 Ok(format!("{} set: {}", many(&found), found.join(", ")))
             })
         }
@@ -243,6 +246,9 @@ pub(super) fn run(verb: PartnerVerb, look: Look) -> u8 {
         }
     }
 }
+
+/// What names all partners.
+const LIST: &str = "stoxd partner list";
 
 fn many(found: &[String]) -> String {
     if found.len() == 1 { "1 partner".into() } else { format!("{} partners", found.len()) }
@@ -261,11 +267,15 @@ fn chosen(document: &mut DocumentMut, domain: &str, kind: Option<Kind>) -> Resul
     let all =
         rows::rows(document, "partner")?.iter().filter(wanted).filter_map(|row| rows::text(row, "domain"));
     let found: Vec<String> = match domain.contains('*') {
-        true => all.filter(|other| finds(domain, other)).map(str::to_owned).collect(),
-        false => all.filter(|other| other.eq_ignore_ascii_case(domain)).map(str::to_owned).collect(),
+        true => all
+            .filter(|other| finds(domain, other) || finds(domain, &canonical(other)))
+            .map(str::to_owned)
+            .collect(),
+        false => all.filter(|other| canonical(other) == canonical(domain)).map(str::to_owned).collect(),
     };
     if found.is_empty() {
-        return Err(Refused::failed(format!("there is no partner {domain}: stoxd partner list names them")));
+        let known = rows::rows(document, "partner")?.iter().filter_map(|row| rows::text(row, "domain"));
+        return Err(Refused::failed(words::none("partner", domain, LIST, known)));
     }
     Ok(found)
 }
@@ -273,7 +283,7 @@ fn chosen(document: &mut DocumentMut, domain: &str, kind: Option<Kind>) -> Resul
 fn new(document: &mut DocumentMut, domain: &str, settings: &Settings) -> Result<String, Refused> {
     let all = rows::rows(document, "partner")?;
     let same =
-        |row: &Table| rows::text(row, "domain").is_some_and(|other| other.eq_ignore_ascii_case(domain));
+        |row: &Table| rows::text(row, "domain").is_some_and(|other| canonical(other) == canonical(domain));
     if all.iter().any(same) {
         return Err(Refused::failed(format!("{domain} is a partner already: stoxd partner set {domain}")));
     }
@@ -310,8 +320,9 @@ fn list(config: &Config, filter: Option<&str>, kind: Option<Kind>, as_json: bool
 }
 
 fn show(config: &Config, domain: &str, as_json: bool) -> (String, u8) {
-    let Some(partner) = config.table.partner(&domain.to_lowercase()) else {
-        return (format!("there is no partner {domain}: stoxd partner list names them"), exit::FAILED);
+    let Some(partner) = config.table.partner(&canonical(domain)) else {
+        let known = config.table.partners().iter().flat_map(|partner| partner.domains()).map(|d| d.as_str());
+        return (words::none("partner", domain, LIST, known), exit::FAILED);
     };
     if as_json {
         return (format!("{:#}\n", partner_json(config, partner)), exit::DONE);

@@ -3,7 +3,7 @@
 use super::change::{self, Change, How, Refused, Which, rows};
 use super::cli::{ConfigFile, Output, say};
 use super::policy_test::{self, policy_test};
-use super::words::{Identity, Switch, columns, harmless, matches, yes};
+use super::words::{self, Identity, Switch, columns, harmless, matches, yes};
 use super::{check, complain, exit, grants, history};
 use crate::config::{self, Config, Problem};
 use crate::policy::{Policy, Scope};
@@ -221,7 +221,8 @@ fn list(config: &Config, filter: Option<&str>, as_json: bool) -> (String, u8) {
 fn show(config: &Config, policy: &str, as_json: bool) -> (String, u8) {
     let identity = Identity::parse(policy);
     let Some(policy) = config.table.policies().iter().find(|policy| identity.is(policy)) else {
-        return (none(&identity).text, exit::FAILED);
+        let known: Vec<String> = config.table.policies().iter().map(ToString::to_string).collect();
+        return (none(&identity, known.iter().map(String::as_str)).text, exit::FAILED);
     };
     if as_json {
         return (format!("{:#}\n", policy_json(config, policy)), exit::DONE);
@@ -267,8 +268,14 @@ fn policy_json(config: &Config, policy: &Policy) -> Value {
     })
 }
 
-fn none(identity: &Identity) -> Refused {
-    Refused::failed(format!("there is no policy {identity}: stoxd policy list names them"))
+fn none<'k>(identity: &Identity, known: impl IntoIterator<Item = &'k str>) -> Refused {
+    Refused::failed(words::none("policy", &identity.to_string(), "stoxd policy list", known))
+}
+
+/// The names of the user policies in the file.
+pub(super) fn names(document: &mut DocumentMut) -> Result<Vec<String>, Refused> {
+    let users = rows::rows(document, "policy")?.iter().filter(|row| rows::text(row, "scope") == Some("user"));
+    Ok(users.filter_map(|row| rows::text(row, "name")).map(str::to_owned).collect())
 }
 
 /// Whether `row` is the policy `identity`; a user policy's case counts for nothing.
@@ -333,7 +340,8 @@ fn set(document: &mut DocumentMut, identity: &Identity, settings: &Settings) -> 
         settings.write(&mut row);
         all.push(row);
     } else {
-        return Err(none(identity));
+        let known = names(document)?;
+        return Err(none(identity, known.iter().map(String::as_str)));
     }
     Ok(format!("policy {identity} is set"))
 }
@@ -356,7 +364,8 @@ fn rm(identity: &Identity, how: &How) -> Result<u8, Refused> {
     let row = rows::rows(&mut document, "policy")?.iter().find(|row| is(identity, row));
     let name = row.and_then(|row| rows::text(row, "name")).map(str::to_owned);
     if row.is_none() {
-        return Err(none(identity));
+        let known = names(&mut document)?;
+        return Err(none(identity, known.iter().map(String::as_str)));
     }
     rows::remove(&mut document, "policy", |row| is(identity, row))?;
     let mut gone = 0;

@@ -36,6 +36,7 @@ pub use value::duration;
 pub use load::{admin_socket, certificates, check, check_with, files_of, load};
 pub use problem::{Problem, Severity};
 pub use settings::Config;
+pub use suggest::nearest;
 pub use tls::moment;
 
 use crate::addr::Domain;
@@ -64,9 +65,9 @@ pub enum FileFault {
     /// It is larger than anything that makes sense here.
     #[error("it is larger than {0} octets")]
     TooLarge(u64),
-    /// It is not UTF-8.
-    #[error("it is not UTF-8")]
-    NotText,
+    /// It is not UTF-8, in this line first.
+    #[error("it is not UTF-8: line {0}")]
+    NotText(usize),
     /// The system says this.
     #[error("{0}")]
     Other(String),

@@ -1,23 +1,26 @@
 //! Replaces files as one: whoever reads sees the old content or the new, whole, whatever happens meanwhile.
 
 use super::Refused;
+use crate::config::load::Disk;
+use crate::config::{FileFault, Files};
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+
+/// Octets that a file of the configuration may have; each kind of file has less.
+const LARGEST: u64 = 1 << 30;
 
 /// The text of the file at `path`; `None` if there is no file.
 ///
 /// # Errors
 /// It can't be read, or is no text.
 pub fn read(path: &Path) -> Result<Option<String>, Refused> {
-    match std::fs::read(path) {
-        Ok(octets) => match String::from_utf8(octets) {
-            Ok(text) => Ok(Some(text)),
-            Err(_) => Err(Refused::failed(format!("{}: it is not UTF-8", path.display()))),
-        },
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(fault(path, &error)),
+    // As the daemon reads: a pipe would be waited for, and a device has no end.
+    match Disk.read(path, LARGEST) {
+        Ok(text) => Ok(Some(text)),
+        Err(FileFault::Missing) => Ok(None),
+        Err(fault) => Err(Refused::failed(format!("{}: {fault}", path.display()))),
     }
 }
 
