@@ -142,6 +142,13 @@ pub enum Answer {
     Trace(Crossings),
     /// To [`Question::Why`].
     Why(Box<Why>),
+    /// To [`Question::LogLevel`] without a level.
+    Level {
+        /// How much is logged.
+        now: LogLevel,
+        /// How much the configuration says.
+        usual: LogLevel,
+    },
     /// Done, with what there is to say.
     Done(String),
     /// Not done, and why.
@@ -162,6 +169,7 @@ impl Answer {
             | Self::Why(_)
             | Self::Streams(_)
             | Self::Links(_)
+            | Self::Level { .. }
             | Self::Config(_) => None,
         }
     }

@@ -57,13 +57,13 @@ pub(super) enum PartnerVerb {
         #[command(flatten)]
         settings: Settings,
         /// Domains that go
-        #[arg(long, num_args = 1.., value_name = "DOMAIN")]
+        #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "DOMAIN")]
         remove_domain: Vec<String>,
         /// All additional domains go
         #[arg(long)]
         clear_domains: bool,
         /// Settings that get their default again: connection_limit, proxy_fqdn
-        #[arg(long, num_args = 1.., value_name = "KEY")]
+        #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "KEY")]
         unset: Vec<String>,
         #[command(flatten)]
         how: How,
@@ -129,7 +129,7 @@ pub(super) struct Settings {
     #[arg(long)]
     description: Option<String>,
     /// Further domains of the same partner; nothing follows from a suffix
-    #[arg(long, num_args = 1.., value_name = "DOMAIN")]
+    #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "DOMAIN")]
     add_domain: Vec<String>,
     /// How far its users are trusted
     #[arg(long = "type", value_enum)]

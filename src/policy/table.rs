@@ -191,6 +191,16 @@ impl Table {
         id.map_or(0, |id| self.grants.values().filter(|(granted, _)| granted.0 == id).count())
     }
 
+    /// To whom `policy` is granted, as a grant is written without its `sip:`, in the order of the files.
+    pub fn granted(&self, policy: &Policy) -> Vec<(String, At)> {
+        let id = self.policies.iter().position(|other| **other == *policy);
+        let Some(id) = id.and_then(|id| u32::try_from(id).ok()) else { return Vec::new() };
+        let rows = self.grants.rows().filter(|(_, (granted, _))| granted.0 == id);
+        let mut all: Vec<(String, At)> = rows.map(|(user, (_, at))| (user.into_owned(), at)).collect();
+        all.sort_by_key(|(_, at)| (at.file == File::Grants, at.line));
+        all
+    }
+
     /// All sites, in the order of the file.
     pub fn sites(&self) -> &[Site] {
         &self.sites

@@ -77,3 +77,77 @@ fn a_name_that_is_misspelt_gets_the_one_that_was_meant() {
         refused(&house, words, 1, meant);
     }
 }
+
+#[test]
+fn the_global_policy_is_reset_by_that_word_and_no_other_policy_is() {
+    let house = house(POLICY);
+    done(&house, &["policy", "set", "global", "--federation", "on", "--xmpp", "on"]);
+    refused(&house, &["policy", "reset", "global"], 2, "nobody is there to be asked");
+    refused(&house, &["policy", "reset", "Sales", "--yes"], 2, "only the global policy is reset");
+    done(&house, &["policy", "reset", "global", "--yes"]);
+    assert!(done(&house, &["policy", "list"]).out.contains("\nGlobal        no          no "));
+}
+
+#[test]
+fn a_list_of_policies_says_that_the_switch_is_off() {
+    let house = house(POLICY);
+    assert!(!done(&house, &["policy", "list"]).out.contains("federation is disabled"));
+    done(&house, &["federation", "disable"]);
+    assert!(
+        done(&house, &["policy", "list"])
+            .out
+            .ends_with("\nfederation is disabled, so nothing crosses: stoxd federation enable\n")
+    );
+    let value: serde_json::Value =
+        serde_json::from_str(&done(&house, &["policy", "list", "--json"]).out).unwrap();
+    assert_eq!(value["federation_enabled"], false);
+}
+
+#[test]
+fn a_policy_is_shown_with_whom_it_is_granted_to() {
+    let house = house(&format!("{POLICY}[grants]\nfile = \"grants.csv\"\n"));
+    let many: String = (0..30).map(|n| format!("sip:u{n}@contoso.example,Sales\n")).collect();
+    house.write("grants.csv", &many);
+    done(&house, &["policy", "grant", "Sales", "--to", "sip:*@contoso.example"]);
+    let out = done(&house, &["policy", "show", "Sales"]).out;
+    let shown: Vec<&str> = out.lines().filter(|line| line.starts_with("granted to   ")).collect();
+    assert_eq!(shown.len(), 20, "{out}");
+    assert_eq!(shown[0], "granted to   sip:alice@contoso.example  policy.toml:11", "{out}");
+    assert_eq!(shown[1], "granted to   sip:*@contoso.example  policy.toml:15", "{out}");
+    assert_eq!(shown[2], "granted to   sip:u0@contoso.example  grants.csv:1", "{out}");
+    assert!(out.ends_with("and 12 more: --json shows 1000\n"), "{out}");
+    let out = done(&house, &["policy", "show", "Sales", "--json"]).out;
+    let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((value["grants"].as_u64(), value["granted_to"].as_array().unwrap().len()), (Some(32), 32));
+    assert_eq!(value["granted_to"][31]["user"], "sip:u29@contoso.example");
+}
+
+#[test]
+fn a_change_that_is_refused_names_what_refuses_it_and_no_old_warnings() {
+    let house = house(POLICY);
+    let ran = done(&house, &["policy", "grant", "Sales", "--to", "sip:x@elsewhere.example"]);
+    assert!(ran.out.contains("warning: \"elsewhere.example\" is not served here"), "{}", ran.out);
+    let ran = house.stoxd(&["partner", "new", "contoso.example"]);
+    let start = "error: the change is refused, nothing was changed\nerror: \"contoso.example\" is a [[domain]] of ours\n";
+    assert!(ran.code == 3 && ran.err.starts_with(start) && !ran.err.contains("warning"), "{ran:?}");
+}
+
+#[test]
+fn what_is_no_file_is_neither_waited_for_nor_read_to_no_end() {
+    let house = house(POLICY);
+    std::fs::remove_file(house.path("policy.toml")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", house.path("policy.toml")).unwrap();
+    for words in [&["policy", "new", "X"][..], &["policy", "list"], &["federation", "disable"]] {
+        let ran = house.stoxd(words);
+        assert!(ran.code != 0 && ran.err.contains("it is not a file"), "{words:?}: {ran:?}");
+    }
+}
+
+#[test]
+fn a_setting_of_a_peer_is_reached_by_its_name() {
+    let house = house(POLICY);
+    done(&house, &["config", "set", "sip.peer.edge.im", "pager"]);
+    assert!(house.read("stoxd.toml").contains("domains = [\"contoso.example\"]\nim = \"pager\"\n"));
+    refused(&house, &["config", "set", "sip.peer.egde.im", "pager"], 1, "did you mean edge?");
+    refused(&house, &["config", "set", "sip.peer.im", "pager"], 1, "say which one, sip.peer.NAME.KEY");
+}

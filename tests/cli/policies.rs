@@ -62,7 +62,11 @@ fn may(house: &House, user: &str) -> bool {
 #[test]
 fn f001_the_global_policy_is_there_with_everything_off() {
     let ran = done(&house(""), &["policy", "list"]);
-    assert_eq!(ran.out, "POLICY  FEDERATION  XMPP  GRANTS  DESCRIPTION\nGlobal  no          no    -\n");
+    assert_eq!(
+        ran.out,
+        "POLICY  FEDERATION  XMPP  GRANTS  DESCRIPTION\nGlobal  no          no    -\n\
+         federation is disabled, so nothing crosses: stoxd federation enable\n"
+    );
     let ran = done(&house(""), &["policy", "list", "--json"]);
     let value: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
     let global = &value["policies"][0];

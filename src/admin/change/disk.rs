@@ -26,7 +26,12 @@ pub fn read(path: &Path) -> Result<Option<String>, Refused> {
 
 /// What could not be done to `path`.
 pub fn fault(path: &Path, error: &io::Error) -> Refused {
-    Refused::failed(format!("{}: {error}", path.display()))
+    let hint = match error.kind() {
+        ErrorKind::PermissionDenied => ": this user may not do that here: run it as root",
+        ErrorKind::StorageFull => ": make room first",
+        _ => "",
+    };
+    Refused::failed(format!("{}: {error}{hint}", path.display()))
 }
 
 /// The folder that `path` is in.

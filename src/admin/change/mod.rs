@@ -40,8 +40,9 @@ use super::check;
 use super::cli::{ConfigFile, say};
 use super::control::{self, Question};
 use super::{complain, exit};
-use crate::config::{self, Config, Problem};
+use crate::config::{self, Config, Problem, Severity};
 use clap::Args;
+pub(super) use diff::lines;
 use disk::Lock;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -316,7 +317,7 @@ impl<'h> Change<'h> {
         let checked = self.judge();
         let mut out = format!("{said}\n");
         for edit in &self.edits {
-            out.push_str(&diff::lines(&edit.path, edit.from.as_deref().unwrap_or_default(), &edit.to));
+            out.push_str(&lines(&edit.path, edit.from.as_deref().unwrap_or_default(), &edit.to));
         }
         match &checked {
             Ok(config) => out.push_str(&check::problems(&self.new_warnings(config))),
@@ -326,8 +327,11 @@ impl<'h> Change<'h> {
             }
             Err(problems) => {
                 let refused = "the change is refused, nothing was changed";
+                // Warnings are no reason, and most are as old as the files.
+                let errors: Vec<Problem> =
+                    problems.iter().filter(|problem| problem.severity == Severity::Error).cloned().collect();
                 return Err(Refused {
-                    text: format!("{refused}\n{}", check::problems(problems)),
+                    text: format!("{refused}\n{}", check::problems(&errors)),
                     code: exit::PROBLEMS,
                 });
             }
@@ -396,9 +400,12 @@ impl<'h> Change<'h> {
             &lock,
             &self.what,
             changed.iter().map(|edit| (edit.path.as_path(), edit.from.as_deref())),
-        )?;
+        )
+        .map_err(nothing_changed)?;
         let files: Vec<(&Path, &str)> = changed.iter().map(|edit| (edit.path.as_path(), &*edit.to)).collect();
-        let replaced = disk::replace(&lock, &files, disk::OPEN).inspect_err(|_| revision.forget())?;
+        let replaced = disk::replace(&lock, &files, disk::OPEN)
+            .inspect_err(|_| revision.forget())
+            .map_err(nothing_changed)?;
         revision.settle();
         let answered = reload(running.as_deref(), &self.config);
         if let Ok(Err(why)) = answered {
@@ -436,6 +443,11 @@ fn as_written(before: &str, text: String) -> String {
         text.insert(0, MARK);
     }
     text
+}
+
+/// Why the disk did not take the change.
+fn nothing_changed(refused: Refused) -> Refused {
+    Refused { text: format!("{}: nothing was changed", refused.text), code: refused.code }
 }
 
 /// What is said to the second of two administrators.
