@@ -5,7 +5,7 @@ use super::cli::{ConfigFile, Output, say};
 use super::control::{self, Answer, Question};
 use super::exit;
 use super::policies::answer;
-use super::words::{self, canonical};
+use super::words::{self, canonical, harmless};
 use crate::config;
 use clap::Subcommand;
 use serde_json::Value;
@@ -228,17 +228,22 @@ fn import(from: &Path, how: &How) -> Result<u8, Refused> {
     else {
         return Err(Refused::failed(format!("{}: this is nothing that config export wrote", from.display())));
     };
-    how.agreed("Both files and the grants will be as in the export. Replace them?")?;
     let mut change = Change::open(&format!("config import {}", from.display()), how)?;
     // Each file says where the next one is.
     let place = change.path(Which::Daemon);
     change.put_known(&place, daemon)?;
+    let mut places = vec![place.display().to_string()];
     let place = change.path(Which::Policy);
     change.put_known(&place, policy)?;
+    places.push(place.display().to_string());
     if let (Some(place), Some(grants)) = (change.grants(), of("grants")) {
         change.put_known(&place, grants)?;
+        places.push(place.display().to_string());
     }
-    Ok(change.finish(&format!("the configuration is that of {}", from.display())))
+    // The export says where they lie: that of another machine may lead anywhere.
+    let places = harmless(&places.join(", "));
+    how.agreed(&format!("These will be as in the export: {places}. Replace them?"))?;
+    Ok(change.finish(&format!("as in {}: {places}", from.display())))
 }
 
 #[cfg(test)]

@@ -126,6 +126,15 @@ impl Blocked {
     }
 }
 
+impl Blocked {
+    /// Whom the row at `at` blocks, as `stoxd unblock` takes it.
+    pub(super) fn whom(&self, at: At) -> Option<String> {
+        let of = |rows: &Map<At>| rows.iter().find(|(_, row)| **row == at).map(|(whom, _)| whom.to_string());
+        let under = || of(&self.under).map(|parent| format!("*.{parent}"));
+        of(&self.addresses).or_else(|| of(&self.domains)).or_else(under)
+    }
+}
+
 /// Where a user's effective policy came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {

@@ -151,3 +151,35 @@ fn a_setting_of_a_peer_is_reached_by_its_name() {
     refused(&house, &["config", "set", "sip.peer.egde.im", "pager"], 1, "did you mean edge?");
     refused(&house, &["config", "set", "sip.peer.im", "pager"], 1, "say which one, sip.peer.NAME.KEY");
 }
+
+#[test]
+fn an_import_says_which_files_it_would_replace() {
+    let (house, other) = (house(POLICY), house("[federation]\nenabled = true\n"));
+    let elsewhere = other.path("policy.toml");
+    house.write(
+        "stoxd.toml",
+        &house.read("stoxd.toml").replacen(
+            "[gateway]\n",
+            &format!("[gateway]\npolicy = \"{}\"\n", elsewhere.display()),
+            1,
+        ),
+    );
+    let bundle = house.path("bundle.toml");
+    done(&house, &["config", "export", bundle.to_str().unwrap()]);
+    // On another machine the export leads out of the folder: nobody agrees to that unseen.
+    let third = super::policies::house(POLICY);
+    refused(&third, &["config", "import", bundle.to_str().unwrap()], 2, "nobody is there to be asked");
+    let said = done(&third, &["config", "import", bundle.to_str().unwrap(), "--what-if"]).out;
+    let first = said.lines().next().unwrap();
+    assert!(first.contains(third.path("stoxd.toml").to_str().unwrap()), "{first}");
+    assert!(first.contains(elsewhere.to_str().unwrap()), "{first}");
+}
+
+#[test]
+fn a_yes_in_a_file_is_told_that_it_is_true() {
+    let house = house("[federation]\nenabled = yes\n");
+    let ran = house.stoxd(&["check", "config"]);
+    let said =
+        "error: bad value\n --> policy.toml:2:11\n2 | enabled = yes\n  |           ^^^ write true or false\n";
+    assert!(ran.code == 78 && (ran.out + &ran.err).contains(said));
+}

@@ -55,7 +55,8 @@ impl Lock {
     /// Another change is being made, or the folder is not ours to write.
     pub fn take(config: &Path) -> Result<Self, Refused> {
         let folder = folder_of(config);
-        let path = folder.join(".stoxd.lock");
+        // Whoever comes by a link to the file takes the same lock.
+        let path = folder_of(&super::real(config)).join(".stoxd.lock");
         let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
         let file = opened.map_err(|error| fault(&path, &error))?;
         match file.try_lock() {
