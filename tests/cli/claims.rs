@@ -183,3 +183,26 @@ fn a_yes_in_a_file_is_told_that_it_is_true() {
         "error: bad value\n --> policy.toml:2:11\n2 | enabled = yes\n  |           ^^^ write true or false\n";
     assert!(ran.code == 78 && (ran.out + &ran.err).contains(said));
 }
+
+#[test]
+fn whoever_is_killed_between_two_files_leaves_files_that_fit() {
+    let untested = POLICY.split("[[test]]").next().unwrap();
+    let house = house(&format!("{untested}[grants]\nfile = \"grants.csv\"\n"));
+    house.write("grants.csv", "sip:u1@contoso.example,Sales\nsip:u2@contoso.example,Sales\n");
+    let before = ["policy.toml", "grants.csv"].map(|file| house.read(file));
+    let first = |house: &super::rig::House| {
+        let out = done(house, &["policy", "history", "--json"]).out;
+        let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+        value["changes"][0]["files"][0].as_str().unwrap().rsplit('/').next().unwrap().to_owned()
+    };
+    done(&house, &["policy", "rm", "Sales", "--yes"]);
+    assert_eq!(first(&house), "grants.csv");
+    let after = ["policy.toml", "grants.csv"].map(|file| house.read(file));
+    house.write("policy.toml", &before[0]);
+    done(&house, &["check", "config"]);
+    house.write("policy.toml", &after[0]);
+    done(&house, &["policy", "rollback", "--yes"]);
+    assert_eq!(first(&house), "policy.toml");
+    house.write("grants.csv", &after[1]);
+    done(&house, &["check", "config"]);
+}

@@ -187,6 +187,19 @@ struct Edit {
     to: String,
 }
 
+impl Edit {
+    /// When it is put in place, so that whoever is killed in between leaves files that fit: a grant goes before its
+    /// policy and comes after it.
+    fn turn(&self, grants: Option<&Path>) -> u8 {
+        let shrinks = self.from.as_ref().is_some_and(|from| from.len() > self.to.len());
+        match (grants == Some(&*self.path), shrinks) {
+            (true, true) => 0,
+            (false, _) => 1,
+            (true, false) => 2,
+        }
+    }
+}
+
 /// A change in the making; nothing happens before [`Change::finish`].
 #[derive(Debug)]
 pub struct Change<'h> {
@@ -394,8 +407,10 @@ impl<'h> Change<'h> {
         self.is_fresh()?;
         // A daemon that runs listens where the files said before.
         let running = config::admin_socket(&self.config).ok();
-        let changed: Vec<Edit> =
+        let grants = self.grants();
+        let mut changed: Vec<Edit> =
             self.edits.into_iter().filter(|edit| edit.from.as_deref() != Some(&*edit.to)).collect();
+        changed.sort_by_key(|edit| edit.turn(grants.as_deref()));
         let revision = revision::keep(
             &lock,
             &self.what,
