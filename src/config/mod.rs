@@ -73,6 +73,16 @@ pub enum FileFault {
     Other(String),
 }
 
+impl FileFault {
+    /// The fault; where there is no file, with what names another one.
+    fn or_name(&self, by: &str) -> String {
+        match self {
+            Self::Missing => format!("{self}: {by} names another"),
+            _ => self.to_string(),
+        }
+    }
+}
+
 /// Reads and inspects files for [`parse`].
 pub trait Files {
     /// The text of the file at `path`, of at most `limit` octets.
@@ -174,7 +184,7 @@ pub fn parse(
         }
         Err(fault) => {
             let message = format!("can't read {}", policy_path.display());
-            report.file_error(&policy_name, message, fault.to_string());
+            report.file_error(&policy_name, message, fault.or_name("[gateway] policy"));
             None
         }
     };
@@ -299,7 +309,7 @@ fn daemon_file(path: &Path, files: &dyn Files, report: &Report) -> Option<Source
         Ok(text) => Some(Source::new(path, text)),
         Err(fault) => {
             let name = problem::shown_name(path);
-            report.file_error(&name, format!("can't read {}", path.display()), fault.to_string());
+            report.file_error(&name, format!("can't read {}", path.display()), fault.or_name("-c FILE"));
             None
         }
     }

@@ -206,3 +206,17 @@ fn whoever_is_killed_between_two_files_leaves_files_that_fit() {
     house.write("grants.csv", &after[1]);
     done(&house, &["check", "config"]);
 }
+
+#[test]
+fn where_there_is_no_file_it_is_said_what_names_another() {
+    let house = house(POLICY);
+    std::fs::remove_file(house.path("stoxd.toml")).unwrap();
+    let verbs =
+        ["policy list", "policy new X", "config set xmpp.connection_limit 5", "status", "run", "cert list"];
+    for verb in verbs {
+        let ran = house.stoxd(&verb.split(' ').collect::<Vec<_>>());
+        let said = "--> stoxd.toml: there is no such file: -c FILE names another\n";
+        assert!(ran.code != 0 && ran.err.contains(said), "{verb}: {ran:?}");
+        assert!(!house.path("stoxd.toml").exists(), "{verb}");
+    }
+}

@@ -168,6 +168,12 @@ pub fn edit(
         let mut change = Change::open(what, how)?;
         let path = change.path(which);
         let mut document = change.document(&path)?;
+        if which == Which::Daemon && !path.exists() {
+            // A setting alone makes no configuration.
+            let problems = config::check(&change.config).err().unwrap_or_default();
+            let text = format!("nothing was changed\n{}", check::problems(&problems));
+            return Err(Refused { text, code: exit::CONFIG });
+        }
         let said = edit(&mut document)?;
         change.put(&path, document.to_string());
         Ok((change, said))
