@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::policy::{Need, Partner, PartnerKind};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use toml_edit::{DocumentMut, Table};
 
 /// `stoxd partner …`.
@@ -203,8 +204,9 @@ pub(super) fn run(verb: PartnerVerb, look: Look) -> u8 {
         PartnerVerb::Set { domain, where_type, settings, remove_domain, clear_domains, unset, how } => {
             change::edit(&format!("partner set {domain}"), &how, Which::Policy, |document| {
                 let found = chosen(document, &domain, where_type)?;
+                let set: HashSet<&str> = found.iter().map(String::as_str).collect();
                 let all = rows::rows(document, "partner")?.iter_mut();
-                for row in all.filter(|row| is_one(row, &found)) {
+                for row in all.filter(|row| is_one(row, &set)) {
                     if clear_domains {
                         row.remove("additional_domains");
                     }
@@ -229,19 +231,20 @@ pub(super) fn run(verb: PartnerVerb, look: Look) -> u8 {
                 let removes = clear_domains || !remove_domain.is_empty();
                 if domain.contains('*') || removes {
                     let what = if removes { ", and domains of them get nothing then" } else { "" };
-                    let found = format!("{} will be set: {}", many(&found), found.join(", "));
+                    let found = format!("{} will be set: {}", many(&found), listed(&found));
                     how.agreed(&format!("{found}{what}. Set them?"))?;
                 }
-                Ok(format!("{} set: {}", many(&found), found.join(", ")))
+                Ok(format!("{} set: {}", many(&found), listed(&found)))
             })
         }
         PartnerVerb::Rm { domain, kind, how } => {
             change::edit(&format!("partner rm {domain}"), &how, Which::Policy, |document| {
                 let found = chosen(document, &domain, kind)?;
                 let question = "Their streams end and nothing of them crosses. Remove";
-                how.agreed(&format!("{}: {}. {question} them?", many(&found), found.join(", ")))?;
-                rows::remove(document, "partner", |row| is_one(row, &found))?;
-                Ok(format!("{} removed: {}", many(&found), found.join(", ")))
+                how.agreed(&format!("{}: {}. {question} them?", many(&found), listed(&found)))?;
+                let set: HashSet<&str> = found.iter().map(String::as_str).collect();
+                rows::remove(document, "partner", |row| is_one(row, &set))?;
+                Ok(format!("{} removed: {}", many(&found), listed(&found)))
             })
         }
     }
@@ -254,8 +257,18 @@ fn many(found: &[String]) -> String {
     if found.len() == 1 { "1 partner".into() } else { format!("{} partners", found.len()) }
 }
 
-fn is_one(row: &Table, domains: &[String]) -> bool {
-    rows::text(row, "domain").is_some_and(|domain| domains.iter().any(|one| one == domain))
+/// The names of the first of them.
+fn listed(found: &[String]) -> String {
+    const SHOWN: usize = 20;
+    let names = found.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    match found.len().checked_sub(SHOWN) {
+        None | Some(0) => names,
+        Some(more) => format!("{names} and {more} more"),
+    }
+}
+
+fn is_one(row: &Table, domains: &HashSet<&str>) -> bool {
+    rows::text(row, "domain").is_some_and(|domain| domains.contains(domain))
 }
 
 /// The primary domains of the partners that `domain` means, of type `kind`.
@@ -264,6 +277,7 @@ fn chosen(document: &mut DocumentMut, domain: &str, kind: Option<Kind>) -> Resul
         let kind_of = rows::text(row, "type").unwrap_or(PartnerKind::default().as_str());
         kind.is_none_or(|kind| kind.of_file().as_str() == kind_of)
     };
+    let wanted_name = canonical(domain);
     let all =
         rows::rows(document, "partner")?.iter().filter(wanted).filter_map(|row| rows::text(row, "domain"));
     let found: Vec<String> = match domain.contains('*') {
@@ -271,7 +285,7 @@ fn chosen(document: &mut DocumentMut, domain: &str, kind: Option<Kind>) -> Resul
             .filter(|other| finds(domain, other) || finds(domain, &canonical(other)))
             .map(str::to_owned)
             .collect(),
-        false => all.filter(|other| canonical(other) == canonical(domain)).map(str::to_owned).collect(),
+        false => all.filter(|other| canonical(other) == wanted_name).map(str::to_owned).collect(),
     };
     if found.is_empty() {
         let known = rows::rows(document, "partner")?.iter().filter_map(|row| rows::text(row, "domain"));
@@ -282,8 +296,8 @@ fn chosen(document: &mut DocumentMut, domain: &str, kind: Option<Kind>) -> Resul
 
 fn new(document: &mut DocumentMut, domain: &str, settings: &Settings) -> Result<String, Refused> {
     let all = rows::rows(document, "partner")?;
-    let same =
-        |row: &Table| rows::text(row, "domain").is_some_and(|other| canonical(other) == canonical(domain));
+    let wanted = canonical(domain);
+    let same = |row: &Table| rows::text(row, "domain").is_some_and(|other| canonical(other) == wanted);
     if all.iter().any(same) {
         return Err(Refused::failed(format!("{domain} is a partner already: stoxd partner set {domain}")));
     }

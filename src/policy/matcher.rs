@@ -75,12 +75,12 @@ impl<V: Copy> Matcher<V> {
     /// The rows, in no order that means anything: a pattern as it is written, and what it says.
     pub(super) fn rows(&self) -> impl Iterator<Item = (Cow<'_, str>, V)> {
         let users = self.users.rows().map(|(user, value)| (Cow::Borrowed(user), value));
-        let domain = |(domain, (_, value)): (&Box<str>, &(u32, V))| (format!("*@{domain}").into(), *value);
+        let domains = self.domains.iter().map(|(domain, (_, value))| (format!("*@{domain}").into(), *value));
         let globs = self
             .globs
             .iter()
             .map(|(_, glob, value)| (UserPattern::Glob(glob.clone()).to_string().into(), *value));
-        users.chain(self.domains.iter().map(domain)).chain(globs)
+        users.chain(domains).chain(globs)
     }
 
     /// How many rows there are.
