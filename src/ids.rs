@@ -32,6 +32,37 @@ pub struct Owner {
     pub shard: u8,
 }
 
+/// Bits of a [`Numbers`] number below its shard.
+const NUMBER_BITS: u32 = 27;
+/// The most shards that there may be: one base-32 character, five bits.
+pub const SHARDS_MAX: u8 = 32;
+
+/// Numbers for what lives in this process, each with the shard that it belongs to in its top five bits.
+/// After 2^27 of them they begin again.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Numbers {
+    shard: u8,
+    last: u32,
+}
+
+impl Numbers {
+    /// Those of `shard`, 0..=31.
+    pub fn new(shard: u8) -> Self {
+        Self { shard: shard % SHARDS_MAX, last: 0 }
+    }
+
+    /// The next one.
+    pub fn mint(&mut self) -> u32 {
+        self.last = self.last.wrapping_add(1) & ((1 << NUMBER_BITS) - 1);
+        u32::from(self.shard) << NUMBER_BITS | self.last
+    }
+}
+
+/// Whose `number` is.
+pub fn shard_of(number: u32) -> u8 {
+    (number >> NUMBER_BITS) as u8
+}
+
 /// An identifier of 18 characters, `[0-9a-z]`: a SIP token, an XML name part and a JID-safe string.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Id([u8; OWNER_LEN + RANDOM_LEN]);
@@ -49,6 +80,11 @@ impl Id {
     /// The id as text.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// Who minted the id that `text` begins with, if it is one of ours. More may follow: a stamp, a slot.
+    pub fn owner_in(text: &str) -> Option<Owner> {
+        Self::owner_of(text.get(..OWNER_LEN + RANDOM_LEN)?)
     }
 
     /// Who minted `text`, if it is an id of ours.
@@ -121,6 +157,26 @@ mod tests {
         assert_ne!(id, a.mint());
         assert_eq!(Id::owner_of(id.as_str()), Some(owner));
         assert_eq!(Id::owner_of("z9hG4bK776asdhds"), None);
+    }
+
+    #[test]
+    fn an_id_with_more_behind_it_names_its_owner_too() {
+        let owner = Owner { node: 0, shard: 31 };
+        let id = Ids::new([7; 32], owner).mint();
+        assert_eq!(Id::owner_in(&format!("{id}0123456z1")), Some(owner));
+        assert_eq!(Id::owner_in(&id.as_str()[..17]), None);
+        assert_eq!(Id::owner_in("ééééééééééééé"), None);
+    }
+
+    #[test]
+    fn numbers_name_their_shard_for_ever() {
+        for shard in [0, 1, 31] {
+            let mut numbers = Numbers { shard, last: (1 << NUMBER_BITS) - 3 };
+            let all: Vec<u32> = (0..5).map(|_| numbers.mint()).collect();
+            assert!(all.iter().all(|number| shard_of(*number) == shard), "{all:?}");
+            assert!(all.windows(2).all(|two| two[0] != two[1]));
+        }
+        assert_eq!(Numbers::new(0).mint(), 1);
     }
 
     #[test]

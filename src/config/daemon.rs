@@ -83,16 +83,14 @@ pub(super) fn gateway(root: &mut Section<'_>, surroundings: &Surroundings) -> Op
     let folder = section.source.folder.clone();
     let state = section.parsed("state_dir", |text| plain_path(text, &folder));
     let policy = section.parsed("policy", |text| plain_path(text, &folder));
-    if section.number("shards", 0..=32).is_some_and(|shards| shards != 1) {
-        let message = format!("more than one shard is {NOT_BUILT}");
-        section.error(&section.span_of("shards"), message, "use 1, or leave it out");
-    }
+    let shards = section.number("shards", 0..=32).and_then(|shards| u8::try_from(shards).ok());
     section.done();
     let default_state = || surroundings.state.clone().unwrap_or_else(|| PathBuf::from("/var/lib/stoxd"));
     Some(Gateway {
         name: name?.0,
         state_dir: state.map_or_else(default_state, |(path, _)| path),
         policy: policy.map_or_else(|| folder.join("policy.toml"), |(path, _)| path),
+        shards: shards.unwrap_or(1),
     })
 }
 

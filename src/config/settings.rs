@@ -63,6 +63,8 @@ pub struct Gateway {
     pub state_dir: PathBuf,
     /// The policy file.
     pub policy: PathBuf,
+    /// Threads that carry messages, at most 32; 0 is one for each core.
+    pub shards: u8,
 }
 
 /// A SIP domain that we serve towards XMPP partners.

@@ -20,10 +20,10 @@ pub(super) async fn watch_lists(daemon: Rc<Daemon>) {
     loop {
         tokio::select! {
             changed = arrived.changed() => match changed {
-                Ok(()) => daemon.shard.look_again().await,
+                Ok(()) => daemon.shard.run_all(|shard| async move { shard.look_again().await }).await,
                 Err(_) => return,
             },
-            () = tokio::time::sleep(TICK) => daemon.shard.refresh_lists().await,
+            () = tokio::time::sleep(TICK) => daemon.shard.run_all(|shard| async move { shard.refresh_lists().await }).await,
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::addr::{Jid, Masked};
 use crate::admin::control::{Answer, QUESTION_LIMIT, Question};
 use crate::admin::sessions::{self, Sessions};
 use crate::admin::subscriptions::{ROWS, Subscriptions};
+use crate::net::shard::Shard;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -95,13 +96,13 @@ async fn answer(stream: UnixStream, daemon: &Rc<Daemon>) -> io::Result<()> {
     tokio::time::timeout(PATIENCE, asked.read_line(&mut line)).await??;
     let mut stops = false;
     let answer = match serde_json::from_str(&line) {
-        Ok(Question::Status) => Answer::Status(Box::new(daemon.status())),
+        Ok(Question::Status) => Answer::Status(Box::new(daemon.status().await)),
         Ok(Question::Subscriptions { user }) => match user.as_deref().map(Jid::parse).transpose() {
-            Ok(user) => Answer::Subscriptions(daemon.subscriptions(user.as_ref())),
+            Ok(user) => Answer::Subscriptions(daemon.subscriptions(user).await),
             Err(error) => Answer::Failed(format!("not an address: {error}")),
         },
         Ok(Question::Sessions { user }) => match user.as_deref().map(Jid::parse).transpose() {
-            Ok(user) => Answer::Sessions(daemon.sessions(user.as_ref())),
+            Ok(user) => Answer::Sessions(daemon.sessions(user).await),
             Err(error) => Answer::Failed(format!("not an address: {error}")),
         },
         Ok(Question::Unsubscribe { watcher, presentity, what_if }) => {
@@ -110,22 +111,20 @@ async fn answer(stream: UnixStream, daemon: &Rc<Daemon>) -> io::Result<()> {
                 (Err(error), _) | (_, Err(error)) => Answer::Failed(format!("not an address: {error}")),
             }
         }
-        Ok(Question::Streams) => Answer::Streams(daemon.streams()),
-        Ok(Question::Links) => Answer::Links(daemon.links()),
+        Ok(Question::Streams) => Answer::Streams(daemon.streams().await),
+        Ok(Question::Links) => Answer::Links(daemon.links().await),
         Ok(Question::Drain { what_if }) => {
             stops = !what_if;
-            daemon.drain_answer(what_if)
+            daemon.drain_answer(what_if).await
         }
         Ok(Question::LogLevel { level, seconds, what_if }) => daemon.log_level(level, seconds, what_if),
         Ok(Question::Test { kind, from, to, text }) => daemon.test(kind, from, to, text).await,
-        Ok(Question::Trace { user, partner }) => daemon.trace(user.as_deref(), partner.as_deref()),
+        Ok(Question::Trace { user, partner }) => daemon.trace(user.as_deref(), partner.as_deref()).await,
         Ok(Question::Follow { user, partner }) => {
             daemon.follow(stream.get_mut(), user.as_deref(), partner.as_deref()).await;
             return Ok(());
         }
-        Ok(Question::Why { trace, from, to, since }) => {
-            daemon.why(trace.as_deref(), from.as_deref().zip(to.as_deref()), since)
-        }
+        Ok(Question::Why { trace, from, to, since }) => daemon.why(trace, from.zip(to), since).await,
         Ok(Question::Config) => Answer::Config(daemon.texts.borrow().clone()),
         Ok(Question::Reload) => match daemon.reload().await {
             Ok(said) => Answer::Done(said),
@@ -144,25 +143,39 @@ async fn answer(stream: UnixStream, daemon: &Rc<Daemon>) -> io::Result<()> {
     written
 }
 
+/// Rows of all shards, and how many there are.
+fn together<T>(parts: Vec<(Vec<T>, usize)>) -> (Vec<T>, usize) {
+    let total = parts.iter().map(|(_, count)| count).sum();
+    (parts.into_iter().flat_map(|(rows, _)| rows).collect(), total)
+}
+
 impl Daemon {
-    fn subscriptions(&self, user: Option<&Jid>) -> Subscriptions {
-        let (rows, total) = self.shard.gateway().watches(self.shard.clock.now(), user, ROWS);
+    async fn subscriptions(&self, user: Option<Jid>) -> Subscriptions {
+        let rows = move |shard: &Rc<Shard>| shard.gateway().watches(shard.clock.now(), user.as_ref(), ROWS);
+        let (mut rows, total) = together(self.shard.ask_all(rows).await);
+        rows.sort_by(|one, other| (&one.watcher, &one.presentity).cmp(&(&other.watcher, &other.presentity)));
         Subscriptions::of(rows, total)
     }
 
-    fn sessions(&self, user: Option<&Jid>) -> Sessions {
-        let (rows, total) = self.shard.gateway().sessions(self.shard.clock.now(), user, sessions::ROWS);
+    async fn sessions(&self, user: Option<Jid>) -> Sessions {
+        let limit = sessions::ROWS;
+        let rows = move |shard: &Rc<Shard>| shard.gateway().sessions(shard.clock.now(), user.as_ref(), limit);
+        let (mut rows, total) = together(self.shard.ask_all(rows).await);
+        rows.sort_by(|one, other| (&one.user, &one.contact).cmp(&(&other.user, &other.contact)));
         Sessions::of(rows, total)
     }
 
     async fn unsubscribe(&self, watcher: &Jid, presentity: &Jid, what_if: bool) -> Answer {
-        let there = if what_if {
-            let (rows, _) = self.shard.gateway().watches(self.shard.clock.now(), Some(watcher), usize::MAX);
-            rows.iter()
-                .any(|row| row.watcher == watcher.bare_str() && row.presentity == presentity.bare_str())
-        } else {
-            self.shard.tell(|gateway, now| gateway.revoke_watch(now, watcher, presentity))
+        let (one, other) = (watcher.clone(), presentity.clone());
+        let there = move |shard: &Rc<Shard>| {
+            if what_if {
+                let (rows, _) = shard.gateway().watches(shard.clock.now(), Some(&one), usize::MAX);
+                rows.iter().any(|row| row.watcher == one.bare_str() && row.presentity == other.bare_str())
+            } else {
+                shard.tell(|gateway, now| gateway.revoke_watch(now, &one, &other))
+            }
         };
+        let there = self.shard.ask_all(there).await.contains(&true);
         match (there, what_if) {
             (false, _) => Answer::Failed(format!("{watcher} does not see {presentity}: nothing was changed")),
             (true, true) => Answer::Done(format!(
@@ -190,7 +203,7 @@ impl Daemon {
     /// Waits until the store has everything; false if it takes too long.
     async fn kept(&self) -> bool {
         let all = async {
-            while !self.shard.gateway().is_kept() {
+            while self.shard.ask_all(|shard| shard.gateway().is_kept()).await.contains(&false) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };

@@ -3,16 +3,21 @@
 use super::Daemon;
 use crate::admin::control::Status;
 use crate::admin::live::{End, LinkStatus, Links, RouteStatus, StreamStatus, Streams, TlsStatus, Verified};
+use crate::gateway::Counts;
 use crate::gateway::effect::PeerId;
 use crate::gateway::meter::Standing;
 use crate::gateway::observe::Observation;
 use crate::net::dialer::shown;
 use crate::net::seen::{Seen, SeenCertificate};
+use crate::net::shard::Shard;
 use crate::net::sip_conn::LinkConn;
 use crate::net::xmpp_conn::{StreamConn, auth_name};
 use crate::now::Mono;
 use crate::sip::locate::Transport;
+use crate::xmpp::Pair;
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Ends that are remembered.
@@ -145,44 +150,83 @@ fn is_bad(standing: Standing, end: Option<&End>) -> bool {
     }
 }
 
+/// How connections ended, as all shards tell it.
+pub(super) fn locked(ends: &Mutex<Ends>) -> MutexGuard<'_, Ends> {
+    ends.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn open_streams(shard: &Shard) -> Vec<StreamStatus> {
+    let now = shard.clock.now().mono;
+    shard.all_streams().iter().map(|conn| stream_status(conn, now)).collect()
+}
+
+fn open_links(shard: &Shard) -> Vec<LinkStatus> {
+    let (now, gateway) = (shard.clock.now().mono, shard.gateway());
+    let name =
+        |peer: PeerId| gateway.settings().peers.get(usize::from(peer.0)).map(|peer| peer.name.as_str());
+    let status = |conn: &Rc<LinkConn>| link_status(conn, conn.peer.get().and_then(name), now);
+    shard.all_links().iter().map(status).collect()
+}
+
+/// The better known of two standings: a stream or link of one shard is one, and a fault of one shows.
+fn overall(one: Standing, other: Standing) -> Standing {
+    let rank = |standing: &Standing| match standing {
+        Standing::Idle => 0,
+        Standing::Connecting => 1,
+        Standing::BackOff => 2,
+        Standing::Up => 3,
+    };
+    [one, other].into_iter().max_by_key(rank).unwrap_or(one)
+}
+
+/// What a shard tells for `stoxd status`, in numbers.
+struct Numbers {
+    waiting: usize,
+    counts: Counts,
+    watches: [usize; 2],
+    sessions: usize,
+}
+
+fn add<T: std::ops::AddAssign>(sums: &mut [T; 2], more: [T; 2]) {
+    sums.iter_mut().zip(more).for_each(|(sum, count)| *sum += count);
+}
+
 impl Daemon {
-    fn peer_name(&self, peer: PeerId) -> Option<String> {
-        let gateway = self.shard.gateway();
-        gateway.settings().peers.get(usize::from(peer.0)).map(|peer| peer.name.clone())
+    async fn open_streams(&self) -> Vec<StreamStatus> {
+        self.shard.ask_all(|shard| open_streams(shard)).await.concat()
     }
 
-    fn open_streams(&self) -> Vec<StreamStatus> {
-        let now = self.shard.clock.now().mono;
-        self.shard.all_streams().iter().map(|conn| stream_status(conn, now)).collect()
+    async fn open_links(&self) -> Vec<LinkStatus> {
+        self.shard.ask_all(|shard| open_links(shard)).await.concat()
     }
 
-    fn open_links(&self) -> Vec<LinkStatus> {
-        let now = self.shard.clock.now().mono;
-        let status = |conn: &std::rc::Rc<LinkConn>| {
-            let peer = conn.peer.get().and_then(|peer| self.peer_name(peer));
-            link_status(conn, peer.as_deref(), now)
-        };
-        self.shard.all_links().iter().map(status).collect()
+    pub(super) async fn streams(&self) -> Streams {
+        let partners = self.partners().await;
+        let partners = partners.into_iter().filter(|route| route.state != "established").collect();
+        Streams { streams: self.open_streams().await, partners }
     }
 
-    pub(super) fn streams(&self) -> Streams {
-        let partners = self.partners().into_iter().filter(|route| route.state != "established").collect();
-        Streams { streams: self.open_streams(), partners }
-    }
-
-    pub(super) fn links(&self) -> Links {
-        Links { links: self.open_links(), peers: self.peers() }
+    pub(super) async fn links(&self) -> Links {
+        Links { links: self.open_links().await, peers: self.peers().await }
     }
 
     /// Every way out to a partner that is up, wanted, or ended with an error.
-    fn partners(&self) -> Vec<RouteStatus> {
-        let now = self.shard.clock.now().mono;
-        let gateway = self.shard.gateway();
-        let (ends, realm) = (self.ends.borrow(), self.shard.realm());
+    async fn partners(&self) -> Vec<RouteStatus> {
+        let standings = |shard: &Rc<Shard>| {
+            let gateway = shard.gateway();
+            let row = |(pair, standing, waiting): (&Pair, Standing, usize)| {
+                ((pair.local.to_string(), pair.remote.to_string()), standing, waiting)
+            };
+            gateway.pair_standings().map(row).collect::<Vec<_>>()
+        };
         let mut known: HashMap<(String, String), (Standing, usize)> = HashMap::new();
-        for (pair, standing, waiting) in gateway.pair_standings() {
-            known.insert((pair.local.to_string(), pair.remote.to_string()), (standing, waiting));
+        for (pair, standing, waiting) in self.shard.ask_all(standings).await.concat() {
+            let (overall_so_far, waits) = known.entry(pair).or_insert((standing, 0));
+            *overall_so_far = overall(*overall_so_far, standing);
+            *waits += waiting;
         }
+        let now = self.shard.clock.now().mono;
+        let (ends, realm) = (locked(&self.ends), self.shard.realm());
         let ended = ends.last.iter().filter_map(|(route, (_, _, failed))| match route {
             Route::Pair(local, remote) if *failed => Some((local.clone(), remote.clone())),
             Route::Pair(..) | Route::Peer(_) => None,
@@ -203,11 +247,20 @@ impl Daemon {
             .collect()
     }
 
-    fn peers(&self) -> Vec<RouteStatus> {
+    async fn peers(&self) -> Vec<RouteStatus> {
+        let standings = |shard: &Rc<Shard>| shard.gateway().peer_standings().collect::<Vec<_>>();
+        let mut all: Vec<(Standing, usize)> = Vec::new();
+        for of_shard in self.shard.ask_all(standings).await {
+            all.resize(all.len().max(of_shard.len()), (Standing::Idle, 0));
+            for ((so_far, waits), (standing, waiting)) in all.iter_mut().zip(of_shard) {
+                *so_far = overall(*so_far, standing);
+                *waits += waiting;
+            }
+        }
         let now = self.shard.clock.now().mono;
         let gateway = self.shard.gateway();
-        let ends = self.ends.borrow();
-        let peers = gateway.settings().peers.iter().zip(gateway.peer_standings()).enumerate();
+        let ends = locked(&self.ends);
+        let peers = gateway.settings().peers.iter().zip(all).enumerate();
         let status = |(at, (peer, (standing, waiting))): (usize, (&crate::gateway::PeerSettings, _))| {
             let last_end = u16::try_from(at).ok().and_then(|at| ends.of(&Route::Peer(PeerId(at)), now));
             let next = is_bad(standing, last_end.as_ref()).then(|| match peer.discovered {
@@ -223,23 +276,38 @@ impl Daemon {
         peers.map(status).collect()
     }
 
-    pub(super) fn status(&self) -> Status {
-        let gateway = self.shard.gateway();
-        let counts = gateway.counts();
+    pub(super) async fn status(&self) -> Status {
+        let numbers = |shard: &Rc<Shard>| {
+            let gateway = shard.gateway();
+            Numbers {
+                waiting: gateway.waiting(),
+                counts: gateway.counts(),
+                watches: gateway.watch_counts(),
+                sessions: gateway.session_count(),
+            }
+        };
+        let (mut waiting, mut counts, mut watches, mut sessions) = (0, Counts::default(), [0; 2], 0);
+        for of_shard in self.shard.ask_all(numbers).await {
+            waiting += of_shard.waiting;
+            sessions += of_shard.sessions;
+            add(&mut counts.delivered, of_shard.counts.delivered);
+            add(&mut counts.failed, of_shard.counts.failed);
+            add(&mut watches, of_shard.watches);
+        }
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime: Duration::from_micros(self.shard.clock.now().mono.as_micros()).as_secs(),
             listening: self.listening.clone(),
             not_listening: self.not_listening(),
-            streams: self.open_streams(),
-            links: self.open_links(),
-            partners: self.partners(),
-            peers: self.peers(),
-            waiting: gateway.waiting(),
+            streams: self.open_streams().await,
+            links: self.open_links().await,
+            partners: self.partners().await,
+            peers: self.peers().await,
+            waiting,
             delivered: counts.delivered,
             failed: counts.failed,
-            watches: gateway.watch_counts(),
-            sessions: gateway.session_count(),
+            watches,
+            sessions,
             store: self.records.name().to_owned(),
             store_fault: self.records.fault(),
             last_reload: self.last_reload.borrow().clone(),

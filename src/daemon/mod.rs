@@ -6,6 +6,7 @@
 //! | [`journal`] | where events go, and how observations are written |
 //! | `manager` | what systemd is told, from a thread of its own |
 //! | `records` | the store: opened, told of when it breaks, closed in time |
+//! | `threads` | the shards' threads |
 //! | [`secrets`] | the dialback secret, and seeds |
 //! | `reload` | what is made ready before it is used, at the start and at a reload |
 //! | `control` | the control socket's answers |
@@ -37,23 +38,22 @@ pub mod secrets;
 mod selftest;
 pub mod setup;
 mod steer;
+mod threads;
 mod trail;
 
 use crate::admin::{check, complain, exit};
 use crate::config;
 use crate::config::settings::{Config, LogLevel, LogTarget, SelfTest, Transport};
-use crate::gateway::{Gateway, Secrets};
 use crate::net::clock::Clock;
 use crate::net::crl::Fetcher;
 use crate::net::dialer::Dialer;
 use crate::net::dns::Dns;
 use crate::net::edge::Edge;
-use crate::net::keeper::Tickets;
 use crate::net::listener::{self, Doorman, Service};
 use crate::net::shard::Shard;
 use crate::net::tls::{self, CertStore};
+use crate::sip;
 use crate::store::StoreError;
-use crate::{ids, sip};
 use manager::Note;
 use records::Records;
 use reload::{Fixed, Ready};
@@ -61,7 +61,7 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -134,8 +134,8 @@ struct Sockets {
 struct Daemon {
     path: PathBuf,
     shard: Rc<Shard>,
-    records: Rc<Records>,
-    faults: Rc<trail::Faults>,
+    records: Arc<Records>,
+    faults: Arc<trail::Faults>,
     certificates: Arc<CertStore>,
     /// Revocation lists that were fetched.
     lists: Arc<tls::Lists>,
@@ -152,7 +152,7 @@ struct Daemon {
     /// The files that it runs with: name and text.
     texts: RefCell<Vec<(String, String)>>,
     /// How connections ended.
-    ends: Rc<RefCell<live::Ends>>,
+    ends: Arc<Mutex<live::Ends>>,
     level: steer::Level,
     metrics: metrics::Metrics,
     /// Told when somebody wants the daemon to drain.
@@ -189,29 +189,24 @@ fn start(path: &Path, config: Config) -> Result<(), StartError> {
         let dialer = Dialer::new(edge, certificates.clone(), setup::min_version(&config), trust, dns, peers)
             .map_err(|error| StartError::Config(format!("TLS: {error}")))?
             .with_fetcher(fetcher);
-        let seed =
-            || secrets::seed().map_err(|error| StartError::System { what: "no random numbers", error });
-        let secrets = Secrets { ids: seed()?, hashes: seed()?, loops: seed()?, dialback };
-        let mint = ids::Ids::new(seed()?, ids::Owner::default());
-        let names = journal::Names::of(&settings);
-        let fixed = Fixed::of(&config);
         let limits = setup::limits(&config);
-        let gateway = Gateway::new(Arc::new(settings), Arc::new(config.table), &secrets);
-        let (clock, faults) = (Clock::start(), Rc::new(trail::Faults::default()));
-        let ends: Rc<RefCell<live::Ends>> = Rc::default();
-        let (noted, hearing) = (ends.clone(), faults.clone());
-        let observer = Box::new(move |observation: &_| {
-            noted.borrow_mut().note(observation, clock.now().mono);
-            hearing.hear(&clock, observation);
-            journal::write(observation, &names);
-        });
-        let wake = Arc::new(Notify::new());
-        let keeper = Records::start(store, wake.clone())
+        let (names, fixed) = (Arc::new(journal::Names::of(&settings)), Fixed::of(&config));
+        let shards = threads::count(config.gateway.shards);
+        let parts = threads::parts(shards, settings, config.table, dialback, records)?;
+        let wakes = parts.iter().map(threads::Part::wake).collect();
+        let keeper = Records::start(store, wakes)
             .map_err(|error| StartError::System { what: "no thread for the store", error })?;
-        let keeper = Rc::new(keeper);
-        let tickets = Tickets::new(keeper.clone(), wake);
-        let shard = Shard::new(clock, dialer, mint, gateway, observer, tickets);
-        shard.tell(|gateway, now| gateway.restore(now, records));
+        let whole = threads::Whole {
+            clock: Clock::start(),
+            dialer: Arc::new(dialer),
+            limits,
+            ends: Arc::default(),
+            faults: Arc::default(),
+            names,
+        };
+        let (ends, faults) = (whole.ends.clone(), whole.faults.clone());
+        let shard = threads::start(parts, whole, &keeper)?
+            .ok_or_else(|| StartError::Config("[gateway] shards: none".to_owned()))?;
         let daemon = Rc::new(Daemon {
             path: path.to_owned(),
             shard,
@@ -233,7 +228,6 @@ fn start(path: &Path, config: Config) -> Result<(), StartError> {
             metrics: metrics::Metrics::default(),
             stop: Notify::new(),
         });
-        daemon.shard.limits.set(limits);
         daemon.note_loaded();
         serve(daemon, sockets, control).await
     })
@@ -241,11 +235,9 @@ fn start(path: &Path, config: Config) -> Result<(), StartError> {
 
 async fn serve(daemon: Rc<Daemon>, sockets: Sockets, control: control::Control) -> Result<(), StartError> {
     let shard = daemon.shard.clone();
-    tokio::task::spawn_local(shard.clone().flusher());
-    tokio::task::spawn_local(shard.clone().timers());
-    tokio::task::spawn_local(shard.clone().keeping());
+    threads::run(&shard);
     let fault = |error| StartError::System { what: "a listening socket", error };
-    let doorman = Rc::new(Doorman::default());
+    let doorman = Arc::new(Doorman::default());
     for (socket, service) in sockets.tcp {
         tokio::task::spawn_local(listener::accept(shard.clone(), socket, service, doorman.clone()));
     }
@@ -262,7 +254,7 @@ async fn serve(daemon: Rc<Daemon>, sockets: Sockets, control: control::Control) 
     tokio::task::spawn_local(certificates::watch(daemon.clone()));
     tokio::task::spawn_local(certificates::watch_lists(daemon.clone()));
     tokio::task::spawn_local(selftest::watch(daemon.clone()));
-    watchdog();
+    watchdog(shard.clone());
     let signals = |kind| signal(kind).map_err(|error| StartError::System { what: "no signals", error });
     let mut hangup = signals(SignalKind::hangup())?;
     let mut terminate = signals(SignalKind::terminate())?;
@@ -296,14 +288,16 @@ async fn serve(daemon: Rc<Daemon>, sockets: Sockets, control: control::Control) 
     Ok(())
 }
 
-/// Tells systemd that we are alive, from the thread that does the work.
-fn watchdog() {
+/// Tells systemd that we are alive: every thread that carries messages is.
+fn watchdog(shard: Rc<Shard>) {
     if let Some(interval) = sd_notify::watchdog_enabled() {
         tokio::task::spawn_local(async move {
             let mut tick = tokio::time::interval(interval / 2);
             loop {
                 tick.tick().await;
-                manager::tell(Note::Watchdog);
+                if shard.ask_all(|_| ()).await.len() == usize::from(shard.place.shards()) {
+                    manager::tell(Note::Watchdog);
+                }
             }
         });
     }
@@ -313,11 +307,14 @@ fn watchdog() {
 async fn drain(daemon: &Daemon) {
     let shard = &daemon.shard;
     tracing::info!(stoxd_event = "draining", "draining");
-    if tokio::time::timeout(DRAIN, shard.drain()).await.is_err() {
-        shard.abandon();
+    let drained = shard.run_all(|shard| async move { shard.drain().await });
+    if tokio::time::timeout(DRAIN, drained).await.is_err() {
+        shard.ask_all(|shard| shard.abandon()).await;
     }
-    let _ = tokio::time::timeout(CLOSING, shard.close_inbound()).await;
-    let _ = tokio::join!(tokio::time::timeout(CLOSING, shard.close_all()), daemon.records.close(CLOSING));
+    let inbound = shard.run_all(|shard| async move { shard.close_inbound().await });
+    let _ = tokio::time::timeout(CLOSING, inbound).await;
+    let all = shard.run_all(|shard| async move { shard.close_all().await });
+    let _ = tokio::join!(tokio::time::timeout(CLOSING, all), daemon.records.close(CLOSING));
 }
 
 fn bind(config: &Config) -> Result<Sockets, StartError> {

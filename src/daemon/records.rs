@@ -9,9 +9,8 @@ use crate::config::settings::Config;
 use crate::net::keeper::Keeper;
 use crate::store::record::{Change, Record};
 use crate::store::{Report, Settings, Sqlite, Store, StoreError, Writer};
-use std::cell::RefCell;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 
@@ -56,23 +55,56 @@ pub(super) fn needs_a_hand(error: &StoreError) -> bool {
 /// The store while the daemon runs.
 pub(super) struct Records {
     name: String,
-    writer: RefCell<Option<Writer>>,
-    fault: RefCell<Option<String>>,
+    writer: Mutex<Option<Writer>>,
+    fault: Mutex<Option<String>>,
+    /// Answers for each shard, and who is told of them.
+    answered: Vec<Mutex<Vec<(u64, bool)>>>,
+    wakes: Vec<Arc<Notify>>,
 }
 
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The store as one shard has it.
+pub(super) struct Share {
+    shard: u8,
+    records: Arc<Records>,
+}
+
+/// Bits of a ticket below the number of its shard. A shard never comes to the end of them.
+const TICKET_BITS: u32 = 56;
+
 impl Records {
-    /// Starts the thread that writes `store`; it tells `wake` when there are answers.
+    /// Starts the thread that writes `store`; it tells each shard's `wakes` when there are answers.
     ///
     /// # Errors
     /// The system gives no thread.
-    pub(super) fn start(store: Box<dyn Store>, wake: Arc<Notify>) -> io::Result<Self> {
-        Self::start_with(store, Settings { queue: QUEUE, ..Settings::default() }, wake)
+    pub(super) fn start(store: Box<dyn Store>, wakes: Vec<Arc<Notify>>) -> io::Result<Arc<Self>> {
+        Self::start_with(store, Settings { queue: QUEUE, ..Settings::default() }, wakes)
     }
 
-    fn start_with(store: Box<dyn Store>, settings: Settings, wake: Arc<Notify>) -> io::Result<Self> {
-        let name = store.name();
-        let writer = Writer::start(store, settings, Box::new(move || wake.notify_one()))?;
-        Ok(Self { name, writer: RefCell::new(Some(writer)), fault: RefCell::default() })
+    fn start_with(
+        store: Box<dyn Store>,
+        settings: Settings,
+        wakes: Vec<Arc<Notify>>,
+    ) -> io::Result<Arc<Self>> {
+        let (name, all) = (store.name(), wakes.clone());
+        let writer =
+            Writer::start(store, settings, Box::new(move || all.iter().for_each(|wake| wake.notify_one())))?;
+        let answered = wakes.iter().map(|_| Mutex::default()).collect();
+        Ok(Arc::new(Self {
+            name,
+            writer: Mutex::new(Some(writer)),
+            fault: Mutex::default(),
+            answered,
+            wakes,
+        }))
+    }
+
+    /// The store for shard number `shard`.
+    pub(super) fn share(self: &Arc<Self>, shard: u8) -> Share {
+        Share { shard, records: self.clone() }
     }
 
     /// What the store is and where, for people.
@@ -82,13 +114,13 @@ impl Records {
 
     /// Why it can't be written at the moment.
     pub(super) fn fault(&self) -> Option<String> {
-        self.fault.borrow().clone()
+        locked(&self.fault).clone()
     }
 
     /// Writes what was taken, and closes; what comes later is refused. Waits for `patience` at most:
     /// then the process may end all the same, for what was not answered was not promised.
     pub(super) async fn close(&self, patience: Duration) {
-        let Some(writer) = self.writer.borrow_mut().take() else { return };
+        let Some(writer) = locked(&self.writer).take() else { return };
         // Dropping a writer waits for its disk, so this one is never dropped.
         let writer = Box::leak(Box::new(writer));
         let (tell, told) = oneshot::channel();
@@ -102,7 +134,7 @@ impl Records {
         }
         match tokio::time::timeout(patience, told).await {
             Ok(Ok((closed, reports))) => {
-                let _ = self.read(reports);
+                self.read(reports, None);
                 if let Err(error) = closed {
                     tracing::warn!(stoxd_event = "store.close", "the store was not left in order: {error}");
                 }
@@ -114,13 +146,12 @@ impl Records {
         }
     }
 
-    /// The answers among `reports`; the rest goes to the journal.
-    fn read(&self, reports: Vec<Report>) -> Vec<(u64, bool)> {
-        let mut answers = Vec::with_capacity(reports.len());
+    /// Gives each shard its answers among `reports`, and tells all but `reader`; the rest goes to the journal.
+    fn read(&self, reports: Vec<Report>, reader: Option<u8>) {
         for report in reports {
             match report {
-                Report::Durable(ticket) => answers.push((ticket, true)),
-                Report::Failed(ticket) => answers.push((ticket, false)),
+                Report::Durable(ticket) => self.answer(ticket, true, reader),
+                Report::Failed(ticket) => self.answer(ticket, false, reader),
                 Report::Broken(error) => {
                     let until = match *error {
                         StoreError::Ended { .. } => "until stoxd is started again",
@@ -131,29 +162,43 @@ impl Records {
                         "the store can't be written: {error}\n  nobody can be authorized anew {until}; \
                          existing watches and messages go on"
                     );
-                    *self.fault.borrow_mut() = Some(error.to_string());
+                    *locked(&self.fault) = Some(error.to_string());
                 }
                 Report::Mended => {
                     tracing::info!(
                         stoxd_event = "store.mended",
                         "the store can be written again; authorizations are taken as before"
                     );
-                    *self.fault.borrow_mut() = None;
+                    *locked(&self.fault) = None;
                 }
             }
         }
-        answers
+    }
+
+    fn answer(&self, ticket: u64, durable: bool, reader: Option<u8>) {
+        let (shard, ticket) = (ticket >> TICKET_BITS, ticket & ((1 << TICKET_BITS) - 1));
+        let shard = usize::try_from(shard).unwrap_or(usize::MAX);
+        if let (Some(answers), Some(wake)) = (self.answered.get(shard), self.wakes.get(shard)) {
+            locked(answers).push((ticket, durable));
+            if reader.map(usize::from) != Some(shard) {
+                wake.notify_one();
+            }
+        }
     }
 }
 
-impl Keeper for Records {
+impl Keeper for Share {
     fn keep(&self, ticket: u64, changes: Vec<Change>) -> bool {
-        self.writer.borrow().as_ref().is_some_and(|writer| writer.submit(changes, ticket).is_ok())
+        let ticket = u64::from(self.shard) << TICKET_BITS | ticket;
+        locked(&self.records.writer).as_ref().is_some_and(|writer| writer.submit(changes, ticket).is_ok())
     }
 
     fn answers(&self) -> Vec<(u64, bool)> {
-        let reports = self.writer.borrow().as_ref().map(Writer::drain).unwrap_or_default();
-        self.read(reports)
+        // Whoever comes first reads for all; reading is under one lock, so answers keep their order.
+        let writer = locked(&self.records.writer);
+        self.records.read(writer.as_ref().map(Writer::drain).unwrap_or_default(), Some(self.shard));
+        let own = self.records.answered.get(usize::from(self.shard));
+        own.map(|answers| std::mem::take(&mut *locked(answers))).unwrap_or_default()
     }
 }
 
@@ -199,12 +244,11 @@ mod tests {
         }
     }
 
-    fn started() -> (Rc<Records>, Tickets, Sender<Next>) {
+    fn started() -> (Arc<Records>, Tickets, Sender<Next>) {
         let ((tell, next), wake) = (channel(), Arc::new(Notify::new()));
         let settings = Settings { queue: 4, retry: Duration::from_millis(1) };
-        let records = Records::start_with(Box::new(Fake(next)), settings, wake.clone()).unwrap();
-        let records = Rc::new(records);
-        (records.clone(), Tickets::new(records, wake), tell)
+        let records = Records::start_with(Box::new(Fake(next)), settings, vec![wake.clone()]).unwrap();
+        (records.clone(), Tickets::new(Rc::new(records.share(0)), wake), tell)
     }
 
     async fn answers(tickets: &Tickets, count: usize) -> Vec<(u64, bool)> {
@@ -274,7 +318,7 @@ mod tests {
         tickets.persist(1, Vec::new());
         records.close(Duration::from_millis(20)).await;
         tickets.persist(2, Vec::new());
-        assert!(!records.keep(3, Vec::new()), "nothing is taken any more");
+        assert!(!records.share(0).keep(3, Vec::new()), "nothing is taken any more");
         records.close(Duration::from_millis(20)).await;
         drop(tell);
     }

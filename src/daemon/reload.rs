@@ -16,9 +16,11 @@ use crate::admin::check;
 use crate::config;
 use crate::config::settings::{Config, Dns, Log, Route, SipListen, Srv, TlsVersion, Trust};
 use crate::gateway::Settings;
+use crate::net::shard::Shard;
 use crate::net::tls::{self, CertStore};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// A configuration, and all that had to be read or tried for it.
@@ -73,6 +75,7 @@ impl Ready {
 pub(super) struct Fixed {
     name: Domain,
     state_dir: PathBuf,
+    shards: u8,
     domains: Vec<(Domain, Option<usize>)>,
     peers: Vec<PeerRoute>,
     min_version: TlsVersion,
@@ -95,6 +98,7 @@ impl Fixed {
         Self {
             name: config.gateway.name.clone(),
             state_dir: config.gateway.state_dir.clone(),
+            shards: config.gateway.shards,
             domains: config.domains.iter().map(|served| (served.name.clone(), served.peer)).collect(),
             peers: peers.map(|p| (p.name.clone(), p.domains.clone(), p.route.clone(), p.srv)).collect(),
             min_version: config.tls.min_version,
@@ -119,6 +123,7 @@ impl Fixed {
         let compared = [
             ("[gateway] name", self.name == new.name),
             ("[gateway] state_dir", self.state_dir == new.state_dir),
+            ("[gateway] shards", self.shards == new.shards),
             ("the list of domains", self.domains == new.domains),
             ("the list of SIP peers, their domains and routes", self.peers == new.peers),
             ("[tls] min_version", self.min_version == new.min_version),
@@ -142,7 +147,11 @@ impl Daemon {
         manager::tell(Note::Reloading);
         let (path, lists) = (self.path.clone(), self.lists.clone());
         let ready = tokio::task::spawn_blocking(move || Ready::load(&path, &lists)).await;
-        let outcome = ready.unwrap_or_else(|error| Err(error.to_string())).and_then(|r| self.adopt(r));
+        let outcome = ready.unwrap_or_else(|error| Err(error.to_string()));
+        let outcome = match outcome {
+            Ok(ready) => self.adopt(ready).await,
+            Err(why) => Err(why),
+        };
         let (said, status) = match &outcome {
             Ok(said) => {
                 tracing::info!(stoxd_event = "config.reload", "{said}");
@@ -159,7 +168,7 @@ impl Daemon {
     }
 
     /// Puts what is ready in place: from here on nothing can fail.
-    fn adopt(&self, ready: Ready) -> Result<String, String> {
+    async fn adopt(&self, ready: Ready) -> Result<String, String> {
         let Ready { config, certificates, trust, mut settings } = ready;
         let running = self.shard.gateway().settings().clone();
         // What is served on one side is never dialled on the other.
@@ -196,16 +205,19 @@ impl Daemon {
         self.certificates.advance(shard.clock.now().wall);
         self.renewed.notify_one();
         shard.dialer.set_trust(Arc::new(trust));
-        shard.limits.set(setup::limits(&config));
+        shard.together.set_limits(setup::limits(&config));
         let strangers = peers.map(|peers| shard.dialer.set_peers(peers)).unwrap_or_default();
         let generation = self.generation.get().wrapping_add(1);
         self.generation.set(generation);
         let table = Arc::new(config.table.with_generation(generation));
-        let mut before = None;
-        shard.reload(|gateway, now| {
-            gateway.set_settings(Arc::new(settings));
-            before = Some(gateway.reload(now, table));
-        });
+        let settings = Arc::new(settings.share(shard.place.shards()));
+        let change = move |shard: &Rc<Shard>| {
+            shard.reload(|gateway, now| {
+                gateway.set_settings(settings);
+                gateway.reload(now, table)
+            })
+        };
+        let before = shard.ask_all(change).await;
         // To free a million grants takes longer than messages may wait.
         tokio::task::spawn_blocking(move || drop(before));
         // Only if it is another: each change begins its interval anew.
@@ -216,7 +228,7 @@ impl Daemon {
         *self.texts.borrow_mut() = config.texts;
         self.note_loaded();
         for peer in strangers {
-            shard.close_links_of(peer, "the peer's identity was changed");
+            shard.ask_all(move |shard| shard.close_links_of(peer, "the peer's identity was changed")).await;
         }
         Ok(said)
     }

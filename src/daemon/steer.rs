@@ -6,6 +6,7 @@ use crate::admin::control::Answer;
 use crate::admin::steer::LONGEST;
 use crate::config::settings::LogLevel;
 use crate::gateway::UnderWay;
+use crate::net::shard::Shard;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -91,19 +92,31 @@ impl Daemon {
         }
         self.level.now.set(wanted);
         self.level.changes.set(self.level.changes.get().wrapping_add(1));
-        self.shard.reload(|gateway, _| gateway.set_deliveries(journal::wants_deliveries()));
+        let wants = journal::wants_deliveries();
+        for shard in 0..self.shard.place.shards() {
+            let set = move |shard: &Rc<Shard>| shard.reload(|gateway, _| gateway.set_deliveries(wants));
+            self.shard.hand(shard, set);
+        }
         true
     }
 
     /// What a drain waits for, in words.
-    pub(super) fn drain_answer(&self, what_if: bool) -> Answer {
-        let UnderWay { waiting, sent, answers, kept } = self.shard.gateway().under_way();
-        let (streams, links) = (self.shard.all_streams().len(), self.shard.all_links().len());
+    pub(super) async fn drain_answer(&self, what_if: bool) -> Answer {
+        let counted = |shard: &Rc<Shard>| {
+            let UnderWay { waiting, sent, answers, kept } = shard.gateway().under_way();
+            let connections = [shard.all_streams().len(), shard.all_links().len()];
+            [waiting, sent, answers, usize::from(!kept), connections[0], connections[1]]
+        };
+        let mut sums = [0; 6];
+        for counts in self.shard.ask_all(counted).await {
+            sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        }
+        let [waiting, sent, answers, kept, streams, links] = sums;
         let counted = [
             (waiting, "items that wait for a stream, a link or their turn"),
             (sent, "users whose SIP server has not answered a message"),
             (answers, "SIP requests that are owed an answer"),
-            (usize::from(!kept), "groups of records that are not on disk"),
+            (kept, "groups of records that are not on disk"),
             (streams, "XMPP streams to close"),
             (links, "SIP links to close"),
         ];

@@ -12,11 +12,13 @@ use crate::gateway::Gateway;
 use crate::gateway::observe::Observation;
 use crate::gateway::trail::Crossing;
 use crate::net::clock::Clock;
+use crate::net::shard::Shard;
 use crate::now::Mono;
 use crate::policy::written::Pair;
 use crate::sip::link::PeerId;
-use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -36,7 +38,7 @@ const FAULTS: usize = 1000;
 /// What went wrong last with each partner's streams and each peer's links. It hears every observation.
 #[derive(Default)]
 pub struct Faults {
-    known: RefCell<VecDeque<(Whose, Mono, String)>>,
+    known: Mutex<VecDeque<(Whose, Mono, String)>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +59,7 @@ impl Faults {
             _ => return,
         };
         let now = clock.now().mono;
-        let mut known = self.known.borrow_mut();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|(other, ..)| *other != whose);
         if known.len() >= FAULTS {
             known.pop_front();
@@ -66,7 +68,7 @@ impl Faults {
     }
 
     fn of(&self, whose: &Whose, now: Mono) -> Option<Fault> {
-        let known = self.known.borrow();
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let (_, at, why) = known.iter().find(|(other, ..)| other == whose)?;
         Some(Fault { ago: now.since(*at).as_secs(), why: why.clone() })
     }
@@ -85,16 +87,64 @@ fn scribe(gateway: &Gateway) -> Scribe<'_> {
     Scribe { trail: gateway.trail(), settings: gateway.settings(), table: gateway.table() }
 }
 
+/// The newest of those that a shard has on record and `has` says yes to.
+fn newest(shard: &Shard, limit: usize, has: impl Fn(&Crossing<'_>, &Gateway) -> bool) -> Crossings {
+    let gateway = shard.gateway();
+    scribe(&gateway).newest(limit, |one| has(one, &gateway))
+}
+
+/// What became new for a follower.
+struct News {
+    place: u64,
+    steps: Vec<trace::Crossing>,
+    /// Some are lost.
+    is_cut: bool,
+}
+
+/// What is new in the trail of `shard` from `place` on, as far as it is wanted.
+fn news(shard: &Shard, mut place: u64, wanted: &Wanted) -> News {
+    let gateway = shard.gateway();
+    let scribe = scribe(&gateway);
+    let mut steps = Vec::new();
+    let mut is_cut = false;
+    for _ in 0..LOOKED_AT {
+        match gateway.trail().next_event(&mut place) {
+            Ok(None) => break,
+            Err(_) => {
+                is_cut = true;
+                break;
+            }
+            Ok(Some(event)) if wanted.has(&event, gateway.table()) => {
+                steps.push(scribe.crossing(&event));
+                if steps.len() >= LINES {
+                    break;
+                }
+            }
+            Ok(Some(_)) => {}
+        }
+    }
+    News { place, steps, is_cut }
+}
+
 impl Daemon {
+    /// What all shards have on record.
+    async fn on_record(
+        &self,
+        limit: usize,
+        has: impl Fn(&Crossing<'_>, &Gateway) -> bool + Clone + Send + 'static,
+    ) -> Crossings {
+        let parts = self.shard.ask_all(move |shard| newest(shard, limit, has)).await;
+        Crossings::together(parts, limit)
+    }
+
     /// What is on record.
-    pub(super) fn trace(&self, user: Option<&str>, partner: Option<&str>) -> Answer {
+    pub(super) async fn trace(&self, user: Option<&str>, partner: Option<&str>) -> Answer {
         let wanted = match wanted(user, partner) {
             Ok(wanted) => wanted,
             Err(refused) => return Answer::Failed(refused),
         };
-        let gateway = self.shard.gateway();
-        let has = |crossing: &Crossing<'_>| wanted.has(crossing, gateway.table());
-        Answer::Trace(scribe(&gateway).newest(trace::ROWS, has))
+        let has = move |one: &Crossing<'_>, gateway: &Gateway| wanted.has(one, gateway.table());
+        Answer::Trace(self.on_record(trace::ROWS, has).await)
     }
 
     /// Sends every new step to `stream`, until its reader leaves or is too slow.
@@ -103,15 +153,17 @@ impl Daemon {
             Ok(wanted) => wanted,
             Err(refused) => return send(stream, &Answer::Failed(refused)).await.unwrap_or_default(),
         };
-        let Some(place) = self.shard.with_trail(|trail| trail.follow(FOLLOWERS)) else {
+        let places = self.shard.ask_all(|shard| shard.with_trail(|trail| trail.follow(FOLLOWERS))).await;
+        // Who was let in everywhere leaves everywhere; each shard has the same followers.
+        let leave = Leave(self);
+        let Some(mut places) = places.into_iter().collect::<Option<Vec<u64>>>() else {
+            std::mem::forget(leave);
             let refused = Answer::Failed(format!("{FOLLOWERS} follow already, as many as may"));
             return send(stream, &refused).await.unwrap_or_default();
         };
-        let leave = Leave(self);
-        let mut place = place;
         let mut nothing = [0];
         loop {
-            let (octets, is_cut) = leave.0.news(&mut place, &wanted);
+            let (octets, is_cut) = leave.0.news(&mut places, &wanted).await;
             let sent = tokio::time::timeout(PATIENCE, stream.write_all(&octets)).await;
             if !matches!(sent, Ok(Ok(()))) {
                 return;
@@ -128,50 +180,55 @@ impl Daemon {
         }
     }
 
-    /// Lines for what is new from `place` on, as far as they are wanted; and whether some are lost.
-    fn news(&self, place: &mut u64, wanted: &Wanted) -> (Vec<u8>, bool) {
-        let gateway = self.shard.gateway();
-        let scribe = scribe(&gateway);
-        let (mut octets, mut lines) = (Vec::new(), 0);
-        for _ in 0..LOOKED_AT {
-            match gateway.trail().next_event(place) {
-                Ok(None) => break,
-                Err(_) => return (octets, true),
-                Ok(Some(event)) if wanted.has(&event, gateway.table()) => {
-                    let line =
-                        Answer::Trace(Crossings { crossings: vec![scribe.crossing(&event)], older: 0 });
-                    octets.extend(serde_json::to_vec(&line).unwrap_or_default());
-                    octets.push(b'\n');
-                    lines += 1;
-                    if lines >= LINES {
-                        break;
-                    }
-                }
-                Ok(Some(_)) => {}
-            }
+    /// Lines for what is new from `places` on, in the order in which it happened; and whether some are lost.
+    async fn news(&self, places: &mut [u64], wanted: &Wanted) -> (Vec<u8>, bool) {
+        let (from, wanted) = (places.to_vec(), wanted.clone());
+        let parts = self
+            .shard
+            .ask_all(move |shard| {
+                let place = from.get(usize::from(shard.place.shard())).copied().unwrap_or_default();
+                news(shard, place, &wanted)
+            })
+            .await;
+        let (mut steps, mut is_cut) = (Vec::new(), false);
+        for (place, part) in places.iter_mut().zip(parts) {
+            *place = part.place;
+            is_cut |= part.is_cut;
+            steps.extend(part.steps);
         }
-        (octets, false)
+        let when = |one: &trace::Crossing| one.begun + one.steps.first().map_or(0, |step| step.after);
+        steps.sort_by_key(when);
+        let mut octets = Vec::new();
+        for step in steps {
+            let line = Answer::Trace(Crossings { crossings: vec![step], older: 0 });
+            octets.extend(serde_json::to_vec(&line).unwrap_or_default());
+            octets.push(b'\n');
+        }
+        (octets, is_cut)
     }
 
     /// What is known of a crossing, or of those between two people.
-    pub(super) fn why(&self, trace: Option<&str>, people: Option<(&str, &str)>, since: u64) -> Answer {
-        let gateway = self.shard.gateway();
-        let scribe = scribe(&gateway);
+    pub(super) async fn why(
+        &self,
+        trace: Option<String>,
+        people: Option<(String, String)>,
+        since: u64,
+    ) -> Answer {
         let (found, pair) = match (trace, people) {
             (Some(name), _) => {
-                let found = scribe.newest(1, |one| one.name == name);
-                let found = if found.crossings.is_empty() && name.len() >= 6 {
-                    scribe.newest(1, |one| one.name.starts_with(name))
-                } else {
-                    found
-                };
+                let whole = name.clone();
+                let mut found = self.on_record(1, move |one, _| one.name == whole).await;
+                if found.crossings.is_empty() && name.len() >= 6 {
+                    found = self.on_record(1, move |one, _| one.name.starts_with(&name)).await;
+                }
                 let pair =
                     found.crossings.first().and_then(|one| pair_of(&one.from, &one.to, one.is_from_sip()));
                 (Crossings { older: 0, ..found }, pair)
             }
             (None, Some((from, to))) => {
-                let serves = |domain: &str| gateway.settings().peer_of(domain).is_some();
-                let pair = match Pair::parse(from, to, serves) {
+                let settings = self.shard.gateway().settings().clone();
+                let serves = |domain: &str| settings.peer_of(domain).is_some();
+                let pair = match Pair::parse(&from, &to, serves) {
                     Ok(pair) => pair,
                     Err((is_from, error)) => {
                         let (option, text) = if is_from { ("--from", from) } else { ("--to", to) };
@@ -181,36 +238,47 @@ impl Daemon {
                 if !serves(pair.local().domain()) {
                     return Answer::Failed(format!("{} is not served here", pair.local().domain()));
                 }
-                let now = self.shard.clock.now().mono;
-                let is_new = |one: &Crossing<'_>| now.since(one.begun.mono).as_secs() <= since;
-                let is_of = |one: &Crossing<'_>| {
-                    trace::bare_of(one.from) == pair.from.bare_str()
-                        && trace::bare_of(one.to) == pair.to.bare_str()
+                let (now, people) = (self.shard.clock.now().mono, pair.clone());
+                let has = move |one: &Crossing<'_>, _: &Gateway| {
+                    now.since(one.begun.mono).as_secs() <= since
+                        && trace::bare_of(one.from) == people.from.bare_str()
+                        && trace::bare_of(one.to) == people.to.bare_str()
                 };
-                (scribe.newest(why::ROWS, |one| is_of(one) && is_new(one)), Some(pair))
+                (self.on_record(why::ROWS, has).await, Some(pair))
             }
             (None, None) => return Answer::Failed("a name or two people".to_owned()),
         };
-        let pair = pair.map(|pair| self.about(&gateway, &pair));
+        let pair = match pair {
+            Some(pair) => self.about(pair).await,
+            None => None,
+        };
         Answer::Why(Box::new(Why { crossings: found.crossings, older: found.older, since, pair }))
     }
 
-    fn about(&self, gateway: &Gateway, pair: &Pair) -> About {
+    async fn about(&self, pair: Pair) -> Option<About> {
+        let owner = self.shard.place.of_user(pair.local().bare_str());
+        let asked = pair.clone();
+        let judged = move |shard: &Rc<Shard>| {
+            let gateway = shard.gateway();
+            let (rows, _) = gateway.watches(shard.clock.now(), Some(asked.local()), usize::MAX);
+            (policy_test::judged(&asked, gateway.table(), gateway.contacts()), rows)
+        };
+        let (policy, rows) = self.shard.ask(owner, judged).await?;
+        let status = self.status().await;
         let now = self.shard.clock.now();
-        let status = self.status();
+        let settings = self.shard.gateway().settings().clone();
         let (local, remote) = (pair.local().domain(), pair.remote().domain());
-        let peer = gateway.settings().peer_of(local);
-        let name = peer.and_then(|peer| gateway.settings().peers.get(usize::from(peer.0)));
+        let peer = settings.peer_of(local);
+        let name = peer.and_then(|peer| settings.peers.get(usize::from(peer.0)));
         let name = name.map(|peer| peer.name.clone()).unwrap_or_default();
         let ends = format!("{local} {remote}");
-        let (rows, _) = gateway.watches(now, Some(pair.local()), usize::MAX);
         let (user, contact) = (pair.local().bare_str(), pair.remote().bare_str());
         let is_between =
             |one: &str, other: &str| (one, other) == (user, contact) || (other, one) == (user, contact);
-        About {
+        Some(About {
             from: pair.shown_from(),
             to: pair.shown_to(),
-            policy: policy_test::judged(pair, gateway.table(), gateway.contacts()),
+            policy,
             watches: rows
                 .into_iter()
                 .filter(|row| is_between(&row.watcher, &row.presentity))
@@ -223,7 +291,7 @@ impl Daemon {
             peer: name,
             link_fault: peer.and_then(|peer| self.faults.of(&Whose::Peer(peer), now.mono)),
             refused: self.faults.of(&Whose::Requests, now.mono),
-        }
+        })
     }
 }
 
@@ -238,7 +306,9 @@ struct Leave<'d>(&'d Daemon);
 
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
-        self.0.shard.with_trail(crate::gateway::trail::Trail::unfollow);
+        for shard in 0..self.0.shard.place.shards() {
+            self.0.shard.hand(shard, |shard| shard.with_trail(crate::gateway::trail::Trail::unfollow));
+        }
     }
 }
 

@@ -51,7 +51,7 @@ impl Gateway {
         let partner = self.table.partner(stanza.from.domain()).cloned();
         if let Some(partner) = partner
             && !self.is_wanted(&stanza)
-            && self.budgets.charge(&stanza.crossing(), &partner, now).is_err()
+            && self.common.budgets.charge(&stanza.crossing(), &partner, now).is_err()
         {
             let error = StanzaError::with_text(Condition::ResourceConstraint, "too many messages; slow down");
             let returned = Returned { error: &error, why: "over the rate limit", fate: Fate::Limited };
@@ -261,10 +261,10 @@ impl Gateway {
     /// The same for what comes from the SIP side by another way.
     pub(super) fn charge_crossing(&mut self, now: Now, crossing: &Crossing<'_>) -> Result<(), OverBudget> {
         if self.settings.is_discovered(crossing.sender.domain()) {
-            self.discovered.charge(crossing.sender, crossing.target, now)?;
+            self.common.discovered.charge(crossing.sender, crossing.target, now)?;
         }
         match self.table.partner(crossing.target.domain()) {
-            Some(partner) => self.budgets.charge(crossing, partner, now),
+            Some(partner) => self.common.budgets.charge(crossing, partner, now),
             None => Ok(()),
         }
     }

@@ -225,6 +225,57 @@ pub struct Report {
     pub queues: BTreeMap<String, usize>,
 }
 
+impl Report {
+    /// Adds what another gateway counted.
+    pub fn add(&mut self, other: Self) {
+        add_tallies(&mut self.partners, other.partners);
+        add_tallies(&mut self.peers, other.peers);
+        self.allowed += other.allowed;
+        add_rows(&mut self.denied, other.denied);
+        for (times, more) in self.times.iter_mut().zip(other.times) {
+            times.buckets.iter_mut().zip(more.buckets).for_each(|(count, more)| *count += more);
+            times.sum = times.sum.saturating_add(more.sum);
+        }
+        for (side, method, code, count) in other.requests {
+            let same = |row: &&mut (&str, &str, u16, u64)| (row.0, row.1, row.2) == (side, method, code);
+            match self.requests.iter_mut().find(same) {
+                Some(row) => row.3 += count,
+                None => self.requests.push((side, method, code, count)),
+            }
+        }
+        for (who, state, count) in other.watches {
+            match self.watches.iter_mut().find(|row| (row.0, row.1) == (who, state)) {
+                Some(row) => row.2 += count,
+                None => self.watches.push((who, state, count)),
+            }
+        }
+        for (domain, count) in other.queues {
+            *self.queues.entry(domain).or_default() += count;
+        }
+    }
+}
+
+fn add_tallies(all: &mut Vec<(String, Tally)>, more: Vec<(String, Tally)>) {
+    for (name, tally) in more {
+        match all.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, sum)) => {
+                let cells = sum.iter_mut().flatten().zip(tally.into_iter().flatten());
+                cells.for_each(|(sum, count)| *sum += count);
+            }
+            None => all.push((name, tally)),
+        }
+    }
+}
+
+fn add_rows(all: &mut Vec<(&'static str, u64)>, more: Vec<(&'static str, u64)>) {
+    for (name, count) in more {
+        match all.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, sum)) => *sum += count,
+            None => all.push((name, count)),
+        }
+    }
+}
+
 /// How it stands with the way to a partner or peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {

@@ -19,6 +19,7 @@
 //! | `realm` | what streams ask of the loaded tables |
 //! | [`sessions`] | conversations that an INVITE begins |
 //! | [`settings`] | what it is told |
+//! | [`shards`] | several gateways in a process: whose an item is, what they count together |
 //! | [`talk`] | what goes with texts: who is writing, receipts, what a text refers to |
 //! | `tally` | how many there are of each name, for caps |
 //! | `login` | credentials for challenges |
@@ -43,6 +44,7 @@ pub mod presence;
 mod realm;
 pub mod sessions;
 pub mod settings;
+pub mod shards;
 mod stop;
 pub mod talk;
 mod tally;
@@ -55,21 +57,21 @@ mod undelivered;
 
 pub use peers::Way;
 pub use realm::{Realm, terms};
-pub use settings::{Im, PeerSettings, PresenceSettings, SentBy, SessionSettings, Settings};
+pub use settings::{Im, PeerSettings, PresenceSettings, Secrets, SentBy, SessionSettings, Settings};
 pub use stop::UnderWay;
 pub use talk::{PeerTalk, Receipts, TalkSettings};
 
 use crate::crossing::Verified;
-use crate::ids::{Ids, Owner};
-use crate::msrp::ConnId;
+use crate::ids::{Ids, Numbers};
+use crate::msrp::{ConnId, frame::Frame};
 use crate::now::{Mono, Now};
-use crate::policy::{Budgets, Discovered, Table};
+use crate::policy::Table;
 use crate::sip::Fault;
 use crate::sip::link::{LinkId, PeerId, Source};
 use crate::sip::locate::Target;
 use crate::sip::merged::LoopGuard;
 use crate::sip::message::Readable;
-use crate::sip::txn::{ClientTable, ServerLimits, ServerTable};
+use crate::sip::txn::{ClientTable, ServerTable};
 use crate::xmpp::error::Condition;
 use crate::xmpp::iq::IqContext;
 use crate::xmpp::{Iq, Misaddressed, Stanza, StreamId, Verify, VerifyAnswer};
@@ -84,6 +86,7 @@ use peers::{Freed, Peers, Turn};
 use presence::Presence;
 use realm::TablePartners;
 use sessions::Sessions;
+use shards::{Common, Place};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -188,6 +191,13 @@ pub enum Input<'a> {
         /// The octets.
         octets: &'a [u8],
     },
+    /// A frame came on an MSRP connection that carries sessions of several shards.
+    MsrpFrame {
+        /// The connection.
+        conn: ConnId,
+        /// The frame.
+        frame: Frame<'a>,
+    },
     /// The kernel has all octets of an MSRP connection.
     MsrpDrained {
         /// The connection.
@@ -218,18 +228,6 @@ pub struct Counts {
     pub failed: [u64; 2],
 }
 
-/// Secrets that the gateway is started with.
-pub struct Secrets {
-    /// Seed of all identifiers.
-    pub ids: [u8; 32],
-    /// Seed of hashes over what peers send.
-    pub hashes: [u8; 32],
-    /// By which our own requests are recognised when they come back.
-    pub loops: [u8; 32],
-    /// Behind our dialback keys (XEP-0185).
-    pub dialback: Arc<[u8]>,
-}
-
 /// The gateway of one shard.
 pub struct Gateway {
     settings: Arc<Settings>,
@@ -248,8 +246,8 @@ pub struct Gateway {
     queued: usize,
     /// Octets of all messages on their way to SIP users.
     held: usize,
-    budgets: Budgets,
-    discovered: Discovered,
+    place: Place,
+    common: Common,
     notices: Notices,
     threads: Threads,
     presence: Presence,
@@ -260,7 +258,7 @@ pub struct Gateway {
     counts: Counts,
     meter: Meter,
     iq: IqContext<'static>,
-    next_link: u32,
+    links: Numbers,
     next_cseq: u32,
     due: Vec<Due>,
     deadlines: BinaryHeap<Reverse<Due>>,
@@ -272,24 +270,26 @@ pub struct Gateway {
     tables: u32,
 }
 
-/// Server transactions open at once, of them for one peer, octets held for their answers, and answers
-/// remembered for 32 s.
-const SERVER_LIMITS: ServerLimits = ServerLimits {
-    transactions: 100_000,
-    transactions_per_peer: 50_000,
-    octets: 128 * 1024 * 1024,
-    answers: 200_000,
-    answers_per_peer: 100_000,
-};
-/// Client transactions open at once.
-const CLIENT_LIMIT: usize = 100_000;
 /// So few deadlines are not looked through.
 const CROWD: usize = 1024;
 
 impl Gateway {
-    /// A gateway with nothing open yet.
+    /// The only gateway of a process, with nothing open yet.
     pub fn new(settings: Arc<Settings>, table: Arc<Table>, secrets: &Secrets) -> Self {
-        let owner = Owner::default();
+        let common = Common::new(&settings, secrets.hashes);
+        Self::one_of(settings, table, secrets, Place::alone(), common)
+    }
+
+    /// One of several gateways, with nothing open yet. `settings` bound its own share of what they have; `common`
+    /// is a clone of what they count together; of `secrets`, the loop guard's and dialback's are those of all.
+    pub fn one_of(
+        settings: Arc<Settings>,
+        table: Arc<Table>,
+        secrets: &Secrets,
+        place: Place,
+        common: Common,
+    ) -> Self {
+        let owner = place.owner();
         let guard = LoopGuard::new(secrets.loops);
         let queue = settings.pairs.clone();
         let iq = IqContext {
@@ -301,31 +301,30 @@ impl Gateway {
             ids: Ids::new(secrets.ids, owner),
             dialback: secrets.dialback.clone(),
             effects: Effects::default(),
-            pairs: Pairs::new(queue.clone()),
-            peers: Peers::new(settings.peers.len(), queue.queue),
-            servers: ServerTable::new(SERVER_LIMITS, secrets.hashes, owner),
-            clients: ClientTable::new(CLIENT_LIMIT, guard.clone()),
+            pairs: Pairs::new(queue.clone(), owner.shard),
+            peers: Peers::new(settings.peers.len(), queue.queue, common.failed.clone()),
+            servers: ServerTable::new(place.server_limits(), secrets.hashes, owner),
+            clients: ClientTable::new(place.client_limit(), guard.clone()),
             targets: HashMap::new(),
             queued: 0,
             held: 0,
-            budgets: Budgets::new(settings.partner_rate, settings.user_rate, secrets.hashes),
-            discovered: Discovered::new(settings.discovered, secrets.hashes),
             notices: Notices::new(secrets.hashes),
             threads: Threads::new(secrets.hashes),
             presence: Presence::new(
                 &settings.presence,
                 settings.peers.len(),
                 secrets.hashes,
+                common.watches.clone(),
                 presence::caps_ver(&iq),
             ),
             talk: talk::Talk::new(secrets.hashes),
-            sessions: Sessions::new(secrets.hashes),
-            msrp: Msrp::new(settings.msrp.clone()),
+            sessions: Sessions::new(secrets.hashes, common.sessions.clone()),
+            msrp: Msrp::new(settings.msrp.clone(), owner.shard),
             trials: Trials::default(),
             counts: Counts::default(),
             meter: Meter::new(&table, settings.peers.len()),
             iq,
-            next_link: 0,
+            links: Numbers::new(owner.shard),
             next_cseq: 0,
             due: Vec::new(),
             deadlines: BinaryHeap::new(),
@@ -336,6 +335,8 @@ impl Gateway {
             guard,
             settings,
             table,
+            place,
+            common,
         }
     }
 
@@ -385,6 +386,7 @@ impl Gateway {
             Input::LinkDown { link, why } => self.on_link_down(now, link, why),
             Input::MsrpUp { conn, certificate } => self.on_msrp_up(now, conn, certificate),
             Input::Msrp { conn, octets } => self.on_msrp(now, conn, octets),
+            Input::MsrpFrame { conn, frame } => self.on_msrp_frame(now, conn, &frame),
             Input::MsrpDrained { conn } => self.on_msrp_drained(now, conn),
             Input::MsrpDown { conn } => self.on_msrp_down(now, conn),
             Input::Persisted { ticket, durable } => self.on_persisted(now, ticket, durable),
@@ -449,8 +451,12 @@ impl Gateway {
 
     /// A name for a link that somebody opened to us.
     pub fn mint_link(&mut self) -> LinkId {
-        self.next_link = self.next_link.wrapping_add(1);
-        LinkId(self.next_link)
+        LinkId(self.links.mint())
+    }
+
+    /// Which gateway of how many this is.
+    pub fn place(&self) -> &Place {
+        &self.place
     }
 
     /// The settings, as they are now.
@@ -489,8 +495,8 @@ impl Gateway {
 
     /// The settings were loaded anew. The number of peers stays.
     pub fn set_settings(&mut self, settings: Arc<Settings>) {
-        self.budgets.set_rates(settings.partner_rate, settings.user_rate);
-        self.discovered.set_allowance(settings.discovered);
+        self.common.budgets.set_rates(settings.partner_rate, settings.user_rate);
+        self.common.discovered.set_allowance(settings.discovered);
         self.pairs.set_limits(settings.pairs.clone());
         self.peers.set_limit(settings.pairs.queue);
         self.set_presence(&settings.presence);
@@ -554,8 +560,8 @@ impl Gateway {
         now: Now,
         act: impl FnOnce(&mut Peers, &mut Turn<'_>) -> T,
     ) -> T {
-        let Self { peers, next_link, ids, effects, due, .. } = self;
-        act(peers, &mut Turn { now, next_link, ids, fx: effects, due })
+        let Self { peers, links, ids, effects, due, .. } = self;
+        act(peers, &mut Turn { now, links, ids, fx: effects, due })
     }
 
     fn on_timeout(&mut self, now: Now) {

@@ -13,6 +13,7 @@ use crate::addr::Jid;
 use crate::bridge::errors::{msrp_status_of, status_of};
 use crate::crossing::{Crossing, Direction, Kind};
 use crate::ids::Id;
+use crate::msrp::frame::Frame;
 use crate::msrp::{Action, ConnId, Receipt, SessionId, Settings, Switch};
 use crate::now::{Mono, Now};
 use crate::xmpp::error::Condition;
@@ -42,9 +43,9 @@ pub(super) struct Waiting {
 }
 
 impl Msrp {
-    pub(super) fn new(settings: Settings) -> Self {
+    pub(super) fn new(settings: Settings, shard: u8) -> Self {
         Self {
-            switch: Switch::new(settings),
+            switch: Switch::new(settings, shard),
             of: BTreeMap::new(),
             waiting: BTreeMap::new(),
             next: 0,
@@ -79,6 +80,18 @@ impl Gateway {
         self.settle_sessions(now);
         self.collect_deadlines();
         conn
+    }
+
+    /// A connection of another shard carries a session of ours; false if there are too many.
+    pub fn msrp_visited(&mut self, now: Now, conn: ConnId, tls: bool, certificate: Option<Vec<u8>>) -> bool {
+        let has_room = self.msrp.switch.visited(now, conn, tls, certificate);
+        self.settle_sessions(now);
+        self.collect_deadlines();
+        has_room
+    }
+
+    pub(super) fn on_msrp_frame(&mut self, now: Now, conn: ConnId, frame: &Frame<'_>) {
+        self.msrp.switch.take(now, &mut self.ids, conn, frame);
     }
 
     pub(super) fn on_msrp_up(&mut self, now: Now, conn: ConnId, certificate: Option<&[u8]>) {

@@ -214,8 +214,8 @@ impl Gateway {
 
     /// Starts the transaction, or waits for a link to start it on.
     fn attempt(&mut self, now: Now, outgoing: Outgoing) -> Attempt {
-        let Self { peers, next_link, ids, effects, due, .. } = self;
-        let turn = &mut Turn { now, next_link, ids, fx: effects, due };
+        let Self { peers, links, ids, effects, due, .. } = self;
+        let turn = &mut Turn { now, links, ids, fx: effects, due };
         let track = outgoing.track;
         let (outgoing, failure) = match peers.hand(turn, outgoing) {
             Handed::Send(way, outgoing) => return self.transmit(now, way, outgoing),

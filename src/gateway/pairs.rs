@@ -23,7 +23,7 @@ use super::meter::Standing;
 use super::observe::Observation;
 use super::presence::WatchRef;
 use crate::addr::Domain;
-use crate::ids::Ids;
+use crate::ids::{Ids, Numbers};
 use crate::now::{Mono, Now};
 use crate::sip::txn::ServerKey;
 use crate::xmpp::error::{Condition, StreamCondition};
@@ -102,7 +102,7 @@ pub struct Pairs {
     held: usize,
     /// Dialback questions that are open; each is answered exactly once.
     verifying: usize,
-    next_stream: u32,
+    streams: Numbers,
 }
 
 struct Route {
@@ -144,8 +144,8 @@ struct Waiting {
 }
 
 impl Pairs {
-    /// No pairs yet.
-    pub fn new(settings: PairSettings) -> Self {
+    /// No pairs yet; streams have names of `shard`.
+    pub fn new(settings: PairSettings, shard: u8) -> Self {
         Self {
             settings,
             pairs: Slab::new(),
@@ -153,7 +153,7 @@ impl Pairs {
             by_stream: HashMap::new(),
             held: 0,
             verifying: 0,
-            next_stream: 0,
+            streams: Numbers::new(shard),
         }
     }
 
@@ -164,8 +164,7 @@ impl Pairs {
 
     /// A name for a new stream, whoever opens it.
     pub fn mint_stream(&mut self) -> StreamId {
-        self.next_stream = self.next_stream.wrapping_add(1);
-        StreamId(self.next_stream)
+        StreamId(self.streams.mint())
     }
 
     /// Sends the stanza that stands in `fx` since `start`, or keeps it until the stream is there.

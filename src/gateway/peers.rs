@@ -22,7 +22,7 @@ use super::meter::Standing;
 use super::observe::Observation;
 use super::outgoing::Outgoing;
 use super::pairs::backoff;
-use crate::ids::Ids;
+use crate::ids::{Ids, Numbers};
 use crate::now::{Mono, Now};
 use crate::sip::locate::failover::{Blacklist, Failure, Targets};
 use crate::sip::locate::{Target, Transport};
@@ -34,8 +34,6 @@ use std::time::Duration;
 const FRESH: Duration = Duration::from_secs(60);
 /// The longest back-off between two attempts, in milliseconds.
 const BACKOFF_LIMIT: u64 = 30_000;
-/// Servers that failed and are remembered, of all peers together.
-const FAILED: usize = 4096;
 
 /// A link that is up: where requests to a peer go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +74,7 @@ pub struct Turn<'t> {
     /// The time.
     pub now: Now,
     /// Names of links.
-    pub next_link: &'t mut u32,
+    pub links: &'t mut Numbers,
     /// Chance, for back-offs.
     pub ids: &'t mut Ids,
     /// What is to be done.
@@ -140,8 +138,8 @@ enum Choice {
 }
 
 impl Peers {
-    /// `count` peers, none connected; at most `queue` requests wait for each.
-    pub fn new(count: usize, queue: usize) -> Self {
+    /// `count` peers, none connected; at most `queue` requests wait for each. `failed` is what is known of servers.
+    pub fn new(count: usize, queue: usize, failed: Blacklist) -> Self {
         let peer = || Peer {
             search: Search::Idle,
             servers: Vec::new(),
@@ -150,11 +148,7 @@ impl Peers {
             wanted: Mono::default(),
             failures: 0,
         };
-        Self {
-            peers: std::iter::repeat_with(peer).take(count).collect(),
-            failed: Blacklist::new(FAILED),
-            queue,
-        }
+        Self { peers: std::iter::repeat_with(peer).take(count).collect(), failed, queue }
     }
 
     /// Another limit, for what comes from now on.
@@ -440,8 +434,7 @@ impl Peer {
             Link::Dialing(link) => Some(link),
             Link::Up(way) => Some(way.link),
             Link::None => {
-                *turn.next_link = turn.next_link.wrapping_add(1);
-                let link = LinkId(*turn.next_link);
+                let link = LinkId(turn.links.mint());
                 server.link = Link::Dialing(link);
                 turn.fx.push(Effect::DialSip { link, peer: id, target: server.target.clone() });
                 Some(link)

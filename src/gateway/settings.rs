@@ -13,6 +13,7 @@ use crate::sip::link::PeerId;
 use crate::sip::locate::Transport;
 use crate::sip::pager::Sent;
 use crate::xmpp;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Over how long a few watches are spread.
@@ -182,6 +183,16 @@ const UNSAFE_LIMIT: usize = 1300;
 const HEADERS: usize = 8 * 1024;
 
 impl Settings {
+    /// What one of `shards` shards gets: numbers that bound memory, and the pace of SUBSCRIBEs, are divided. What
+    /// shards count together, and what is of one user, is the same for all.
+    pub fn share(mut self, shards: u8) -> Self {
+        let part = |all: &mut usize| *all = all.div_ceil(usize::from(shards.max(1)));
+        let Self { targets, pairs, presence, msrp, .. } = &mut self;
+        [&mut presence.pending, &mut msrp.unfinished, targets, &mut pairs.queue].into_iter().for_each(part);
+        presence.subscribe_rate = presence.subscribe_rate.div_ceil(u32::from(shards.max(1)));
+        self
+    }
+
     /// The peer that serves a domain of ours.
     pub fn peer_of(&self, domain: &str) -> Option<PeerId> {
         self.domains.iter().find(|(name, _)| name.as_str() == domain).map(|(_, peer)| *peer)
@@ -240,6 +251,18 @@ impl Settings {
     pub fn peer(&self, peer: PeerId) -> Option<&PeerSettings> {
         self.peers.get(usize::from(peer.0))
     }
+}
+
+/// Secrets that the gateway is started with.
+pub struct Secrets {
+    /// Seed of all identifiers.
+    pub ids: [u8; 32],
+    /// Seed of hashes over what peers send.
+    pub hashes: [u8; 32],
+    /// By which our own requests are recognised when they come back.
+    pub loops: [u8; 32],
+    /// Behind our dialback keys (XEP-0185).
+    pub dialback: Arc<[u8]>,
 }
 
 #[cfg(test)]

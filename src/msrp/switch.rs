@@ -13,10 +13,10 @@
 
 use super::assembly::{self, Assembly};
 use super::deliver::Sending;
-use super::frame::Framer;
+use super::frame::{Frame, Framer};
 use super::{Action, ConnId, Connects, Dial, Down, Event, FailureReport, HOLD};
 use super::{MsrpUri, Peer, SessionId, Settings, StartError};
-use crate::ids::Ids;
+use crate::ids::{Ids, Numbers};
 use crate::now::{Mono, Now};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -52,7 +52,7 @@ pub struct Switch {
     actions: VecDeque<Action>,
     dirty: BTreeSet<ConnId>,
     tick: Option<Mono>,
-    next_conn: u32,
+    numbers: Numbers,
 }
 
 /// One end of a conversation.
@@ -103,8 +103,8 @@ pub(super) struct Held {
 }
 
 impl Switch {
-    /// A switch without sessions.
-    pub fn new(settings: Settings) -> Self {
+    /// A switch without sessions, whose connections have names of `shard`.
+    pub fn new(settings: Settings, shard: u8) -> Self {
         Self {
             settings,
             sessions: BTreeMap::new(),
@@ -115,7 +115,7 @@ impl Switch {
             actions: VecDeque::new(),
             dirty: BTreeSet::new(),
             tick: None,
-            next_conn: 0,
+            numbers: Numbers::new(shard),
         }
     }
 
@@ -276,6 +276,32 @@ impl Switch {
         self.conns.insert(id, conn);
         self.wind(now);
         Some(id)
+    }
+
+    /// A connection that another shard has, and that carries a session of ours, by its name there; false if there
+    /// are as many as there may be. Its frames come by [`Switch::take`].
+    pub fn visited(&mut self, now: Now, id: ConnId, tls: bool, certificate: Option<Vec<u8>>) -> bool {
+        if self.conns.len() >= self.settings.connections {
+            return false;
+        }
+        let mut conn = Conn::new(now.mono, tls, None, self.settings.message_max);
+        conn.certificate = certificate;
+        self.conns.insert(id, conn);
+        self.wind(now);
+        true
+    }
+
+    /// A frame came in on a connection whose frames somebody else cuts.
+    pub fn take(&mut self, now: Now, ids: &mut Ids, id: ConnId, frame: &Frame<'_>) {
+        if !self.conns.contains_key(&id) {
+            return;
+        }
+        let goes_on = self.on_frame(now, ids, id, frame);
+        let strikes = self.conns.get(&id).map_or(STRIKES_MAX, |conn| conn.strikes);
+        if !goes_on || strikes >= STRIKES_MAX {
+            self.drop_conn(now, id, true);
+        }
+        self.end_turn(now, ids);
     }
 
     /// A connection that was dialled is there, its certificate judged. `certificate` if it was judged by its
@@ -465,8 +491,7 @@ impl Switch {
     }
 
     fn mint(&mut self) -> ConnId {
-        self.next_conn = self.next_conn.wrapping_add(1);
-        ConnId(self.next_conn)
+        ConnId(self.numbers.mint())
     }
 
     pub(super) fn limits(&self) -> assembly::Limits {

@@ -1,15 +1,17 @@
 //! Listening sockets, and how many connections one address may have.
 
 use super::dialer::shown;
-use super::shard::Shard;
+use super::shard::{Open, Shard};
+use super::udp::UdpSocketConn;
 use crate::gateway::trail::{Carrier, End};
 use crate::sip::locate::Transport;
 use socket2::{Domain, Protocol, Socket, Type};
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
@@ -70,7 +72,7 @@ pub async fn accept(
     shard: Rc<Shard>,
     listener: std::net::TcpListener,
     service: Service,
-    doorman: Rc<Doorman>,
+    doorman: Arc<Doorman>,
 ) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     loop {
@@ -90,14 +92,13 @@ pub async fn accept(
             tracing::debug!(stoxd_event = "connection.refused", %address, "too many connections from this address");
             continue;
         };
-        let limits = shard.limits.get();
+        let (together, limits) = (&shard.together, shard.together.limits());
         let (open, limit, name) = match service {
-            Service::Xmpp => (&shard.xmpp_open, limits.xmpp, "[xmpp] connection_limit"),
-            Service::Sip(_) => (&shard.sip_open, limits.sip, "the limit of SIP connections"),
-            Service::Msrp(_) => (&shard.msrp.open, limits.msrp, "[msrp] connection_limit"),
+            Service::Xmpp => (&together.xmpp_open, limits.xmpp, "[xmpp] connection_limit"),
+            Service::Sip(_) => (&together.sip_open, limits.sip, "the limit of SIP connections"),
+            Service::Msrp(_) => (&together.msrp_open, limits.msrp, "[msrp] connection_limit"),
         };
-        // The shard holds one itself.
-        if Rc::strong_count(open) > limit {
+        if open.reaches(limit) {
             tracing::warn!(
                 stoxd_event = "connection.refused",
                 address = shown(address),
@@ -108,18 +109,32 @@ pub async fn accept(
             }
             continue;
         }
-        let (shard, counted) = (shard.clone(), open.clone());
-        tokio::task::spawn_local(async move {
-            let _held = (pass, counted);
-            serve(shard, socket, address, service).await;
+        if super::edge::prepare(&socket).is_err() {
+            continue;
+        }
+        let held = (pass, open.clone());
+        if shard.place.is_alone() {
+            tokio::task::spawn_local(serve(shard.clone(), socket, address, service, held));
+            continue;
+        }
+        // Each shard in its turn.
+        let Ok(socket) = socket.into_std() else { continue };
+        shard.hand(doorman.next_of(shard.place.shards()), move |shard| {
+            if let Ok(socket) = TcpStream::from_std(socket) {
+                tokio::task::spawn_local(serve(shard.clone(), socket, address, service, held));
+            }
         });
     }
 }
 
-async fn serve(shard: Rc<Shard>, socket: TcpStream, address: SocketAddr, service: Service) {
-    if super::edge::prepare(&socket).is_err() {
-        return;
-    }
+/// Runs a connection to its end; `_held` is what it counts as until then.
+async fn serve(
+    shard: Rc<Shard>,
+    socket: TcpStream,
+    address: SocketAddr,
+    service: Service,
+    _held: (Pass, Open),
+) {
     match service {
         Service::Xmpp => super::xmpp_conn::accept(shard, socket, address).await,
         Service::Sip(transport) => super::sip_conn::accept(shard, socket, address, transport).await,
@@ -127,13 +142,19 @@ async fn serve(shard: Rc<Shard>, socket: TcpStream, address: SocketAddr, service
     }
 }
 
-/// Runs a UDP socket.
+/// Runs a UDP socket on the first shard; the others send from it as well.
 ///
 /// # Errors
 /// The socket can't be used by the runtime.
 pub fn udp(shard: &Rc<Shard>, socket: std::net::UdpSocket) -> io::Result<()> {
-    let conn = super::udp::UdpSocketConn::new(shard.mint_link(), UdpSocket::from_std(socket)?)?;
-    shard.add_udp(&conn);
+    let id = shard.mint_link();
+    let reading = UdpSocket::from_std(socket.try_clone()?)?;
+    for other in 1..shard.place.shards() {
+        let socket = socket.try_clone()?;
+        shard.hand(other, move |shard| shard.add_udp(UdpSocketConn::new(id, socket).ok()));
+    }
+    let conn = UdpSocketConn::new(id, socket)?;
+    shard.add_udp(Some(conn.clone()));
     shard.meet(End {
         via: Carrier::Link(conn.id),
         initiating: false,
@@ -141,14 +162,15 @@ pub fn udp(shard: &Rc<Shard>, socket: std::net::UdpSocket) -> io::Result<()> {
         verified: "UDP, by address".to_owned(),
         peer: None,
     });
-    tokio::task::spawn_local(super::udp::run(shard.clone(), conn));
+    tokio::task::spawn_local(super::udp::run(shard.clone(), conn, reading));
     Ok(())
 }
 
 /// Counts connections by address: open ones, and attempts in a window.
 #[derive(Default)]
 pub struct Doorman {
-    addresses: RefCell<HashMap<IpAddr, Caller>>,
+    addresses: Mutex<HashMap<IpAddr, Caller>>,
+    dealt: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -160,15 +182,25 @@ struct Caller {
 
 /// An admitted connection; it is counted until this is dropped.
 pub struct Pass {
-    doorman: Rc<Doorman>,
+    doorman: Arc<Doorman>,
     address: IpAddr,
 }
 
 impl Doorman {
+    fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, Caller>> {
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whose turn it is to get a connection.
+    fn next_of(&self, shards: u8) -> u8 {
+        // Less than `shards`.
+        (self.dealt.fetch_add(1, Ordering::Relaxed) % usize::from(shards.max(1))) as u8
+    }
+
     /// May `address` have one more connection?
-    pub fn admit(self: &Rc<Self>, address: IpAddr, now: crate::now::Mono) -> Option<Pass> {
+    pub fn admit(self: &Arc<Self>, address: IpAddr, now: crate::now::Mono) -> Option<Pass> {
         let address = prefix(address.to_canonical());
-        let mut addresses = self.addresses.borrow_mut();
+        let mut addresses = self.addresses();
         let caller = addresses.entry(address).or_default();
         if now.since(caller.since) >= WINDOW {
             (caller.since, caller.attempts) = (now, 0);
@@ -184,7 +216,7 @@ impl Doorman {
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        let mut addresses = self.doorman.addresses.borrow_mut();
+        let mut addresses = self.doorman.addresses();
         if let Some(caller) = addresses.get_mut(&self.address) {
             caller.open = caller.open.saturating_sub(1);
         }
@@ -251,7 +283,7 @@ mod tests {
 
     #[test]
     fn check_143_one_address_has_a_bounded_number_of_connections() {
-        let doorman = Rc::new(Doorman::default());
+        let doorman = Arc::new(Doorman::default());
         let (one, other): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
         let now = Now::at(1).mono;
         let mut held: Vec<Pass> = (0..OPEN_PER_ADDRESS).map(|_| doorman.admit(one, now).unwrap()).collect();
@@ -263,7 +295,7 @@ mod tests {
 
     #[test]
     fn check_143_attempts_are_bounded_in_time() {
-        let doorman = Rc::new(Doorman::default());
+        let doorman = Arc::new(Doorman::default());
         let six = |last: u16| IpAddr::from([0x2001, 0xdb8, 0, 1, 0, 0, 0, last]);
         let tries = |at: u64| {
             (0..ATTEMPTS_PER_ADDRESS + 10)

@@ -5,6 +5,7 @@
 //! | [`clock`] | both clocks |
 //! | [`shard`] | the thread that owns sockets and gateway: performs effects, writes once a turn |
 //! | [`xmpp_conn`], [`sip_conn`], [`msrp_conn`], [`udp`] | the driver of one stream, link, MSRP connection, UDP socket |
+//! | [`msrp_sorter`] | whose the frames of an MSRP connection are, among several shards |
 //! | [`keeper`] | what is to be kept: where it goes, and how the answers come back |
 //! | `conn` | what streams and links have in common: waking, reading, the end |
 //! | [`wire`] | one TCP connection, plain or TLS: what was written, and what not yet |
@@ -26,6 +27,7 @@ pub mod edge;
 pub mod keeper;
 pub mod listener;
 pub mod msrp_conn;
+pub mod msrp_sorter;
 pub mod probe;
 pub mod seen;
 pub mod shard;

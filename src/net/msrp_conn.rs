@@ -11,8 +11,10 @@
 use super::conn::Conn;
 use super::dialer::shown;
 use super::edge::Secured;
+use super::msrp_sorter::Sorter;
 use super::shard::{READ_SIZE, Shard};
 use super::wire::Wire;
+use super::xmpp_conn::sleep_until;
 use crate::addr::{Clean, Domain};
 use crate::gateway::Input;
 use crate::msrp::{ConnId, Dial};
@@ -36,6 +38,8 @@ pub struct MsrpConn {
     /// Its name.
     pub id: ConnId,
     io: Conn,
+    /// Of one that came in, where there are several shards.
+    sorter: Option<Sorter>,
     /// How often something was sent, and the last of it that the gateway knows to be written.
     sent: Cell<u64>,
     reported: Cell<u64>,
@@ -46,8 +50,6 @@ pub struct MsrpConn {
 pub struct MsrpConns {
     all: RefCell<BTreeMap<ConnId, Rc<MsrpConn>>>,
     dirty: RefCell<Vec<Rc<MsrpConn>>>,
-    /// Held by each connection that somebody opened to us.
-    pub open: Rc<()>,
 }
 
 impl MsrpConns {
@@ -63,10 +65,13 @@ impl MsrpConns {
         fresh
     }
 
-    /// Ends a connection, once what was sent on it is written.
-    pub fn close(&self, id: ConnId, why: &str) {
-        if let Some(conn) = self.all.borrow().get(&id) {
-            conn.io.kill(why);
+    /// The switch of `shard` is done with a connection: it ends, once what was sent on it is written, unless
+    /// another has it too.
+    pub fn release(&self, id: ConnId, shard: u8) {
+        if let Some(conn) = self.all.borrow().get(&id)
+            && conn.sorter.as_ref().is_none_or(|sorter| sorter.release(shard))
+        {
+            conn.io.kill("closed");
         }
     }
 
@@ -92,7 +97,9 @@ impl MsrpConns {
 pub fn flush(shard: &Rc<Shard>, conn: &MsrpConn) {
     let Some(written) = conn.io.flush() else { return };
     if written == conn.sent.get() && conn.reported.replace(written) < written {
-        shard.handle(shard.clock.now(), Input::MsrpDrained { conn: conn.id });
+        let id = conn.id;
+        let holders = conn.sorter.as_ref().map(Sorter::holders);
+        shard.tell_holders(holders, move || Input::MsrpDrained { conn: id });
     }
 }
 
@@ -123,6 +130,10 @@ pub async fn accept(shard: Rc<Shard>, socket: TcpStream, address: SocketAddr, tl
     };
     let now = shard.clock.now();
     let secure = tls.is_some();
+    let sorter = (!shard.place.is_alone()).then(|| {
+        let body_max = shard.gateway().settings().message_size;
+        Sorter::new(shard.place.shard(), body_max, secure, certificate.clone())
+    });
     let Some(id) = shard.tell(|gateway, now| gateway.msrp_accepted(now, secure, certificate)) else {
         tracing::warn!(
             stoxd_event = "connection.refused",
@@ -132,7 +143,7 @@ pub async fn accept(shard: Rc<Shard>, socket: TcpStream, address: SocketAddr, tl
         return;
     };
     let (read, write) = socket.into_split();
-    let conn = register(&shard, id, Wire::new(write, tls));
+    let conn = register(&shard, id, Wire::new(write, tls), sorter);
     tracing::debug!(
         stoxd_event = "msrp.accepted",
         address = shown(address),
@@ -163,7 +174,7 @@ pub async fn dial(shard: Rc<Shard>, dial: Dial) {
         return;
     };
     let (read, write) = socket.into_split();
-    let conn = register(&shard, id, Wire::new(write, tls));
+    let conn = register(&shard, id, Wire::new(write, tls), None);
     let certificate = certificate.as_deref();
     shard.handle(shard.clock.now(), Input::MsrpUp { conn: id, certificate });
     run(shard, conn, read).await;
@@ -219,8 +230,9 @@ fn host_of(host: &str) -> String {
     if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }
 
-fn register(shard: &Rc<Shard>, id: ConnId, wire: Wire) -> Rc<MsrpConn> {
-    let conn = Rc::new(MsrpConn { id, io: Conn::new(wire), sent: Cell::new(0), reported: Cell::new(0) });
+fn register(shard: &Rc<Shard>, id: ConnId, wire: Wire, sorter: Option<Sorter>) -> Rc<MsrpConn> {
+    let (sent, reported) = (Cell::new(0), Cell::new(0));
+    let conn = Rc::new(MsrpConn { id, io: Conn::new(wire), sorter, sent, reported });
     shard.msrp.all.borrow_mut().insert(id, conn.clone());
     conn
 }
@@ -228,7 +240,9 @@ fn register(shard: &Rc<Shard>, id: ConnId, wire: Wire) -> Rc<MsrpConn> {
 async fn run(shard: Rc<Shard>, conn: Rc<MsrpConn>, mut read: OwnedReadHalf) {
     let why = drive(&shard, &conn, &mut read).await;
     tracing::debug!(stoxd_event = "msrp.down", "an MSRP connection has ended: {}", Clean(&why));
-    shard.handle(shard.clock.now(), Input::MsrpDown { conn: conn.id });
+    let id = conn.id;
+    let holders = conn.sorter.as_ref().map(Sorter::holders);
+    shard.tell_holders(holders, move || Input::MsrpDown { conn: id });
     let flush = || {
         conn.io.flush();
     };
@@ -244,7 +258,13 @@ async fn drive(shard: &Rc<Shard>, conn: &Rc<MsrpConn>, read: &mut OwnedReadHalf)
     let _ = io.wire.decrypt(&[], &mut |octets| came.extend_from_slice(octets));
     loop {
         if !came.is_empty() {
-            let handled = shard.handle(shard.clock.now(), Input::Msrp { conn: conn.id, octets: &came });
+            let handled = match &conn.sorter {
+                None => shard.handle(shard.clock.now(), Input::Msrp { conn: conn.id, octets: &came }),
+                Some(sorter) => match sorter.sort(shard, conn.id, &came) {
+                    Ok(handled) => handled,
+                    Err(error) => return error.to_string(),
+                },
+            };
             came.clear();
             if !handled {
                 return "an item could not be handled".to_owned();
@@ -253,10 +273,14 @@ async fn drive(shard: &Rc<Shard>, conn: &Rc<MsrpConn>, read: &mut OwnedReadHalf)
         if let Some(why) = io.take_dead() {
             return why;
         }
+        let deadline = conn.sorter.as_ref().and_then(|sorter| sorter.deadline(&shard.clock));
         tokio::select! {
             biased;
             () = io.wake.notified() => {}
-            outcome = io.fill(&shard.scratch, read, |octets| came.extend_from_slice(octets)) => match outcome {
+            outcome = async {
+                shard.room().await;
+                io.fill(&shard.scratch, read, |octets| came.extend_from_slice(octets)).await
+            } => match outcome {
                 Ok(0) => return "closed by the peer".to_owned(),
                 Ok(READ_SIZE) => tokio::task::yield_now().await,
                 Ok(_) => {}
@@ -268,6 +292,7 @@ async fn drive(shard: &Rc<Shard>, conn: &Rc<MsrpConn>, read: &mut OwnedReadHalf)
                 }
                 flush(shard, conn);
             }
+            () = sleep_until(deadline) => return "a frame stayed incomplete".to_owned(),
         }
     }
 }

@@ -5,31 +5,41 @@
 //! What the gateway wants sent is appended to the connection that it names, and every connection
 //! that was touched is written once, when the tasks that are ready have run ([`Shard::flusher`]).
 //! Streams are written before links: a SIP request is answered 2xx when the kernel has the stanza.
+//!
+//! Where there are several shards, [`hops`] carries items between them.
 
+mod certs;
+mod hops;
+mod lending;
 mod perform;
+mod together;
+
+pub use lending::Offer;
+pub use together::{Limits, NoPlace, Open, Seat, Together};
 
 use super::clock::Clock;
 use super::dialer::Dialer;
 use super::keeper::Tickets;
 use super::msrp_conn::MsrpConns;
 use super::sip_conn::LinkConn;
-use super::tls::CertFault;
 use super::udp::UdpSocketConn;
 use super::xmpp_conn::StreamConn;
-use crate::addr::Domain;
-use crate::gateway::effect::{LinkId, PeerId};
+use crate::gateway::effect::LinkId;
 use crate::gateway::observe::Observation;
-use crate::gateway::trail::{End, Trail};
+use crate::gateway::shards::Place;
+use crate::gateway::trail::Trail;
 use crate::gateway::trial::{NoTrial, Outcome, Trial, TrialId};
 use crate::gateway::{Gateway, Input, Realm};
-use crate::ids::Ids;
-use crate::ids::Owner;
+use crate::ids::{Ids, shard_of};
 use crate::now::Now;
 use crate::xmpp::StreamId;
+use hops::{Batch, Parcel};
+use lending::Lending;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 
@@ -44,7 +54,11 @@ pub struct Shard {
     /// The clock.
     pub clock: Clock,
     /// Makes connections.
-    pub dialer: Dialer,
+    pub dialer: Arc<Dialer>,
+    /// What all shards have together.
+    pub together: Arc<Together>,
+    /// Which shard this is.
+    pub place: Place,
     /// Ids of streams that drivers open.
     pub ids: RefCell<Ids>,
     gateway: RefCell<Gateway>,
@@ -66,64 +80,32 @@ pub struct Shard {
     pub draining: Cell<bool>,
     /// Told while draining whenever less may be open than before.
     drained: Notify,
-    /// How many connections there may be.
-    pub limits: Cell<Limits>,
-    /// Held by each XMPP connection, both ways, as long as it lives.
-    pub xmpp_open: Rc<()>,
-    /// Held by each SIP connection that somebody opened to us.
-    pub sip_open: Rc<()>,
-    partners: RefCell<Vec<(StreamId, Domain)>>,
+    /// What goes to the other shards at the end of the turn.
+    outboxes: RefCell<Vec<Batch>>,
+    lending: Lending,
     /// Who waits for the end of a trial.
     trials: RefCell<HashMap<TrialId, oneshot::Sender<(Outcome, Duration)>>>,
-}
-
-/// How many connections there may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// XMPP connections in all, both ways, proven or not.
-    pub xmpp: usize,
-    /// Streams with one partner, both ways, that has no limit of its own.
-    pub of_partner: usize,
-    /// SIP connections that come in.
-    pub sip: usize,
-    /// MSRP connections that come in.
-    pub msrp: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { xmpp: 1000, of_partner: 20, sip: 10_000, msrp: 1000 }
-    }
-}
-
-/// The place of one stream among those of its partner, until this is dropped.
-pub struct Seat {
-    shard: Rc<Shard>,
-    stream: StreamId,
-    remote: Domain,
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mine = |(stream, remote): &(StreamId, Domain)| *stream == self.stream && *remote == self.remote;
-        self.shard.partners.borrow_mut().retain(|place| !mine(place));
-    }
 }
 
 impl Shard {
     /// A shard around `gateway`.
     pub fn new(
         clock: Clock,
-        dialer: Dialer,
+        dialer: Arc<Dialer>,
+        together: Arc<Together>,
         ids: Ids,
         gateway: Gateway,
         observer: Box<dyn Fn(&Observation)>,
         tickets: Tickets,
     ) -> Rc<Self> {
         let realm = RefCell::new(Rc::new(gateway.realm()));
+        let place = *gateway.place();
+        let outboxes = (0..place.shards()).map(|_| Batch::default()).collect();
         Rc::new(Self {
             clock,
             dialer,
+            together,
+            place,
             ids: RefCell::new(ids),
             gateway: RefCell::new(gateway),
             realm,
@@ -140,10 +122,8 @@ impl Shard {
             scratch: RefCell::new(vec![0; READ_SIZE].into_boxed_slice()),
             draining: Cell::new(false),
             drained: Notify::new(),
-            limits: Cell::default(),
-            xmpp_open: Rc::default(),
-            sip_open: Rc::default(),
-            partners: RefCell::default(),
+            outboxes: RefCell::new(outboxes),
+            lending: Lending::default(),
             trials: RefCell::default(),
         })
     }
@@ -159,14 +139,16 @@ impl Shard {
     }
 
     /// Changes the gateway's tables and settings, and performs what follows from it.
-    pub fn reload(self: &Rc<Self>, change: impl FnOnce(&mut Gateway, Now)) {
+    pub fn reload<T>(self: &Rc<Self>, change: impl FnOnce(&mut Gateway, Now) -> T) -> T {
         let now = self.clock.now();
-        {
+        let said = {
             let mut gateway = self.gateway.borrow_mut();
-            change(&mut gateway, now);
+            let said = change(&mut gateway, now);
             *self.realm.borrow_mut() = Rc::new(gateway.realm());
-        }
+            said
+        };
         self.perform(now);
+        said
     }
 
     /// Has the gateway do something that is no input from outside, and performs what follows from it.
@@ -190,11 +172,6 @@ impl Shard {
         Ok(told)
     }
 
-    /// A stream or link is there: remembered for whoever asks later what it was.
-    pub fn meet(&self, end: End) {
-        self.gateway.borrow_mut().meet(end);
-    }
-
     /// The trail, for somebody who follows it.
     pub fn with_trail<T>(&self, what: impl FnOnce(&mut Trail) -> T) -> T {
         what(self.gateway.borrow_mut().trail_mut())
@@ -207,7 +184,7 @@ impl Shard {
 
     /// A mint of ids for a task of its own.
     pub fn seed_ids(&self) -> Ids {
-        Ids::new(self.ids.borrow_mut().octets(), Owner::default())
+        Ids::new(self.ids.borrow_mut().octets(), self.place.owner())
     }
 
     /// A name for a new link.
@@ -285,6 +262,7 @@ impl Shard {
     fn end_turn(self: &Rc<Self>) {
         let now = self.clock.now();
         loop {
+            self.send_off();
             let streams = std::mem::take(&mut *self.dirty_streams.borrow_mut());
             if !streams.is_empty() {
                 for conn in &streams {
@@ -313,11 +291,15 @@ impl Shard {
         conn.io.flush();
     }
 
-    /// Writes a stream, and tells the gateway which stanzas the kernel has.
+    /// Writes a stream, and tells the gateway which stanzas the kernel has; and other shards, where it is lent.
     pub fn flush_stream(self: &Rc<Self>, now: Now, conn: &Rc<StreamConn>) {
         let Some(written) = conn.io.flush() else { return };
-        if conn.reported.replace(written) < written {
-            self.handle(now, Input::Written { stream: conn.id, mark: written });
+        let (own, others) = conn.take_written(written);
+        if let Some(mark) = own {
+            self.handle(now, Input::Written { stream: conn.id, mark });
+        }
+        for (to, mark) in others {
+            self.post(shard_of(to.0), Parcel::Written { to, mark });
         }
     }
 
@@ -387,6 +369,8 @@ impl Shard {
 
     /// Closes all streams and links cleanly; waits for their end.
     pub async fn close_all(self: &Rc<Self>) {
+        // Answers of other shards may have come.
+        self.receive();
         let now = self.clock.now();
         for conn in self.all_streams() {
             conn.close(now, None);
@@ -422,31 +406,6 @@ impl Shard {
         self.maybe_drained();
     }
 
-    /// Gives `stream` a place among those with the partner that `remote` belongs to: a stream that we
-    /// open from the attempt on, one that comes in from its proof on. None if it has one already.
-    ///
-    /// # Errors
-    /// The partner has as many as it may: how many that is.
-    pub fn seat(self: &Rc<Self>, stream: StreamId, remote: &Domain) -> Result<Option<Seat>, usize> {
-        let realm = self.realm();
-        let limit = realm
-            .connection_limit(remote.as_str())
-            .map_or(self.limits.get().of_partner, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        let mut partners = self.partners.borrow_mut();
-        let mut taken = 0;
-        for (other, _) in partners.iter().filter(|(_, r)| realm.same_partner(r.as_str(), remote.as_str())) {
-            if *other == stream {
-                return Ok(None);
-            }
-            taken += 1;
-        }
-        if taken >= limit {
-            return Err(limit);
-        }
-        partners.push((stream, remote.clone()));
-        Ok(Some(Seat { shard: self.clone(), stream, remote: remote.clone() }))
-    }
-
     /// Registers a link.
     pub fn add_link(&self, conn: &Rc<LinkConn>) {
         self.links.borrow_mut().insert(conn.id, conn.clone());
@@ -459,8 +418,8 @@ impl Shard {
     }
 
     /// Registers a UDP socket.
-    pub fn add_udp(&self, socket: &Rc<UdpSocketConn>) {
-        self.udp.borrow_mut().insert(socket.id, socket.clone());
+    pub fn add_udp(&self, socket: Option<Rc<UdpSocketConn>>) {
+        self.udp.borrow_mut().extend(socket.map(|socket| (socket.id, socket)));
     }
 
     /// The UDP socket that reaches `addr`: the first of its address family.
@@ -484,41 +443,5 @@ impl Shard {
 
     fn stream(&self, stream: StreamId) -> Option<Rc<StreamConn>> {
         self.streams.borrow().get(&stream).cloned()
-    }
-
-    /// Judges the certificates of all connections again: another revocation list has come. Who was revoked
-    /// goes.
-    pub async fn look_again(self: &Rc<Self>) {
-        let wall = self.clock.now().wall;
-        for conn in self.all_streams() {
-            let Some(cert) = conn.cert().filter(|cert| !cert.points(wall).is_empty()) else { continue };
-            if self.dialer.look_again(cert, wall).await == Err(CertFault::Revoked) {
-                let (event, address) = ("stream.revoked", conn.address);
-                tracing::warn!(stoxd_event = event, %address, "the peer's certificate was revoked: the stream ends");
-                conn.revoked(self.clock.now());
-            }
-        }
-        for conn in self.all_links() {
-            let Some(cert) = conn.cert.clone().filter(|cert| !cert.points(wall).is_empty()) else { continue };
-            if self.dialer.look_again(cert, wall).await == Err(CertFault::Revoked) {
-                let (event, address) = ("link.revoked", conn.address);
-                tracing::warn!(stoxd_event = event, %address, "the peer's certificate was revoked: the link ends");
-                conn.io.kill("the peer's certificate was revoked");
-            }
-        }
-    }
-
-    /// Fetches the revocation lists for all connections that are due.
-    pub async fn refresh_lists(&self) {
-        let streams = self.all_streams().into_iter().filter_map(|conn| conn.cert());
-        let certs = streams.chain(self.all_links().into_iter().filter_map(|conn| conn.cert.clone()));
-        self.dialer.refresh_lists(certs.collect(), self.clock.now().wall).await;
-    }
-
-    /// Ends the links of a peer, so that whoever is there proves anew who it is.
-    pub fn close_links_of(&self, peer: PeerId, why: &str) {
-        for conn in self.links.borrow().values().filter(|conn| conn.peer.get() == Some(peer)) {
-            conn.io.kill(why);
-        }
     }
 }

@@ -251,7 +251,7 @@ async fn run(
 async fn settle(shard: &Rc<Shard>, conn: &Rc<LinkConn>) {
     conn.settling.set(true);
     let answered = async {
-        while shard.gateway().owes_answers(conn.id) {
+        while owes_answers(shard, conn.id).await {
             tokio::select! {
                 () = conn.io.wake.notified() => {}
                 outcome = conn.io.unblocked() => {
@@ -267,6 +267,11 @@ async fn settle(shard: &Rc<Shard>, conn: &Rc<LinkConn>) {
         }
     };
     let _ = tokio::time::timeout(SETTLE, answered).await;
+}
+
+/// Does any shard still have to answer what came on `link`?
+async fn owes_answers(shard: &Rc<Shard>, link: LinkId) -> bool {
+    shard.ask_all(move |shard| shard.gateway().owes_answers(link)).await.into_iter().any(|owes| owes)
 }
 
 async fn drive(
@@ -297,7 +302,10 @@ async fn drive(
         tokio::select! {
             biased;
             () = conn.wake.notified() => {}
-            outcome = conn.fill(&shard.scratch, read, |octets| link.machine.borrow_mut().push(octets)) => match outcome {
+            outcome = async {
+                shard.room().await;
+                conn.fill(&shard.scratch, read, |octets| link.machine.borrow_mut().push(octets)).await
+            } => match outcome {
                 Ok(0) => return "closed by the peer".to_owned(),
                 Ok(READ_SIZE) => tokio::task::yield_now().await,
                 Ok(_) => heard = shard.clock.now().mono,
@@ -338,7 +346,7 @@ fn turn(shard: &Rc<Shard>, conn: &Rc<LinkConn>) -> Result<usize, &'static str> {
             None => return Ok(messages),
             Some((LinkEvent::Message(octets), source)) => {
                 messages += 1;
-                (shard.input(now, Input::Sip { source, octets }), Ok(()))
+                (shard.on_sip(now, source, octets), Ok(()))
             }
             Some((LinkEvent::Ping, _)) => {
                 conn.io.queue(b"\r\n", 0);

@@ -23,37 +23,38 @@ pub struct UdpSocketConn {
     pub id: LinkId,
     /// Where it is bound.
     pub local: SocketAddr,
-    socket: UdpSocket,
+    socket: std::net::UdpSocket,
 }
 
 impl UdpSocketConn {
-    /// A driver for `socket`.
+    /// The sending side of `socket`, which does not block.
     ///
     /// # Errors
     /// The socket is bound nowhere.
-    pub fn new(id: LinkId, socket: UdpSocket) -> io::Result<Rc<Self>> {
+    pub fn new(id: LinkId, socket: std::net::UdpSocket) -> io::Result<Rc<Self>> {
         Ok(Rc::new(Self { id, local: socket.local_addr()?, socket }))
     }
 
     /// Sends a datagram, or loses it, as UDP may.
     pub fn send(&self, octets: &[u8], to: SocketAddr) {
-        if let Err(error) = self.socket.try_send_to(octets, to) {
+        if let Err(error) = self.socket.send_to(octets, to) {
             tracing::debug!(address = %to, "datagram not sent: {error}");
         }
     }
 }
 
 /// Runs a socket for ever.
-pub async fn run(shard: Rc<Shard>, conn: Rc<UdpSocketConn>) {
+pub async fn run(shard: Rc<Shard>, conn: Rc<UdpSocketConn>, socket: UdpSocket) {
     let limits =
         Limits { body: shard.gateway().settings().message_size.saturating_mul(2), ..Limits::default() };
     let mut buffer = vec![0; DATAGRAM];
     loop {
-        if conn.socket.readable().await.is_err() {
+        if socket.readable().await.is_err() {
             return;
         }
+        shard.room().await;
         for _ in 0..TURN {
-            let (length, address) = match conn.socket.try_recv_from(&mut buffer) {
+            let (length, address) = match socket.try_recv_from(&mut buffer) {
                 Ok(received) => received,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // An ICMP error of an earlier datagram; nothing to do with this one.
@@ -78,7 +79,8 @@ fn datagram(
     let now = shard.clock.now();
     match frame::datagram(octets, limits) {
         Ok(Frame::Message(octets)) => {
-            shard.handle(now, Input::Sip { source: &source, octets });
+            shard.on_sip(now, &source, octets);
+            shard.perform(now);
         }
         Ok(Frame::Ping) => conn.send(b"\r\n", address),
         Err(error) => {

@@ -11,6 +11,7 @@ use crate::crossing::{Crossing, Direction};
 use crate::now::Now;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::Hasher;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Buckets in a set.
@@ -57,10 +58,15 @@ pub struct OverBudget {
     pub retry_after: Duration,
 }
 
-/// The buckets of all partners and senders.
-#[derive(Debug)]
+/// The buckets of all partners and senders. Clones are the same buckets: all shards charge one account.
+#[derive(Clone, Debug)]
 pub struct Budgets {
     seed: [u8; 32],
+    buckets: Arc<Mutex<Accounts>>,
+}
+
+#[derive(Debug)]
+struct Accounts {
     partners: Buckets,
     senders: Buckets,
 }
@@ -70,15 +76,22 @@ impl Budgets {
     pub fn new(partner_rate: u32, user_rate: u32, seed: [u8; 32]) -> Self {
         Self {
             seed,
-            partners: Buckets::new(partner_rate, PARTNER_SETS),
-            senders: Buckets::new(user_rate, SENDER_SETS),
+            buckets: Arc::new(Mutex::new(Accounts {
+                partners: Buckets::new(partner_rate, PARTNER_SETS),
+                senders: Buckets::new(user_rate, SENDER_SETS),
+            })),
         }
     }
 
+    fn accounts(&self) -> MutexGuard<'_, Accounts> {
+        self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes other rates; what is owed stays.
-    pub fn set_rates(&mut self, partner_rate: u32, user_rate: u32) {
-        self.partners.set_rate(partner_rate);
-        self.senders.set_rate(user_rate);
+    pub fn set_rates(&self, partner_rate: u32, user_rate: u32) {
+        let mut accounts = self.accounts();
+        accounts.partners.set_rate(partner_rate);
+        accounts.senders.set_rate(user_rate);
     }
 
     /// Charges one item to its sender and to the partner, to both or to neither.
@@ -87,7 +100,7 @@ impl Budgets {
     ///
     /// # Errors
     /// [`OverBudget`]: the sender's budget is asked first.
-    pub fn charge(&mut self, crossing: &Crossing<'_>, partner: &Partner, now: Now) -> Result<(), OverBudget> {
+    pub fn charge(&self, crossing: &Crossing<'_>, partner: &Partner, now: Now) -> Result<(), OverBudget> {
         let nanos = now.mono.as_micros().saturating_mul(1000);
         let sender = self.key(2, crossing.sender.bare_str());
         let direction = match crossing.direction {
@@ -96,10 +109,11 @@ impl Budgets {
         };
         let partner = self.key(direction, partner.domain.as_str());
         let over = |budget| move |retry_after| OverBudget { budget, retry_after };
-        self.senders.room(sender, nanos).map_err(over(Budget::Sender))?;
-        self.partners.room(partner, nanos).map_err(over(Budget::Partner))?;
-        self.senders.take(sender, nanos);
-        self.partners.take(partner, nanos);
+        let Accounts { partners, senders } = &mut *self.accounts();
+        senders.room(sender, nanos).map_err(over(Budget::Sender))?;
+        partners.room(partner, nanos).map_err(over(Budget::Partner))?;
+        senders.take(sender, nanos);
+        partners.take(partner, nanos);
         Ok(())
     }
 
@@ -242,7 +256,7 @@ mod tests {
     #[test]
     fn check_168_a_flood_of_senders_takes_no_memory_and_spares_who_owes_most() {
         let mut bench = Bench::new(0, 2);
-        let before = bench.budgets.senders.sets.len();
+        let before = bench.budgets.accounts().senders.sets.len();
         for _ in 0..2 {
             assert!(bench.send(ROMEO, ALICE, Now::at(1)).is_ok());
         }
@@ -250,7 +264,7 @@ mod tests {
             let _ = bench.send(&format!("u{n}@fabrikam.example"), ALICE, Now::at(1));
         }
         assert!(bench.send(ROMEO, ALICE, Now::at(1)).is_err());
-        assert_eq!(bench.budgets.senders.sets.len(), before);
+        assert_eq!(bench.budgets.accounts().senders.sets.len(), before);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::now::{Mono, Now};
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Over how long people are counted.
@@ -26,10 +27,15 @@ pub struct Allowance {
     pub contacts: usize,
 }
 
-/// What all discovered domains did lately.
-#[derive(Debug)]
+/// What all discovered domains did lately. Clones are the same: all shards charge one account.
+#[derive(Clone, Debug)]
 pub struct Discovered {
     seed: [u8; 32],
+    accounts: Arc<Mutex<Accounts>>,
+}
+
+#[derive(Debug)]
+struct Accounts {
     allowance: Allowance,
     domains: BTreeMap<Box<str>, Seen>,
 }
@@ -47,24 +53,29 @@ struct Seen {
 impl Discovered {
     /// Nobody has done anything yet.
     pub fn new(allowance: Allowance, seed: [u8; 32]) -> Self {
-        Self { seed, allowance, domains: BTreeMap::new() }
+        Self { seed, accounts: Arc::new(Mutex::new(Accounts { allowance, domains: BTreeMap::new() })) }
+    }
+
+    fn accounts(&self) -> MutexGuard<'_, Accounts> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Another allowance; what is owed stays.
-    pub fn set_allowance(&mut self, allowance: Allowance) {
-        self.allowance = allowance;
+    pub fn set_allowance(&self, allowance: Allowance) {
+        self.accounts().allowance = allowance;
     }
 
     /// Charges a request of the discovered domain of `sender` to `target`.
     ///
     /// # Errors
     /// [`OverBudget`], and nothing was charged.
-    pub fn charge(&mut self, sender: &Jid, target: &Jid, now: Now) -> Result<(), OverBudget> {
-        let Allowance { rate, contacts } = self.allowance;
+    pub fn charge(&self, sender: &Jid, target: &Jid, now: Now) -> Result<(), OverBudget> {
         let person = self.hash(target.bare_str());
+        let Accounts { allowance: Allowance { rate, contacts }, domains } = &mut *self.accounts();
+        let (rate, contacts) = (*rate, *contacts);
         let now = now.mono;
         let fresh = || Seen { paid: now, since: now, people: BTreeSet::new() };
-        let seen = self.domains.entry(sender.domain().into()).or_insert_with(fresh);
+        let seen = domains.entry(sender.domain().into()).or_insert_with(fresh);
         let cost = BURST.checked_div(rate).unwrap_or_default();
         let paid = seen.paid.max(now) + cost;
         let over = paid.since(now).saturating_sub(BURST);
@@ -134,7 +145,7 @@ mod tests {
         assert_eq!((over.budget, over.retry_after), (Budget::Contacts, Duration::from_secs(3000)));
         assert!(send(&mut found, "one-more@b.example", Now::at(3609)).is_err());
         assert!(send(&mut found, "one-more@b.example", Now::at(3610)).is_ok(), "a new hour");
-        assert_eq!(found.domains.values().map(|seen| seen.people.len()).sum::<usize>(), 1);
+        assert_eq!(found.accounts().domains.values().map(|seen| seen.people.len()).sum::<usize>(), 1);
     }
 
     #[test]

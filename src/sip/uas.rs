@@ -194,11 +194,17 @@ impl Uas<'_> {
         Err(Reject::status(420, "an extension is required").with(Name::Unsupported, unsupported))
     }
 
-    /// From, mapped, if the link may speak for its domain.
+    /// Who sent `message`, as far as it says so itself; nothing is proven.
+    ///
+    /// # Errors
+    /// From can't be mapped.
+    pub fn from(&self, message: &Message<'_>) -> Result<Jid, MapError> {
+        map::jid_from_uri(&message.from().address, &self.map)
+    }
+
+    /// From, if the link may speak for its domain.
     fn sender(&self, message: &Message<'_>, link: &LinkIdentity) -> Result<Jid, Reject> {
-        let from = &message.from().address;
-        let sender = map::jid_from_uri(from, &self.map)
-            .map_err(|error| self.refuse(error, error.status_as_originator()))?;
+        let sender = self.from(message).map_err(|error| self.refuse(error, error.status_as_originator()))?;
         if !link.domains.iter().any(|domain| domain.as_str() == sender.domain()) {
             return Err(Reject::status(403, "the link may not speak for the domain in From"));
         }

@@ -7,6 +7,7 @@
 //! | [`open`] | the stream header and the [`Scope`] that its stanzas inherit |
 //! | [`element`] | [`Element`], [`Node`], [`Attr`]: the tree |
 //! | [`scope`] | namespace bindings |
+//! | [`tree`] | [`Tree`]: an element that owns its text |
 //! | [`write`](mod@write) | escaping writers; [`write::element`] copies a tree with its namespaces declared again |
 //! | [`error`] | [`XmlError`], [`FrameError`] and the stream error [`Condition`] of each |
 //! | [`ns`] | namespace names |
@@ -27,6 +28,7 @@ pub mod frame;
 pub mod open;
 pub mod parse;
 pub mod scope;
+pub mod tree;
 pub mod write;
 
 #[cfg(test)]
@@ -37,6 +39,7 @@ pub use error::{Condition, FrameError, XmlError};
 pub use open::{Open, parse_open};
 pub use parse::{document, parse};
 pub use scope::Scope;
+pub use tree::Tree;
 
 /// Bounds of one element tree. What exceeds them is a `policy-violation`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -23,7 +23,7 @@ impl<'a> Ns<'a> {
     }
 
     /// The same name without a borrow: well-known ones cost nothing.
-    fn into_static(self) -> Ns<'static> {
+    pub(super) fn into_static(self) -> Ns<'static> {
         match self {
             Self::Text(text) => {
                 match [ns::SERVER, ns::STREAMS, ns::DIALBACK, ns::CLIENT].iter().find(|k| **k == text) {

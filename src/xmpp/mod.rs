@@ -31,7 +31,9 @@ pub use dialback::{Outcome, Verify, VerifyAnswer};
 pub use error::{Condition, ErrorType, StanzaError, StreamCondition, StreamError};
 pub use settings::Settings;
 pub use stanza::{Iq, Misaddressed, Stanza, StanzaKind};
-pub use stream::{DownReason, Features, Purpose, SendError, Stream, StreamEvent, TlsMode};
+pub use stream::{
+    DownReason, Features, PackedIq, PackedStanza, Purpose, SendError, Stream, StreamEvent, TlsMode,
+};
 pub use terms::{Auth, CertFault, CertVerdict, Need, Pair, PeerIdentity, Realm, Refused, Terms, Ways};
 
 /// The number of a stream, given by whoever owns it; it goes back and forth in questions and answers.

@@ -116,8 +116,11 @@ impl House {
     /// The daemon file that most tests start with.
     pub fn usual(&self) -> String {
         let ip = &self.ip;
+        // The whole suite can be run with several shards.
+        let shards = std::env::var("STOXD_SHARDS").map_or(String::new(), |count| format!("shards = {count}"));
         format!(
             r#"[gateway]
+{shards}
 name = "gw.contoso.example"
 state_dir = "state"
 [[domain]]

@@ -178,6 +178,19 @@ pub struct Crossings {
     pub older: usize,
 }
 
+impl Crossings {
+    /// Those of several trails: the newest `limit` of them.
+    pub fn together(parts: Vec<Self>, limit: usize) -> Self {
+        let mut older = parts.iter().map(|part| part.older).sum();
+        let mut crossings: Vec<Crossing> = parts.into_iter().flat_map(|part| part.crossings).collect();
+        crossings.sort_by_key(|one| one.begun);
+        let excess = crossings.len().saturating_sub(limit);
+        older += excess;
+        crossings.drain(..excess);
+        Self { crossings, older }
+    }
+}
+
 /// Which crossings are asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {

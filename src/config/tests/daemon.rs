@@ -352,10 +352,6 @@ fn what_is_not_built_yet_is_an_error_that_says_so() {
     ] {
         assert!(errors(more).contains(message), "{more}: {}", errors(more));
     }
-    for shards in [0, 2, 4] {
-        let daemon = DAEMON.replace("[gateway]", &format!("[gateway]\nshards = {shards}"));
-        assert!(printed(&daemon, "").contains("more than one shard is not built yet"), "{shards}");
-    }
     assert_eq!(errors("im = \"msrp\"\n[msrp]\nlisten = [\"[::]:2855\"]\nhost = \"msrp.example\""), "");
     for (more, message) in [
         ("[msrp]\nlisten = [\"[::]:2855\", \"[::1]:2856\"]", "two ports for MSRP"),

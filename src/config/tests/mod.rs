@@ -5,6 +5,7 @@ mod daemon;
 mod gates;
 mod policy;
 mod samples;
+mod shards;
 
 use super::*;
 use std::collections::HashMap;

@@ -14,6 +14,7 @@ pub(super) mod text;
 
 use super::Daemon;
 use crate::gateway::meter::{Report, UNLISTED};
+use crate::net::shard::Shard;
 use crate::now::{Mono, Wall};
 use crate::xmpp::Auth;
 use std::cell::{Cell, RefCell};
@@ -52,39 +53,54 @@ pub(super) struct Metrics {
 /// The label of links whose peer is not proven.
 const UNKNOWN: &str = "unknown";
 
+/// What one shard has to say.
+struct Gathered {
+    report: Report,
+    streams: BTreeMap<(&'static str, String, &'static str), i64>,
+    links: BTreeMap<String, i64>,
+}
+
+fn gathered(shard: &Shard) -> Gathered {
+    let gateway = shard.gateway();
+    let mut streams = BTreeMap::new();
+    for conn in shard.all_streams() {
+        let direction = if conn.initiating { "out" } else { "in" };
+        let pairs = conn.pairs.borrow();
+        let remote = pairs.first().map(|(pair, _)| pair).or(conn.opened_for());
+        let partner = remote.map_or(UNLISTED, |pair| gateway.partner_label(pair.remote.as_str()));
+        let auth = pairs.first().map_or("none", |(_, auth)| auth_label(*auth));
+        *streams.entry((direction, partner.to_owned(), auth)).or_default() += 1;
+    }
+    let peers = &gateway.settings().peers;
+    let mut links: BTreeMap<String, i64> = peers.iter().map(|peer| (peer.name.clone(), 0)).collect();
+    for conn in shard.all_links() {
+        let peer = conn.peer.get().and_then(|peer| peers.get(usize::from(peer.0)));
+        let name = peer.map_or(UNKNOWN, |peer| peer.name.as_str());
+        *links.entry(name.to_owned()).or_default() += 1;
+    }
+    Gathered { report: gateway.report(), streams, links }
+}
+
 impl Daemon {
     /// The files were taken just now.
     pub(super) fn note_loaded(&self) {
         self.metrics.loaded.set(self.shard.clock.now().wall);
     }
 
-    fn snapshot(&self) -> Snapshot {
-        let gateway = self.shard.gateway();
-        let mut streams = BTreeMap::new();
-        for conn in self.shard.all_streams() {
-            let direction = if conn.initiating { "out" } else { "in" };
-            let pairs = conn.pairs.borrow();
-            let remote = pairs.first().map(|(pair, _)| pair).or(conn.opened_for());
-            let partner = remote.map_or(UNLISTED, |pair| gateway.partner_label(pair.remote.as_str()));
-            let auth = pairs.first().map_or("none", |(_, auth)| auth_label(*auth));
-            *streams.entry((direction, partner.to_owned(), auth)).or_default() += 1;
-        }
-        let peers = &gateway.settings().peers;
-        let mut links: BTreeMap<String, i64> = peers.iter().map(|peer| (peer.name.clone(), 0)).collect();
-        for conn in self.shard.all_links() {
-            let peer = conn.peer.get().and_then(|peer| peers.get(usize::from(peer.0)));
-            let name = peer.map_or(UNKNOWN, |peer| peer.name.as_str());
-            *links.entry(name.to_owned()).or_default() += 1;
-        }
+    async fn snapshot(&self) -> Snapshot {
         let certificates = self.certificates.summaries();
-        Snapshot {
-            report: gateway.report(),
-            streams,
-            links,
+        let mut all = Snapshot {
             certificates: certificates.into_iter().map(|one| (one.id, one.not_after.as_secs())).collect(),
             lookups: self.shard.dialer.dns_counts(),
             loaded: Duration::from_millis(self.metrics.loaded.get().as_millis()).as_secs_f64(),
+            ..Snapshot::default()
+        };
+        for Gathered { report, streams, links } in self.shard.ask_all(|shard| gathered(shard)).await {
+            all.report.add(report);
+            streams.into_iter().for_each(|(key, count)| *all.streams.entry(key).or_default() += count);
+            links.into_iter().for_each(|(key, count)| *all.links.entry(key).or_default() += count);
         }
+        all
     }
 
     /// What `/metrics` answers.
@@ -95,7 +111,7 @@ impl Daemon {
         {
             return Some(text.clone());
         }
-        let snapshot = self.snapshot();
+        let snapshot = self.snapshot().await;
         let made = tokio::task::spawn_blocking(move || text::write(snapshot)).await;
         let text: Arc<str> = made.ok()?.ok()?.into();
         *self.metrics.last.borrow_mut() = Some((now, text.clone()));

@@ -38,6 +38,7 @@ use super::Gateway;
 use super::effect::{Due, PeerId, Timer};
 use super::outgoing::{EventLoad, Outgoing, Undelivered};
 use super::settings::PresenceSettings;
+use super::tally::Tally;
 use super::trail::Track;
 use super::trial::TrialId;
 use crate::addr::Jid;
@@ -130,13 +131,19 @@ pub(super) struct Presence {
 }
 
 impl Presence {
-    pub(super) fn new(settings: &PresenceSettings, peers: usize, seed: [u8; 32], caps_ver: String) -> Self {
+    pub(super) fn new(
+        settings: &PresenceSettings,
+        peers: usize,
+        seed: [u8; 32],
+        together: Tally,
+        caps_ver: String,
+    ) -> Self {
         Self {
             contacts: Added::default(),
             pending: Waiting::new(settings.pending_per_user, settings.pending),
             xmpp: Watches::new(seed),
             sip: Watches::new(seed),
-            bounds: Bounds::default(),
+            bounds: Bounds::new(together),
             keeper: Keeper::default(),
             outcomes: VecDeque::new(),
             pace: vec![Mono::default(); peers],

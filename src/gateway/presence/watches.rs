@@ -2,7 +2,7 @@
 
 use super::super::settings::PresenceSettings;
 use crate::addr::Jid;
-use crate::gateway::tally::{count_down, count_up};
+use crate::gateway::tally::{Tally, count_down, count_up};
 use crate::now::Mono;
 use crate::store::record::{Authorization, Watching};
 use slab::Slab;
@@ -180,34 +180,34 @@ impl<W: Entry> Watches<W> {
 }
 
 /// How many watches there are of whom.
-#[derive(Default)]
 pub(super) struct Bounds {
     users: HashMap<Box<str>, u32>,
-    domains: HashMap<Box<str>, u32>,
-    all: usize,
+    /// Of all shards, by the contact's domain.
+    together: Tally,
 }
 
 impl Bounds {
+    /// None yet of this shard; `together` counts those of all.
+    pub(super) fn new(together: Tally) -> Self {
+        Self { users: HashMap::new(), together }
+    }
+
     /// Is there room for another watch between `user`, ours, and a contact in `domain`?
     pub(super) fn has_room(&self, user: &Jid, domain: &str, settings: &PresenceSettings) -> bool {
-        let count = |map: &HashMap<Box<str>, u32>, key: &str| map.get(key).map_or(0, |count| *count as usize);
-        self.all < settings.watches
-            && count(&self.users, user.bare_str()) < settings.per_user
-            && count(&self.domains, domain) < settings.per_domain
+        let of_user = self.users.get(user.bare_str()).map_or(0, |count| *count as usize);
+        of_user < settings.per_user && self.together.has_room(domain, settings.per_domain, settings.watches)
     }
 
     pub(super) fn add(&mut self, authorization: &Authorization) {
         let (user, domain) = ends(authorization);
-        self.all += 1;
         count_up(&mut self.users, user.as_str());
-        count_up(&mut self.domains, domain);
+        self.together.up(domain);
     }
 
     pub(super) fn remove(&mut self, authorization: &Authorization) {
         let (user, domain) = ends(authorization);
-        self.all = self.all.saturating_sub(1);
         count_down(&mut self.users, user.as_str());
-        count_down(&mut self.domains, domain);
+        self.together.down(domain);
     }
 }
 

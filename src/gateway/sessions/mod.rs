@@ -43,6 +43,7 @@ pub(super) use table::{SessionRef, Text};
 
 use super::Gateway;
 use super::effect::{Due, Timer};
+use super::tally::Tally;
 use crate::bridge::session::{Action, Input, Ticket, Turn};
 use crate::now::{Mono, Now};
 use crate::sip::session::SessionRequest;
@@ -95,9 +96,9 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
-    pub(super) fn new(seed: [u8; 32]) -> Self {
+    pub(super) fn new(seed: [u8; 32], together: Tally) -> Self {
         Self {
-            table: Table::new(seed),
+            table: Table::new(seed, together),
             modes: Modes::new(seed),
             outcomes: VecDeque::new(),
             actions: Vec::new(),

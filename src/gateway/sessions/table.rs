@@ -6,7 +6,7 @@ use crate::bridge::receipts::Question;
 use crate::bridge::session::{Machine, Ticket, Window};
 use crate::gateway::effect::PeerId;
 use crate::gateway::settings::SessionSettings;
-use crate::gateway::tally::{count_down, count_up};
+use crate::gateway::tally::{Tally, count_down, count_up};
 use crate::gateway::trail::Track;
 use crate::gateway::undelivered::Origin;
 use crate::ids::Id;
@@ -200,20 +200,21 @@ pub(super) struct Table {
     /// The keyed hash of a pair → its slots, the oldest first.
     pairs: HashMap<u64, Vec<u32>>,
     users: HashMap<Box<str>, u32>,
-    domains: HashMap<Box<str>, u32>,
+    /// Of all shards, by the contact's domain.
+    together: Tally,
     keyed: DefaultHasher,
     next_number: u32,
 }
 
 impl Table {
-    pub(super) fn new(seed: [u8; 32]) -> Self {
+    pub(super) fn new(seed: [u8; 32], together: Tally) -> Self {
         let mut keyed = DefaultHasher::new();
         ("sessions", seed).hash(&mut keyed);
         Self {
             slots: Slab::new(),
             pairs: HashMap::new(),
             users: HashMap::new(),
-            domains: HashMap::new(),
+            together,
             keyed,
             next_number: 0,
         }
@@ -227,10 +228,8 @@ impl Table {
 
     /// Is there room for another session between `user`, ours, and a contact in `domain`?
     pub(super) fn has_room(&self, user: &Jid, domain: &str, settings: &SessionSettings) -> bool {
-        let count = |map: &HashMap<Box<str>, u32>, key: &str| map.get(key).map_or(0, |count| *count as usize);
-        self.slots.len() < settings.all
-            && count(&self.users, user.bare_str()) < settings.per_user
-            && count(&self.domains, domain) < settings.per_partner
+        let of_user = self.users.get(user.bare_str()).map_or(0, |count| *count as usize);
+        of_user < settings.per_user && self.together.has_room(domain, settings.per_partner, settings.all)
     }
 
     /// Where the next session will stand.
@@ -245,7 +244,7 @@ impl Table {
         let key = self.key(&conversation.user, &conversation.contact);
         self.pairs.entry(key).or_default().push(name.slot);
         count_up(&mut self.users, conversation.user.bare_str());
-        count_up(&mut self.domains, conversation.contact.domain());
+        self.together.up(conversation.contact.domain());
         self.slots.insert(Box::new(conversation));
         name
     }
@@ -271,7 +270,7 @@ impl Table {
             }
         }
         count_down(&mut self.users, gone.user.bare_str());
-        count_down(&mut self.domains, gone.contact.domain());
+        self.together.down(gone.contact.domain());
         Some(gone)
     }
 

@@ -16,6 +16,7 @@ mod policy;
 mod presence;
 mod realm;
 mod sessions;
+mod shards;
 mod stop;
 mod talk;
 mod texts;

@@ -35,7 +35,7 @@ pub(super) fn settings() -> Settings {
 
 impl Bench {
     pub fn new() -> Self {
-        Self { switch: Switch::new(settings()), ids: Ids::new([5; 32], Owner::default()), now: Now::at(0) }
+        Self { switch: Switch::new(settings(), 0), ids: Ids::new([5; 32], Owner::default()), now: Now::at(0) }
     }
 
     pub fn open(&mut self) -> SessionId {

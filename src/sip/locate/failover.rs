@@ -8,6 +8,7 @@ use super::{Target, Transport};
 use crate::now::Mono;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How long a target is passed over that could not be reached or did not answer.
@@ -54,40 +55,51 @@ impl Ban {
     }
 }
 
-/// The targets that failed lately, of all destinations together.
-#[derive(Debug)]
+/// The targets that failed lately, of all destinations together. Clones are the same list: what one shard heard
+/// of a server, all know.
+#[derive(Clone, Debug)]
 pub struct Blacklist {
-    bans: BTreeMap<(SocketAddr, Transport), Ban>,
+    bans: Arc<Mutex<Bans>>,
     cap: usize,
 }
+
+type Bans = BTreeMap<(SocketAddr, Transport), Ban>;
 
 impl Blacklist {
     /// A list of at most `cap` targets; beyond it the ban that would end first ends now.
     pub fn new(cap: usize) -> Self {
-        Self { bans: BTreeMap::new(), cap }
+        Self { bans: Arc::default(), cap }
+    }
+
+    fn bans(&self) -> MutexGuard<'_, Bans> {
+        self.bans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// `target` failed. A 503 without Retry-After says nothing about later requests (RFC 3261
     /// §21.5.4).
-    pub fn on_failure(&mut self, now: Mono, target: &Target, failure: Failure) {
+    pub fn on_failure(&self, now: Mono, target: &Target, failure: Failure) {
         let ban = match failure {
             Failure::Unavailable(None) => return,
             Failure::Unavailable(Some(wait)) => Ban::Asked(now + wait.min(MAX_RETRY_AFTER)),
             Failure::Transport | Failure::Silence => Ban::Doubtful(now + DOUBT),
         };
-        self.bans.insert((target.address, target.transport), ban);
-        if self.bans.len() > self.cap {
-            self.bans.retain(|_, ban| ban.until() > now);
+        let mut bans = self.bans();
+        bans.insert((target.address, target.transport), ban);
+        if bans.len() > self.cap {
+            bans.retain(|_, ban| ban.until() > now);
         }
-        if self.bans.len() > self.cap {
-            let first = self.bans.iter().min_by_key(|(_, ban)| ban.until()).map(|(key, _)| *key);
-            first.and_then(|key| self.bans.remove(&key));
+        if bans.len() > self.cap {
+            let first = bans.iter().min_by_key(|(_, ban)| ban.until()).map(|(key, _)| *key);
+            first.and_then(|key| bans.remove(&key));
         }
     }
 
-    /// `target` answered.
-    pub fn on_success(&mut self, target: &Target) {
-        self.bans.remove(&(target.address, target.transport));
+    /// `target` can be reached. That it asked for a pause still counts: another shard may have heard that.
+    pub fn on_success(&self, target: &Target) {
+        let (mut bans, key) = (self.bans(), (target.address, target.transport));
+        if matches!(bans.get(&key), Some(Ban::Doubtful(_))) {
+            bans.remove(&key);
+        }
     }
 
     /// Whether nothing speaks against `target` at `now`.
@@ -101,7 +113,7 @@ impl Blacklist {
     }
 
     fn ban(&self, now: Mono, target: &Target) -> Option<Ban> {
-        self.bans.get(&(target.address, target.transport)).copied().filter(|ban| ban.until() > now)
+        self.bans().get(&(target.address, target.transport)).copied().filter(|ban| ban.until() > now)
     }
 }
 
@@ -169,7 +181,7 @@ mod tests {
 
     #[test]
     fn check_158_each_failure_takes_the_next_target_and_none_twice() {
-        let mut list = Blacklist::new(10);
+        let list = Blacklist::new(10);
         let mut targets = three();
         for (seconds, last) in [(0, 1), (1, 2), (2, 3)] {
             let next = targets.next(at(seconds), &list).unwrap();
@@ -181,7 +193,7 @@ mod tests {
 
     #[test]
     fn check_158_a_failed_target_comes_last_until_its_doubt_ends() {
-        let mut list = Blacklist::new(10);
+        let list = Blacklist::new(10);
         list.on_failure(at(0), &target(1), Failure::Silence);
         assert_eq!(three().next(at(29), &list), Some(target(2)));
         assert_eq!(three().next(at(30), &list), Some(target(1)));
@@ -195,7 +207,7 @@ mod tests {
 
     #[test]
     fn check_158_retry_after_is_obeyed_and_bounded() {
-        let mut list = Blacklist::new(10);
+        let list = Blacklist::new(10);
         let alone = || Targets::new(vec![target(1)], at(10_000));
         list.on_failure(at(0), &target(1), Failure::Unavailable(None));
         assert_eq!(alone().next(at(0), &list), Some(target(1)), "503 alone says nothing about later");
@@ -226,10 +238,10 @@ mod tests {
 
     #[test]
     fn the_blacklist_is_bounded() {
-        let mut list = Blacklist::new(3);
+        let list = Blacklist::new(3);
         for last in 0..200 {
             list.on_failure(at(u64::from(last)), &target(last), Failure::Transport);
-            assert!(list.bans.len() <= 3);
+            assert!(list.bans().len() <= 3);
         }
         assert!(list.ban(at(200), &target(199)).is_some(), "the latest stays");
     }

@@ -9,6 +9,7 @@
 //! | `initiating` | we opened it: TLS, SASL, dialback sought, questions asked |
 //! | `timers` | what happens by itself |
 //! | `header` | stream headers and features, read and written |
+//! | `packed` | stanzas on their way to another thread, with their proof |
 //! | [`event`] | [`StreamEvent`], [`DownReason`], [`SendError`] |
 //!
 //! How a driver works: `push` what was read, call `next_event` until it has nothing more, write what
@@ -23,6 +24,7 @@ mod core;
 pub mod event;
 mod header;
 mod initiating;
+mod packed;
 mod receiving;
 pub mod table;
 mod timers;
@@ -31,6 +33,7 @@ mod timers;
 mod tests;
 
 pub use event::{DownReason, Features, SendError, StreamEvent};
+pub use packed::{PackedIq, PackedStanza};
 
 use self::core::{Behind, Core, Framing, RefusedKeys, Times};
 use self::header::{Dialback, OfferTls};
