@@ -215,6 +215,9 @@ pub struct Status {
     pub sessions: usize,
     /// How the last reload went, if there was one.
     pub last_reload: Option<String>,
+    /// Whether the organisation's switch is off, so that nothing crosses.
+    #[serde(default)]
+    pub federation_off: bool,
 }
 
 /// The first of `rows` that make no more than `octets` of JSON together.
@@ -355,6 +358,9 @@ pub fn unreachable(socket: &Path, error: &io::Error) -> u8 {
 /// The status as a person reads it.
 pub fn render(status: &Status) -> String {
     let mut text = format!("stoxd {}, up {}\n", status.version, duration(status.uptime));
+    if status.federation_off {
+        text.push_str("federation is disabled, so nothing crosses: stoxd federation enable\n");
+    }
     let mut list = |title: &str, rows: Vec<String>| {
         text.push_str(title);
         text.push('\n');
@@ -483,7 +489,13 @@ mod tests {
             watches: [7, 3],
             ..Status::default()
         };
+        let off = render(&Status { federation_off: true, ..status.clone() });
+        assert!(
+            off.contains("\nfederation is disabled, so nothing crosses: stoxd federation enable\n"),
+            "{off}"
+        );
         let text = render(&status);
+        assert!(!text.contains("federation is disabled"), "{text}");
         assert!(
             text.starts_with(
                 "stoxd 0.1.0, up 1 h 1 min\nLISTEN\n  xmpp 127.0.0.1:5269\n  sip: nothing \

@@ -171,6 +171,7 @@ def test_walk_15_settings_are_taken_without_a_restart(s):
 def test_walk_16_the_kill_switch(s):
     """F22."""
     assert "federation is disabled" in stoxd(s, "federation", "disable")
+    assert "federation is disabled" in stoxd(s, "status")
     is_refused(s, s.alice)
     assert "capulet.example" not in stoxd(s, "status").split("STREAMS")[1].split("LINKS")[0]
     stoxd(s, "federation", "enable")
