@@ -63,6 +63,15 @@ pub fn shard_of(number: u32) -> u8 {
     (number >> NUMBER_BITS) as u8
 }
 
+/// `number` for people: "3", or "2.3" where it is not the first shard's.
+pub fn shown(number: u32) -> String {
+    let own = number & ((1 << NUMBER_BITS) - 1);
+    match shard_of(number) {
+        0 => own.to_string(),
+        shard => format!("{shard}.{own}"),
+    }
+}
+
 /// An identifier of 18 characters, `[0-9a-z]`: a SIP token, an XML name part and a JID-safe string.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Id([u8; OWNER_LEN + RANDOM_LEN]);
@@ -177,6 +186,8 @@ mod tests {
             assert!(all.windows(2).all(|two| two[0] != two[1]));
         }
         assert_eq!(Numbers::new(0).mint(), 1);
+        let two = (shown(Numbers::new(0).mint()), shown(Numbers::new(31).mint()));
+        assert_eq!(two, ("1".to_owned(), "31.1".to_owned()));
     }
 
     #[test]

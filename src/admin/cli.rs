@@ -381,7 +381,7 @@ pub(super) fn say(text: &str, code: u8) -> u8 {
 }
 
 /// `code`, or that the output did not get where it was to go.
-fn written(outcome: io::Result<()>, code: u8) -> u8 {
+pub(super) fn written(outcome: io::Result<()>, code: u8) -> u8 {
     match outcome {
         // A reader that went away (`stoxd check | head`) is no failure of ours.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -429,7 +429,7 @@ fn print(answer: Answer, json: bool) -> u8 {
         Answer::Test(report) => {
             say(&if json { to_json(&report) } else { selftest::render(&report) }, report.exit())
         }
-        Answer::Trace(_) | Answer::Why(_) => {
+        Answer::Trace(_) | Answer::Watched(_) | Answer::Why(_) => {
             complain("error: that is another question's answer\n");
             exit::FAILED
         }

@@ -124,6 +124,10 @@ async fn answer(stream: UnixStream, daemon: &Rc<Daemon>) -> io::Result<()> {
             daemon.follow(stream.get_mut(), user.as_deref(), partner.as_deref()).await;
             return Ok(());
         }
+        Ok(Question::Watch { user, partner }) => {
+            daemon.watch(stream.get_mut(), user.as_deref(), partner.as_deref()).await;
+            return Ok(());
+        }
         Ok(Question::Why { trace, from, to, since }) => daemon.why(trace, from.zip(to), since).await,
         Ok(Question::Config) => Answer::Config(daemon.texts.borrow().clone()),
         Ok(Question::Reload) => match daemon.reload().await {

@@ -297,6 +297,7 @@ impl Daemon {
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime: Duration::from_micros(self.shard.clock.now().mono.as_micros()).as_secs(),
+            shards: self.shard.place.shards(),
             listening: self.listening.clone(),
             not_listening: self.not_listening(),
             streams: self.open_streams().await,

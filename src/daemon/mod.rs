@@ -15,7 +15,7 @@
 //! | `metrics` | what is counted, and the endpoint that says so |
 //! | [`look`] | what `stoxd check` finds out over the network, without the daemon |
 //! | `selftest` | synthetic exchanges: what each came to, and the one that runs by itself |
-//! | `trail` | what it says of crossings |
+//! | `trail`, `watching` | what it says of crossings; copies of what comes and goes |
 //! | `certificates` | roll-overs at their date, warnings before an expiry |
 //!
 //! ```text
@@ -40,6 +40,7 @@ pub mod setup;
 mod steer;
 mod threads;
 mod trail;
+mod watching;
 
 use crate::admin::{check, complain, exit};
 use crate::config;

@@ -128,6 +128,7 @@ impl StreamConn {
             via: Carrier::Stream(self.id),
             initiating: self.initiating,
             address: Some(self.address),
+            local: self.io.wire.local(),
             verified: tls + auth_name(auth),
             peer: None,
         };
