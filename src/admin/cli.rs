@@ -163,6 +163,9 @@ enum Verb {
     },
     /// Let the running daemon read its files again, as SIGHUP does
     Reload {
+        /// Say what it would read that it has not read, and change nothing
+        #[arg(long)]
+        what_if: bool,
         #[command(flatten)]
         daemon: Daemon,
     },
@@ -190,6 +193,9 @@ enum Verb {
         what_if: bool,
         #[command(flatten)]
         daemon: Daemon,
+        /// Print JSON: how much it logs
+        #[arg(long, conflicts_with = "level")]
+        json: bool,
     },
     /// Apply what was edited with --staged
     Commit {
@@ -325,9 +331,9 @@ pub fn main(run: impl FnOnce(&Path) -> u8, look: Look, now: Wall) -> u8 {
             },
             Err(code) => code,
         },
-        Verb::LogLevel { level, time, what_if, daemon } => {
+        Verb::LogLevel { level, time, what_if, daemon, json } => {
             let level = level.map(Into::into);
-            ask(&daemon, &Question::LogLevel { level, seconds: time, what_if }, false)
+            ask(&daemon, &Question::LogLevel { level, seconds: time, what_if }, json)
         }
         Verb::Test { verb } => selftest::run(verb, |daemon, question| match put(daemon, question)? {
             Answer::Test(report) => Ok(report),
@@ -347,7 +353,12 @@ pub fn main(run: impl FnOnce(&Path) -> u8, look: Look, now: Wall) -> u8 {
             }),
             Err(code) => code,
         },
-        Verb::Reload { daemon } => ask(&daemon, &Question::Reload, false),
+        Verb::Reload { what_if: true, daemon } => match put(&daemon, &Question::Config) {
+            Ok(Answer::Config(running)) => steer::would_reload(&daemon.file.config, &running),
+            Ok(other) => print(other, false),
+            Err(code) => code,
+        },
+        Verb::Reload { what_if: false, daemon } => ask(&daemon, &Question::Reload, false),
         Verb::Commit { discard, how } => change::commit(&how.into(), discard),
     }
 }
@@ -422,6 +433,7 @@ fn print(answer: Answer, json: bool) -> u8 {
             complain("error: that is another question's answer\n");
             exit::FAILED
         }
+        Answer::Level { now, usual } => say(&steer::level(now, usual, json), exit::DONE),
         Answer::Done(text) => say(&(text + "\n"), exit::DONE),
         Answer::Failed(text) => {
             complain(&format!("error: {text}\n"));

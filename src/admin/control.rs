@@ -154,6 +154,13 @@ pub enum Answer {
     Watched(Watched),
     /// To [`Question::Why`].
     Why(Box<Why>),
+    /// To [`Question::LogLevel`] without a level.
+    Level {
+        /// How much is logged.
+        now: LogLevel,
+        /// How much the configuration says.
+        usual: LogLevel,
+    },
     /// Done, with what there is to say.
     Done(String),
     /// Not done, and why.
@@ -175,6 +182,7 @@ impl Answer {
             | Self::Why(_)
             | Self::Streams(_)
             | Self::Links(_)
+            | Self::Level { .. }
             | Self::Config(_) => None,
         }
     }
@@ -223,6 +231,9 @@ pub struct Status {
     pub sessions: usize,
     /// How the last reload went, if there was one.
     pub last_reload: Option<String>,
+    /// Whether the organisation's switch is off, so that nothing crosses.
+    #[serde(default)]
+    pub federation_off: bool,
 }
 
 /// The first of `rows` that make no more than `octets` of JSON together.
@@ -368,6 +379,9 @@ pub fn render(status: &Status) -> String {
         shards => format!(", {shards} shards"),
     };
     let mut text = format!("stoxd {}, up {}{shards}\n", status.version, duration(status.uptime));
+    if status.federation_off {
+        text.push_str("federation is disabled, so nothing crosses: stoxd federation enable\n");
+    }
     let mut list = |title: &str, rows: Vec<String>| {
         text.push_str(title);
         text.push('\n');
@@ -496,7 +510,13 @@ mod tests {
             watches: [7, 3],
             ..Status::default()
         };
+        let off = render(&Status { federation_off: true, ..status.clone() });
+        assert!(
+            off.contains("\nfederation is disabled, so nothing crosses: stoxd federation enable\n"),
+            "{off}"
+        );
         let text = render(&status);
+        assert!(!text.contains("federation is disabled"), "{text}");
         assert!(
             text.starts_with(
                 "stoxd 0.1.0, up 1 h 1 min\nLISTEN\n  xmpp 127.0.0.1:5269\n  sip: nothing \

@@ -312,6 +312,7 @@ impl Daemon {
             store: self.records.name().to_owned(),
             store_fault: self.records.fault(),
             last_reload: self.last_reload.borrow().clone(),
+            federation_off: self.shard.realm().is_off(),
         }
     }
 

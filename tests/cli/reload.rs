@@ -20,6 +20,11 @@ fn sighup_takes_the_new_policy_and_says_so() {
     assert!(heard.ends_with("READY=1\nSTATUS=ready\n"), "{heard}");
     let status = house.stoxd(&["status"]).out;
     assert!(status.ends_with("RELOAD\n  loaded: 3 policies, 1 grant, 1/1 policy tests\n"), "{status}");
+    let would = house.stoxd(&["reload", "--what-if"]);
+    assert!(
+        would.code == 0 && would.out.starts_with("the files are as the daemon has read them"),
+        "{would:?}"
+    );
     let ran = house.stoxd(&["reload"]);
     assert_eq!((ran.code, ran.out.as_str()), (0, "loaded: 3 policies, 1 grant, 1/1 policy tests\n"));
 }
@@ -49,7 +54,18 @@ fn threat_172_sighup_with_a_broken_policy_keeps_the_old_one_and_says_so() {
     assert_eq!(house.stoxd(&["reload"]).code, 1);
     assert!(house.welcomes("fabrikam.example"));
     // And a mended file is taken.
+    let would = house.stoxd(&["reload", "--what-if"]);
+    assert!(
+        would.code == 78
+            && would.err.starts_with("error: a reload would be refused\nerror: policy test failed")
+    );
     house.write("policy.toml", &other_partner());
+    let would = house.stoxd(&["reload", "--what-if"]);
+    assert!(would.out.contains("\n+ domain = \"tailspin.example\"\n"), "{would:?}");
+    assert!(
+        would.out.ends_with("\nnothing was changed\n") && !house.welcomes("tailspin.example"),
+        "{would:?}"
+    );
     assert_eq!(house.stoxd(&["reload"]).code, 0);
     assert!(house.welcomes("tailspin.example"));
 }
