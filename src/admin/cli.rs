@@ -358,7 +358,15 @@ pub fn main(run: impl FnOnce(&Path) -> u8, look: Look, now: Wall) -> u8 {
             Ok(other) => print(other, false),
             Err(code) => code,
         },
-        Verb::Reload { what_if: false, daemon } => ask(&daemon, &Question::Reload, false),
+        Verb::Reload { what_if: false, daemon } => match put(&daemon, &Question::Reload) {
+            // The daemon runs on with what it has; the files are what a start would refuse.
+            Ok(Answer::Failed(why)) => {
+                complain(&format!("error: {why}\n"));
+                exit::CONFIG
+            }
+            Ok(other) => print(other, false),
+            Err(code) => code,
+        },
         Verb::Commit { discard, how } => change::commit(&how.into(), discard),
     }
 }
@@ -439,8 +447,13 @@ fn print(answer: Answer, json: bool) -> u8 {
             complain(&format!("error: {text}\n"));
             exit::FAILED
         }
+        Answer::Misused(text) => {
+            complain(&format!("error: {text}\n"));
+            exit::USAGE
+        }
     }
 }
+
 pub(super) fn to_json(answer: &impl serde::Serialize) -> String {
     serde_json::to_string_pretty(answer).map(|text| text + "\n").unwrap_or_default()
 }

@@ -165,6 +165,8 @@ pub enum Answer {
     Done(String),
     /// Not done, and why.
     Failed(String),
+    /// The question is none: what is wrong with it.
+    Misused(String),
 }
 
 impl Answer {
@@ -172,7 +174,7 @@ impl Answer {
     pub fn outcome(self) -> Option<Result<String, String>> {
         match self {
             Self::Done(said) => Some(Ok(said)),
-            Self::Failed(why) => Some(Err(why)),
+            Self::Failed(why) | Self::Misused(why) => Some(Err(why)),
             Self::Status(_)
             | Self::Subscriptions(_)
             | Self::Sessions(_)
