@@ -63,12 +63,12 @@ pub fn shard_of(number: u32) -> u8 {
     (number >> NUMBER_BITS) as u8
 }
 
-/// `number` for people: "5", and of another shard than the first "2.5".
+/// `number` for people: "3", or "2.3" where it is not the first shard's.
 pub fn shown(number: u32) -> String {
-    let below = number & ((1 << NUMBER_BITS) - 1);
+    let own = number & ((1 << NUMBER_BITS) - 1);
     match shard_of(number) {
-        0 => below.to_string(),
-        shard => format!("{shard}.{below}"),
+        0 => own.to_string(),
+        shard => format!("{shard}.{own}"),
     }
 }
 
@@ -186,10 +186,8 @@ mod tests {
             assert!(all.windows(2).all(|two| two[0] != two[1]));
         }
         assert_eq!(Numbers::new(0).mint(), 1);
-        assert_eq!(
-            (shown(Numbers::new(0).mint()), shown(Numbers::new(31).mint())),
-            ("1".into(), "31.1".into())
-        );
+        let two = (shown(Numbers::new(0).mint()), shown(Numbers::new(31).mint()));
+        assert_eq!(two, ("1".to_owned(), "31.1".to_owned()));
     }
 
     #[test]

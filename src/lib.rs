@@ -74,6 +74,13 @@
 //! [`sip::uas`] checks and proves the sender → the gate → [`body`] and [`bridge::to_xmpp`] make the
 //! stanza → `gateway::pairs` puts it on the stream, or waits for one → when it is written, 202.
 //!
+//! # Shards
+//!
+//! A shard is a thread with its own sockets and its own [`gateway::Gateway`]; there is one, or as many as
+//! `[gateway] shards` says. A SIP user is one shard's ([`gateway::shards`]): what is read elsewhere goes there first,
+//! in batches (`net::shard`, file `hops`), and what that writes to a connection of another goes back so. What a
+//! budget or a cap counts, all count together.
+//!
 //! # Sessions
 //!
 //! A text for a user who is written to in sessions, or who has one open with its sender, waits in the machine of

@@ -33,7 +33,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &["addr", "policy", "now"]),
     ("config", &["addr", "policy", "crossing", "now"]),
     ("net", &["xmpp", "sip", "msrp", "gateway", "store", "x509", "addr", "xml", "now", "ids", "crossing"]),
-    ("admin", &["gateway", "store", "policy", "config", "x509", "addr", "crossing", "now"]),
+    ("admin", &["gateway", "store", "policy", "config", "x509", "addr", "crossing", "now", "xml"]),
     (
         "daemon",
         &[

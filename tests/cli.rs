@@ -14,6 +14,8 @@ mod cert_sides;
 mod changes;
 #[path = "cli/check.rs"]
 mod check;
+#[path = "cli/claims.rs"]
+mod claims;
 #[path = "cli/daemon.rs"]
 mod daemon;
 #[path = "cli/hostile.rs"]

@@ -163,6 +163,9 @@ enum Verb {
     },
     /// Let the running daemon read its files again, as SIGHUP does
     Reload {
+        /// Say what it would read that it has not read, and change nothing
+        #[arg(long)]
+        what_if: bool,
         #[command(flatten)]
         daemon: Daemon,
     },
@@ -190,6 +193,9 @@ enum Verb {
         what_if: bool,
         #[command(flatten)]
         daemon: Daemon,
+        /// Print JSON: how much it logs
+        #[arg(long, conflicts_with = "level")]
+        json: bool,
     },
     /// Apply what was edited with --staged
     Commit {
@@ -325,9 +331,9 @@ pub fn main(run: impl FnOnce(&Path) -> u8, look: Look, now: Wall) -> u8 {
             },
             Err(code) => code,
         },
-        Verb::LogLevel { level, time, what_if, daemon } => {
+        Verb::LogLevel { level, time, what_if, daemon, json } => {
             let level = level.map(Into::into);
-            ask(&daemon, &Question::LogLevel { level, seconds: time, what_if }, false)
+            ask(&daemon, &Question::LogLevel { level, seconds: time, what_if }, json)
         }
         Verb::Test { verb } => selftest::run(verb, |daemon, question| match put(daemon, question)? {
             Answer::Test(report) => Ok(report),
@@ -347,7 +353,20 @@ pub fn main(run: impl FnOnce(&Path) -> u8, look: Look, now: Wall) -> u8 {
             }),
             Err(code) => code,
         },
-        Verb::Reload { daemon } => ask(&daemon, &Question::Reload, false),
+        Verb::Reload { what_if: true, daemon } => match put(&daemon, &Question::Config) {
+            Ok(Answer::Config(running)) => steer::would_reload(&daemon.file.config, &running),
+            Ok(other) => print(other, false),
+            Err(code) => code,
+        },
+        Verb::Reload { what_if: false, daemon } => match put(&daemon, &Question::Reload) {
+            // The daemon runs on with what it has; the files are what a start would refuse.
+            Ok(Answer::Failed(why)) => {
+                complain(&format!("error: {why}\n"));
+                exit::CONFIG
+            }
+            Ok(other) => print(other, false),
+            Err(code) => code,
+        },
         Verb::Commit { discard, how } => change::commit(&how.into(), discard),
     }
 }
@@ -370,7 +389,7 @@ pub(super) fn say(text: &str, code: u8) -> u8 {
 }
 
 /// `code`, or that the output did not get where it was to go.
-fn written(outcome: io::Result<()>, code: u8) -> u8 {
+pub(super) fn written(outcome: io::Result<()>, code: u8) -> u8 {
     match outcome {
         // A reader that went away (`stoxd check | head`) is no failure of ours.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -418,17 +437,23 @@ fn print(answer: Answer, json: bool) -> u8 {
         Answer::Test(report) => {
             say(&if json { to_json(&report) } else { selftest::render(&report) }, report.exit())
         }
-        Answer::Trace(_) | Answer::Why(_) => {
+        Answer::Trace(_) | Answer::Watched(_) | Answer::Why(_) => {
             complain("error: that is another question's answer\n");
             exit::FAILED
         }
+        Answer::Level { now, usual } => say(&steer::level(now, usual, json), exit::DONE),
         Answer::Done(text) => say(&(text + "\n"), exit::DONE),
         Answer::Failed(text) => {
             complain(&format!("error: {text}\n"));
             exit::FAILED
         }
+        Answer::Misused(text) => {
+            complain(&format!("error: {text}\n"));
+            exit::USAGE
+        }
     }
 }
+
 pub(super) fn to_json(answer: &impl serde::Serialize) -> String {
     serde_json::to_string_pretty(answer).map(|text| text + "\n").unwrap_or_default()
 }

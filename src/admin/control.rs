@@ -8,7 +8,7 @@ use super::live::{Links, RouteStatus, Streams, route};
 use super::selftest::{Kind, Report};
 use super::sessions::Sessions;
 use super::subscriptions::Subscriptions;
-use super::trace::Crossings;
+use super::trace::{Crossings, Watched};
 use super::why::Why;
 use super::{complain, exit};
 use crate::config::settings::LogLevel;
@@ -95,6 +95,16 @@ pub enum Question {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         partner: Option<String>,
     },
+    /// What comes and goes from now on for such crossings: answers without an end, [`Answer::Watched`], and
+    /// [`Answer::Failed`] if there are too many who ask.
+    Watch {
+        /// As for [`Question::Trace`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<String>,
+        /// Likewise.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        partner: Option<String>,
+    },
     /// What became of a crossing, or of those between two people.
     Why {
         /// Its name, or the first six characters of it or more.
@@ -140,12 +150,23 @@ pub enum Answer {
     Test(Report),
     /// To [`Question::Trace`], and one step each to [`Question::Follow`].
     Trace(Crossings),
+    /// To [`Question::Watch`], some at a time.
+    Watched(Watched),
     /// To [`Question::Why`].
     Why(Box<Why>),
+    /// To [`Question::LogLevel`] without a level.
+    Level {
+        /// How much is logged.
+        now: LogLevel,
+        /// How much the configuration says.
+        usual: LogLevel,
+    },
     /// Done, with what there is to say.
     Done(String),
     /// Not done, and why.
     Failed(String),
+    /// The question is none: what is wrong with it.
+    Misused(String),
 }
 
 impl Answer {
@@ -153,15 +174,17 @@ impl Answer {
     pub fn outcome(self) -> Option<Result<String, String>> {
         match self {
             Self::Done(said) => Some(Ok(said)),
-            Self::Failed(why) => Some(Err(why)),
+            Self::Failed(why) | Self::Misused(why) => Some(Err(why)),
             Self::Status(_)
             | Self::Subscriptions(_)
             | Self::Sessions(_)
             | Self::Test(_)
             | Self::Trace(_)
+            | Self::Watched(_)
             | Self::Why(_)
             | Self::Streams(_)
             | Self::Links(_)
+            | Self::Level { .. }
             | Self::Config(_) => None,
         }
     }
@@ -174,6 +197,9 @@ pub struct Status {
     pub version: String,
     /// Seconds since the start.
     pub uptime: u64,
+    /// Threads that carry messages.
+    #[serde(default)]
+    pub shards: u8,
     /// What it listens on: "xmpp 127.0.0.1:5269", "sip tls 127.0.0.1:5061".
     pub listening: Vec<String>,
     /// Listeners that are missing, and what to do about it.
@@ -207,6 +233,9 @@ pub struct Status {
     pub sessions: usize,
     /// How the last reload went, if there was one.
     pub last_reload: Option<String>,
+    /// Whether the organisation's switch is off, so that nothing crosses.
+    #[serde(default)]
+    pub federation_off: bool,
 }
 
 /// The first of `rows` that make no more than `octets` of JSON together.
@@ -271,6 +300,7 @@ pub(super) fn begin(socket: &Path, question: &Question) -> io::Result<(Answer, i
         | Question::Sessions { .. }
         | Question::Trace { .. }
         | Question::Follow { .. }
+        | Question::Watch { .. }
         | Question::Why { .. }
         | Question::Unsubscribe { .. } => Duration::from_secs(10),
         // The exchange, and then perhaps a look at why it failed.
@@ -346,7 +376,14 @@ pub fn unreachable(socket: &Path, error: &io::Error) -> u8 {
 
 /// The status as a person reads it.
 pub fn render(status: &Status) -> String {
-    let mut text = format!("stoxd {}, up {}\n", status.version, duration(status.uptime));
+    let shards = match status.shards {
+        0 | 1 => String::new(),
+        shards => format!(", {shards} shards"),
+    };
+    let mut text = format!("stoxd {}, up {}{shards}\n", status.version, duration(status.uptime));
+    if status.federation_off {
+        text.push_str("federation is disabled, so nothing crosses: stoxd federation enable\n");
+    }
     let mut list = |title: &str, rows: Vec<String>| {
         text.push_str(title);
         text.push('\n');
@@ -475,7 +512,13 @@ mod tests {
             watches: [7, 3],
             ..Status::default()
         };
+        let off = render(&Status { federation_off: true, ..status.clone() });
+        assert!(
+            off.contains("\nfederation is disabled, so nothing crosses: stoxd federation enable\n"),
+            "{off}"
+        );
         let text = render(&status);
+        assert!(!text.contains("federation is disabled"), "{text}");
         assert!(
             text.starts_with(
                 "stoxd 0.1.0, up 1 h 1 min\nLISTEN\n  xmpp 127.0.0.1:5269\n  sip: nothing \
@@ -483,6 +526,9 @@ mod tests {
             ),
             "{text}"
         );
+        assert!(text.starts_with("stoxd 0.1.0, up 1 h 1 min\n"), "{text}");
+        let several = render(&Status { shards: 4, ..status });
+        assert!(several.starts_with("stoxd 0.1.0, up 1 h 1 min, 4 shards\n"), "{several}");
         assert!(text.contains("out edge  127.0.0.1:5061  tls"), "{text}");
         let peers = "PEERS\n  edge  down, 1 waits\n     next: stoxd check connectivity\n";
         assert!(text.contains(peers), "{text}");

@@ -1,6 +1,7 @@
 //! `stoxd federation`, `stoxd block` and `stoxd unblock`: the organisation's switch, and who gets nothing.
 
 use super::change::{self, How, Refused, Which, rows};
+use super::words::canonical;
 use clap::Subcommand;
 use toml_edit::Table;
 
@@ -61,7 +62,7 @@ pub(super) fn unblock(whom: &str, how: &How) -> u8 {
 }
 
 fn means(row: &Table, whom: &str) -> bool {
-    let bare = |text: &str| text.strip_prefix("xmpp:").unwrap_or(text).to_lowercase();
+    let bare = |text: &str| canonical(text.strip_prefix("xmpp:").unwrap_or(text));
     let keys = ["domain", "address"].iter().filter_map(|key| rows::text(row, key));
     keys.into_iter().any(|text| bare(text) == bare(whom))
 }

@@ -4,6 +4,8 @@
 //! is changed there; everybody else gets a `[[grant]]`.
 
 use super::change::{Change, How, Refused, Which, rows};
+use super::policies;
+use crate::config;
 use crate::policy::UserPattern;
 use std::path::PathBuf;
 use toml_edit::{DocumentMut, Table};
@@ -13,19 +15,20 @@ use toml_edit::{DocumentMut, Table};
 /// # Errors
 /// See [`Refused`].
 pub fn grant(policy: &str, users: &[String], how: &How) -> Result<u8, Refused> {
-    let policy = policy.strip_prefix("tag:").unwrap_or(policy);
+    let given = policy.strip_prefix("tag:").unwrap_or(policy);
     let whom = patterns("--to", users)?;
-    let mut change = Change::open(&format!("policy grant {policy} --to {}", users.join(" ")), how)?;
+    let mut change = Change::open("policy grant", how)?;
     let path = change.path(Which::Policy);
     let mut document = change.document(&path)?;
-    let known = rows::rows(&mut document, "policy")?
-        .iter()
-        .any(|row| rows::text(row, "scope") == Some("user") && rows::text(row, "name") == Some(policy));
-    if !known {
-        let text =
-            format!("there is no user policy {policy}: stoxd policy new {policy} --federation on --xmpp on");
-        return Err(Refused::failed(text));
-    }
+    let known = policies::names(&mut document)?;
+    // As it is written in the file: no two names differ in case alone.
+    let Some(policy) = known.iter().find(|name| name.to_lowercase() == given.to_lowercase()) else {
+        let meant = config::nearest(given, known.iter().map(String::as_str));
+        let meant = meant.map(|name| format!("; or did you mean {name}?")).unwrap_or_default();
+        let make = format!("stoxd policy new {given} --federation on --xmpp on");
+        return Err(Refused::failed(format!("there is no user policy {given}: {make}{meant}")));
+    };
+    change.rename(format!("policy grant {policy} --to {}", users.join(" ")));
     let mut file = GrantsFile::open(&mut change)?;
     let mut left = whom;
     // What has a grant keeps its place, with the new policy.
@@ -76,7 +79,7 @@ pub fn revoke(users: &[String], how: &How) -> Result<u8, Refused> {
             let text = format!("no grant of {}: stoxd user show says what counts", whom_of(users));
             return Err(Refused::failed(text));
         }
-        1 => {}
+        1 => how.agreed(&format!("The grant of {} will be gone. Take it away?", whom_of(users)))?,
         gone => how.agreed(&format!("{gone} grants will be gone. Take them away?"))?,
     }
     change.put(&path, document.to_string());

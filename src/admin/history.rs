@@ -84,10 +84,11 @@ pub(super) fn rollback(number: Option<u32>, how: &How) -> Result<u8, Refused> {
             }
         }
     }
-    if undone.len() > 1 {
-        how.agreed(&format!("{} changes will be taken back. Roll back?", undone.len()))?;
-    }
-    change.rename(format!("policy rollback {}", first.number));
     let what: Vec<&str> = undone.iter().map(|revision| revision.note.what.as_str()).collect();
+    how.agreed(&match what[..] {
+        [one] => format!("\"{}\" will be taken back. Roll back?", harmless(one)),
+        _ => format!("{} changes will be taken back. Roll back?", what.len()),
+    })?;
+    change.rename(format!("policy rollback {}", first.number));
     Ok(change.finish(&format!("taken back: {}", what.join("; "))))
 }

@@ -5,11 +5,12 @@ use super::checks::{self, Look, PartnerTest};
 use super::cli::{ConfigFile, Output};
 use super::exit;
 use super::policies::answer;
-use super::words::{Switch, columns, finds, harmless, yes};
+use super::words::{self, Switch, canonical, columns, finds, harmless, yes};
 use crate::config::Config;
 use crate::policy::{Need, Partner, PartnerKind};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use toml_edit::{DocumentMut, Table};
 
 /// `stoxd partner …`.
@@ -57,13 +58,13 @@ pub(super) enum PartnerVerb {
         #[command(flatten)]
         settings: Settings,
         /// Domains that go
-        #[arg(long, num_args = 1.., value_name = "DOMAIN")]
+        #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "DOMAIN")]
         remove_domain: Vec<String>,
         /// All additional domains go
         #[arg(long)]
         clear_domains: bool,
         /// Settings that get their default again: connection_limit, proxy_fqdn
-        #[arg(long, num_args = 1.., value_name = "KEY")]
+        #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "KEY")]
         unset: Vec<String>,
         #[command(flatten)]
         how: How,
@@ -129,7 +130,7 @@ pub(super) struct Settings {
     #[arg(long)]
     description: Option<String>,
     /// Further domains of the same partner; nothing follows from a suffix
-    #[arg(long, num_args = 1.., value_name = "DOMAIN")]
+    #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "DOMAIN")]
     add_domain: Vec<String>,
     /// How far its users are trusted
     #[arg(long = "type", value_enum)]
@@ -203,16 +204,14 @@ pub(super) fn run(verb: PartnerVerb, look: Look) -> u8 {
         PartnerVerb::Set { domain, where_type, settings, remove_domain, clear_domains, unset, how } => {
             change::edit(&format!("partner set {domain}"), &how, Which::Policy, |document| {
                 let found = chosen(document, &domain, where_type)?;
-                if domain.contains('*') {
-                    how.agreed(&format!("{} will be set: {}. Set them?", many(&found), found.join(", ")))?;
-                }
+                let set: HashSet<&str> = found.iter().map(String::as_str).collect();
                 let all = rows::rows(document, "partner")?.iter_mut();
-                for row in all.filter(|row| is_one(row, &found)) {
+                for row in all.filter(|row| is_one(row, &set)) {
                     if clear_domains {
                         row.remove("additional_domains");
                     }
                     for gone in &remove_domain {
-                        if rows::pull(row, "additional_domains", |other| other.eq_ignore_ascii_case(gone))
+                        if rows::pull(row, "additional_domains", |other| canonical(other) == canonical(gone))
                             == 0
                         {
                             return Err(Refused::failed(format!(
@@ -229,27 +228,47 @@ pub(super) fn run(verb: PartnerVerb, look: Look) -> u8 {
                     }
                     settings.write(row)?;
                 }
-                Ok(format!("{} set: {}", many(&found), found.join(", ")))
+                let removes = clear_domains || !remove_domain.is_empty();
+                if domain.contains('*') || removes {
+                    let what = if removes { ", and domains of them get nothing then" } else { "" };
+                    let found = format!("{} will be set: {}", many(&found), listed(&found));
+                    how.agreed(&format!("{found}{what}. Set them?"))?;
+                }
+                Ok(format!("{} set: {}", many(&found), listed(&found)))
             })
         }
         PartnerVerb::Rm { domain, kind, how } => {
             change::edit(&format!("partner rm {domain}"), &how, Which::Policy, |document| {
                 let found = chosen(document, &domain, kind)?;
                 let question = "Their streams end and nothing of them crosses. Remove";
-                how.agreed(&format!("{}: {}. {question} them?", many(&found), found.join(", ")))?;
-                rows::remove(document, "partner", |row| is_one(row, &found))?;
-                Ok(format!("{} removed: {}", many(&found), found.join(", ")))
+                how.agreed(&format!("{}: {}. {question} them?", many(&found), listed(&found)))?;
+                let set: HashSet<&str> = found.iter().map(String::as_str).collect();
+                rows::remove(document, "partner", |row| is_one(row, &set))?;
+                Ok(format!("{} removed: {}", many(&found), listed(&found)))
             })
         }
     }
 }
 
+/// What names all partners.
+const LIST: &str = "stoxd partner list";
+
 fn many(found: &[String]) -> String {
     if found.len() == 1 { "1 partner".into() } else { format!("{} partners", found.len()) }
 }
 
-fn is_one(row: &Table, domains: &[String]) -> bool {
-    rows::text(row, "domain").is_some_and(|domain| domains.iter().any(|one| one == domain))
+/// The names of the first of them.
+fn listed(found: &[String]) -> String {
+    const SHOWN: usize = 20;
+    let names = found.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    match found.len().checked_sub(SHOWN) {
+        None | Some(0) => names,
+        Some(more) => format!("{names} and {more} more"),
+    }
+}
+
+fn is_one(row: &Table, domains: &HashSet<&str>) -> bool {
+    rows::text(row, "domain").is_some_and(|domain| domains.contains(domain))
 }
 
 /// The primary domains of the partners that `domain` means, of type `kind`.
@@ -258,22 +277,27 @@ fn chosen(document: &mut DocumentMut, domain: &str, kind: Option<Kind>) -> Resul
         let kind_of = rows::text(row, "type").unwrap_or(PartnerKind::default().as_str());
         kind.is_none_or(|kind| kind.of_file().as_str() == kind_of)
     };
+    let wanted_name = canonical(domain);
     let all =
         rows::rows(document, "partner")?.iter().filter(wanted).filter_map(|row| rows::text(row, "domain"));
     let found: Vec<String> = match domain.contains('*') {
-        true => all.filter(|other| finds(domain, other)).map(str::to_owned).collect(),
-        false => all.filter(|other| other.eq_ignore_ascii_case(domain)).map(str::to_owned).collect(),
+        true => all
+            .filter(|other| finds(domain, other) || finds(domain, &canonical(other)))
+            .map(str::to_owned)
+            .collect(),
+        false => all.filter(|other| canonical(other) == wanted_name).map(str::to_owned).collect(),
     };
     if found.is_empty() {
-        return Err(Refused::failed(format!("there is no partner {domain}: stoxd partner list names them")));
+        let known = rows::rows(document, "partner")?.iter().filter_map(|row| rows::text(row, "domain"));
+        return Err(Refused::failed(words::none("partner", domain, LIST, known)));
     }
     Ok(found)
 }
 
 fn new(document: &mut DocumentMut, domain: &str, settings: &Settings) -> Result<String, Refused> {
     let all = rows::rows(document, "partner")?;
-    let same =
-        |row: &Table| rows::text(row, "domain").is_some_and(|other| other.eq_ignore_ascii_case(domain));
+    let wanted = canonical(domain);
+    let same = |row: &Table| rows::text(row, "domain").is_some_and(|other| canonical(other) == wanted);
     if all.iter().any(same) {
         return Err(Refused::failed(format!("{domain} is a partner already: stoxd partner set {domain}")));
     }
@@ -310,8 +334,9 @@ fn list(config: &Config, filter: Option<&str>, kind: Option<Kind>, as_json: bool
 }
 
 fn show(config: &Config, domain: &str, as_json: bool) -> (String, u8) {
-    let Some(partner) = config.table.partner(&domain.to_lowercase()) else {
-        return (format!("there is no partner {domain}: stoxd partner list names them"), exit::FAILED);
+    let Some(partner) = config.table.partner(&canonical(domain)) else {
+        let known = config.table.partners().iter().flat_map(|partner| partner.domains()).map(|d| d.as_str());
+        return (words::none("partner", domain, LIST, known), exit::FAILED);
     };
     if as_json {
         return (format!("{:#}\n", partner_json(config, partner)), exit::DONE);

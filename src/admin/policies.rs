@@ -3,7 +3,7 @@
 use super::change::{self, Change, How, Refused, Which, rows};
 use super::cli::{ConfigFile, Output, say};
 use super::policy_test::{self, policy_test};
-use super::words::{Identity, Switch, columns, harmless, matches, yes};
+use super::words::{self, Identity, Switch, columns, harmless, matches, yes};
 use super::{check, complain, exit, grants, history};
 use crate::config::{self, Config, Problem};
 use crate::policy::{Policy, Scope};
@@ -53,6 +53,13 @@ pub(super) enum PolicyVerb {
     /// Remove a policy and its grants; the global one is reset
     Rm {
         /// global, site:NAME or NAME
+        policy: String,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Turn everything off again in the global policy, which can't be removed
+    Reset {
+        /// global
         policy: String,
         #[command(flatten)]
         how: How,
@@ -155,6 +162,16 @@ pub(super) fn run(verb: PolicyVerb) -> u8 {
                 set(document, &identity, &settings)
             })
         }
+        PolicyVerb::Reset { policy, how } => match Identity::parse(&policy) {
+            Identity::Global => rm(&Identity::Global, &how).unwrap_or_else(|no| no.print()),
+            other => {
+                let why = format!(
+                    "only the global policy is reset: stoxd policy set {other} --federation off --xmpp off, or \
+                     stoxd policy rm {other}"
+                );
+                Refused::usage(why).print()
+            }
+        },
         PolicyVerb::Rm { policy, how } => rm(&Identity::parse(&policy), &how).unwrap_or_else(|no| no.print()),
         PolicyVerb::Grant { policy, to, how } => {
             grants::grant(&policy, &to, &how).unwrap_or_else(|no| no.print())
@@ -197,7 +214,8 @@ fn list(config: &Config, filter: Option<&str>, as_json: bool) -> (String, u8) {
     let found: Vec<&Policy> = config.table.policies().iter().map(AsRef::as_ref).filter(wanted).collect();
     if as_json {
         let all: Vec<Value> = found.iter().map(|policy| policy_json(config, policy)).collect();
-        return (format!("{:#}\n", json!({ "policies": all })), exit::DONE);
+        let enabled = config.table.is_enabled();
+        return (format!("{:#}\n", json!({ "federation_enabled": enabled, "policies": all })), exit::DONE);
     }
     let rows: Vec<[String; 5]> = found
         .iter()
@@ -215,16 +233,34 @@ fn list(config: &Config, filter: Option<&str>, as_json: bool) -> (String, u8) {
             ]
         })
         .collect();
-    (columns(["POLICY", "FEDERATION", "XMPP", "GRANTS", "DESCRIPTION"], &rows), exit::DONE)
+    let mut text = columns(["POLICY", "FEDERATION", "XMPP", "GRANTS", "DESCRIPTION"], &rows);
+    if !config.table.is_enabled() {
+        text.push_str("federation is disabled, so nothing crosses: stoxd federation enable\n");
+    }
+    (text, exit::DONE)
 }
+
+/// Grants that `policy show` shows.
+const IN_TEXT: usize = 20;
+/// Grants that it shows as JSON.
+const IN_JSON: usize = 1000;
 
 fn show(config: &Config, policy: &str, as_json: bool) -> (String, u8) {
     let identity = Identity::parse(policy);
     let Some(policy) = config.table.policies().iter().find(|policy| identity.is(policy)) else {
-        return (none(&identity).text, exit::FAILED);
+        let known: Vec<String> = config.table.policies().iter().map(ToString::to_string).collect();
+        return (none(&identity, known.iter().map(String::as_str)).text, exit::FAILED);
     };
+    let granted = config.table.granted(policy);
     if as_json {
-        return (format!("{:#}\n", policy_json(config, policy)), exit::DONE);
+        let mut shown = policy_json(config, policy);
+        let rows = granted.iter().take(IN_JSON);
+        let rows =
+            rows.map(|(user, at)| json!({ "user": format!("sip:{user}"), "at": config.table.show(*at) }));
+        if let (Value::Object(keys), Scope::User) = (&mut shown, &policy.scope) {
+            keys.insert("granted_to".to_owned(), rows.collect());
+        }
+        return (format!("{shown:#}\n"), exit::DONE);
     }
     let whom = match &policy.scope {
         Scope::Global => "everybody whom no other policy covers".to_owned(),
@@ -244,9 +280,18 @@ fn show(config: &Config, policy: &str, as_json: bool) -> (String, u8) {
         ("covers", whom),
         ("at", if at.is_empty() { "built in".into() } else { at }),
     ];
-    let text =
-        rows.iter().map(|(key, value)| format!("{key:12} {}", harmless(value)).trim_end().to_owned() + "\n");
-    (text.collect(), exit::DONE)
+    let mut text: String = rows
+        .iter()
+        .map(|(key, value)| format!("{key:12} {}", harmless(value)).trim_end().to_owned() + "\n")
+        .collect();
+    for (user, at) in granted.iter().take(IN_TEXT) {
+        text.push_str(&format!("granted to   sip:{}  {}\n", harmless(user), config.table.show(*at)));
+    }
+    if granted.len() > IN_TEXT {
+        let more = granted.len() - IN_TEXT;
+        text.push_str(&format!("             and {more} more: --json shows {IN_JSON}\n"));
+    }
+    (text, exit::DONE)
 }
 
 fn policy_json(config: &Config, policy: &Policy) -> Value {
@@ -267,8 +312,14 @@ fn policy_json(config: &Config, policy: &Policy) -> Value {
     })
 }
 
-fn none(identity: &Identity) -> Refused {
-    Refused::failed(format!("there is no policy {identity}: stoxd policy list names them"))
+fn none<'k>(identity: &Identity, known: impl IntoIterator<Item = &'k str>) -> Refused {
+    Refused::failed(words::none("policy", &identity.to_string(), "stoxd policy list", known))
+}
+
+/// The names of the user policies in the file.
+pub(super) fn names(document: &mut DocumentMut) -> Result<Vec<String>, Refused> {
+    let users = rows::rows(document, "policy")?.iter().filter(|row| rows::text(row, "scope") == Some("user"));
+    Ok(users.filter_map(|row| rows::text(row, "name")).map(str::to_owned).collect())
 }
 
 /// Whether `row` is the policy `identity`; a user policy's case counts for nothing.
@@ -333,7 +384,8 @@ fn set(document: &mut DocumentMut, identity: &Identity, settings: &Settings) -> 
         settings.write(&mut row);
         all.push(row);
     } else {
-        return Err(none(identity));
+        let known = names(document)?;
+        return Err(none(identity, known.iter().map(String::as_str)));
     }
     Ok(format!("policy {identity} is set"))
 }
@@ -356,7 +408,8 @@ fn rm(identity: &Identity, how: &How) -> Result<u8, Refused> {
     let row = rows::rows(&mut document, "policy")?.iter().find(|row| is(identity, row));
     let name = row.and_then(|row| rows::text(row, "name")).map(str::to_owned);
     if row.is_none() {
-        return Err(none(identity));
+        let known = names(&mut document)?;
+        return Err(none(identity, known.iter().map(String::as_str)));
     }
     rows::remove(&mut document, "policy", |row| is(identity, row))?;
     let mut gone = 0;

@@ -145,9 +145,7 @@ fn action(remedy: &Remedy, table: &Table) -> Vec<String> {
     match remedy {
         Remedy::EnableFederation => vec!["stoxd federation enable".into()],
         Remedy::AddPartner(domain) => vec![format!("stoxd partner new {domain}")],
-        Remedy::Unblock(at) => {
-            vec![format!("remove the [[blocked]] entry at {at}"), "stoxd reload".into()]
-        }
+        Remedy::Unblock(whom) => vec![format!("stoxd unblock {}", quoted(whom))],
         Remedy::Grant { policy, user } => {
             let name = quoted(&policy.clone().unwrap_or_else(|| new_name(table)));
             let grant = format!("stoxd policy grant {name} --to {}", quoted(&shown(user, true)));

@@ -5,6 +5,7 @@ use super::cli::{ConfigFile, Output, say};
 use super::control::{self, Answer, Question};
 use super::exit;
 use super::policies::answer;
+use super::words::{self, canonical, harmless};
 use crate::config;
 use clap::Subcommand;
 use serde_json::Value;
@@ -29,7 +30,7 @@ pub(super) enum ConfigVerb {
     },
     /// Change one setting of stoxd.toml
     Set {
-        /// The table and the key: xmpp.connection_limit
+        /// The table and the key: xmpp.connection_limit; in a list its name between: sip.peer.NAME.im
         key: String,
         /// The value as TOML has it; what is none is taken as text
         value: String,
@@ -110,25 +111,73 @@ pub(super) fn render(files: &[(String, String)]) -> String {
     out
 }
 
+/// The lists of tables, and the key that names a row.
+const LISTS: [(&str, &str); 3] = [("sip.peer", "name"), ("domain", "name"), ("tls.certificate", "id")];
+
+/// The row of `list` whose `name` is `wanted`.
+fn row_of<'d>(
+    document: &'d mut DocumentMut,
+    list: &str,
+    name: &str,
+    wanted: &str,
+) -> Result<&'d mut Table, Refused> {
+    if wanted.is_empty() {
+        return Err(Refused::failed(format!("[[{list}]] is a list: say which one, {list}.NAME.KEY")));
+    }
+    let mut item: Option<&mut Item> = Some(document.as_item_mut());
+    for part in list.split('.') {
+        item = item.and_then(|item| item.get_mut(part));
+    }
+    let rows = item.and_then(Item::as_array_of_tables_mut);
+    let known: Vec<String> = rows
+        .iter()
+        .flat_map(|rows| rows.iter())
+        .filter_map(|row| rows::text(row, name))
+        .map(str::to_owned)
+        .collect();
+    let missing = || {
+        let known = known.iter().map(String::as_str);
+        let text = words::none(&format!("[[{list}]] called"), wanted, "stoxd config show", known);
+        Refused::failed(text)
+    };
+    let is_wanted = |row: &&mut Table| {
+        rows::text(row, name).is_some_and(|name| name == wanted || canonical(name) == canonical(wanted))
+    };
+    rows.and_then(|rows| rows.iter_mut().find(is_wanted)).ok_or_else(missing)
+}
+
+/// The table at `path`, made if it is not there; `key` is what it is wanted for.
+fn table_of<'d>(document: &'d mut DocumentMut, key: &str, path: &str) -> Result<&'d mut Table, Refused> {
+    let mut table: &mut Table = document.as_table_mut();
+    for part in path.split('.') {
+        let item = table.entry(part).or_insert_with(|| Item::Table(Table::new()));
+        table = item.as_table_mut().ok_or_else(|| {
+            Refused::failed(format!("{key}: {part} is a list of tables, or no table: edit it by hand"))
+        })?;
+    }
+    Ok(table)
+}
+
 fn set(document: &mut DocumentMut, key: &str, text: &str) -> Result<String, Refused> {
     let new = match text.parse::<toml_edit::Value>() {
         // No setting is one of these: "1.2" is a version.
         Ok(toml_edit::Value::Float(_) | toml_edit::Value::Datetime(_)) | Err(_) => text.into(),
         Ok(value) => value,
     };
-    let mut parts: Vec<&str> = key.split('.').collect();
-    let (Some(last), false) = (parts.pop(), parts.is_empty()) else {
+    let Some((path, last)) = key.rsplit_once('.') else {
         return Err(Refused::usage(format!(
             "{key}: a setting is written TABLE.KEY, as xmpp.connection_limit"
         )));
     };
-    let mut table: &mut Table = document.as_table_mut();
-    for part in parts {
-        let item = table.entry(part).or_insert_with(|| Item::Table(Table::new()));
-        table = item.as_table_mut().ok_or_else(|| {
-            Refused::failed(format!("{key}: {part} is a list of tables, or no table: edit it by hand"))
-        })?;
-    }
+    let row = |(list, name): &(&'static str, &'static str)| {
+        let row = path.strip_prefix(list)?;
+        let row = if row.is_empty() { row } else { row.strip_prefix('.')? };
+        Some((*list, *name, row))
+    };
+    let table = match LISTS.iter().find_map(row) {
+        Some((list, name, row)) => row_of(document, list, name, row)?,
+        None => table_of(document, key, path)?,
+    };
     match table.get(last) {
         Some(Item::Value(_)) | None => {}
         Some(_) => return Err(Refused::failed(format!("{key} is a table: edit it by hand"))),
@@ -179,17 +228,22 @@ fn import(from: &Path, how: &How) -> Result<u8, Refused> {
     else {
         return Err(Refused::failed(format!("{}: this is nothing that config export wrote", from.display())));
     };
-    how.agreed("Both files and the grants will be as in the export. Replace them?")?;
     let mut change = Change::open(&format!("config import {}", from.display()), how)?;
     // Each file says where the next one is.
     let place = change.path(Which::Daemon);
     change.put_known(&place, daemon)?;
+    let mut places = vec![place.display().to_string()];
     let place = change.path(Which::Policy);
     change.put_known(&place, policy)?;
+    places.push(place.display().to_string());
     if let (Some(place), Some(grants)) = (change.grants(), of("grants")) {
         change.put_known(&place, grants)?;
+        places.push(place.display().to_string());
     }
-    Ok(change.finish(&format!("the configuration is that of {}", from.display())))
+    // The export says where they lie: that of another machine may lead anywhere.
+    let places = harmless(&places.join(", "));
+    how.agreed(&format!("These will be as in the export: {places}. Replace them?"))?;
+    Ok(change.finish(&format!("as in {}: {places}", from.display())))
 }
 
 #[cfg(test)]
@@ -208,7 +262,24 @@ mod tests {
             document.to_string(),
             "[xmpp]\nconnection_limit = 1200 # few\nkeepalive_interval = \"30s\"\n[[domain]]\n\n[tls]\nmin_version = \"1.2\"\n"
         );
-        assert_eq!(set(&mut document, "domain.name", "x").unwrap_err().code, exit::FAILED);
+        let refused = set(&mut document, "domain.name", "x").unwrap_err();
+        assert_eq!((refused.code, refused.text.contains("domain.NAME.KEY")), (exit::FAILED, true));
         assert_eq!(set(&mut document, "name", "x").unwrap_err().code, exit::USAGE);
+    }
+
+    #[test]
+    fn a_setting_of_one_row_is_reached_by_the_name_of_the_row() {
+        let text = "[[domain]]\nname = \"bücher.example\"\n[[sip.peer]]\nname = \"edge\" # ours\n[[sip.peer]]\nname = \"b.c\"\n";
+        let mut document: DocumentMut = text.parse().unwrap();
+        set(&mut document, "sip.peer.edge.im", "pager").unwrap();
+        set(&mut document, "sip.peer.b.c.monitor", "true").unwrap();
+        set(&mut document, "domain.xn--bcher-kva.example.tel_domain", "true").unwrap();
+        assert_eq!(
+            document.to_string(),
+            "[[domain]]\nname = \"bücher.example\"\ntel_domain = true\n[[sip.peer]]\nname = \"edge\" # ours\nim = \"pager\"\n[[sip.peer]]\nname = \"b.c\"\nmonitor = true\n"
+        );
+        let refused = set(&mut document, "sip.peer.egde.im", "pager").unwrap_err();
+        assert!(refused.text.ends_with("did you mean edge?"), "{}", refused.text);
+        assert!(set(&mut document, "tls.certificate.x.key", "y").is_err());
     }
 }

@@ -4,7 +4,7 @@ use super::change::{self, How, Refused, Which, rows};
 use super::cli::{ConfigFile, Output};
 use super::exit;
 use super::policies::answer;
-use super::words::{columns, harmless, yes};
+use super::words::{self, columns, harmless, yes};
 use crate::config::Config;
 use crate::policy::written;
 use clap::Subcommand;
@@ -78,14 +78,14 @@ pub(super) fn run(verb: SiteVerb) -> u8 {
         }
         SiteVerb::Set { site, add_member, remove_member, how } => {
             change::edit(&format!("site set {site}"), &how, Which::Policy, |document| {
-                set(document, &site, &add_member, &remove_member)
+                set(document, &site, &add_member, &remove_member, &how)
             })
         }
         SiteVerb::Rm { site, how } => {
             change::edit(&format!("site rm {site}"), &how, Which::Policy, |document| {
                 let gone = rows::remove(document, "site", |row| rows::text(row, "name") == Some(&site))?;
                 if gone == 0 {
-                    return Err(none(&site));
+                    return Err(none(document, &site));
                 }
                 how.agreed(&format!("Site {site} and its policy will be gone. Remove it?"))?;
                 rows::remove(document, "policy", |row| {
@@ -97,8 +97,10 @@ pub(super) fn run(verb: SiteVerb) -> u8 {
     }
 }
 
-fn none(site: &str) -> Refused {
-    Refused::failed(format!("there is no site {site}: stoxd site list names them"))
+fn none(document: &mut DocumentMut, site: &str) -> Refused {
+    let all = rows::rows(document, "site");
+    let known = all.iter().flat_map(|rows| rows.iter()).filter_map(|row| rows::text(row, "name"));
+    Refused::failed(words::none("site", site, "stoxd site list", known))
 }
 
 fn new(document: &mut DocumentMut, site: &str, members: &[String]) -> Result<String, Refused> {
@@ -114,9 +116,16 @@ fn new(document: &mut DocumentMut, site: &str, members: &[String]) -> Result<Str
     Ok(format!("site {site} is made; it counts when it has a policy: stoxd policy new site:{site}"))
 }
 
-fn set(document: &mut DocumentMut, site: &str, add: &[String], remove: &[String]) -> Result<String, Refused> {
-    let row = rows::rows(document, "site")?.iter_mut().find(|row| rows::text(row, "name") == Some(site));
-    let row = row.ok_or_else(|| none(site))?;
+fn set(
+    document: &mut DocumentMut,
+    site: &str,
+    add: &[String],
+    remove: &[String],
+    how: &How,
+) -> Result<String, Refused> {
+    let missing = none(document, site);
+    let mut all = rows::rows(document, "site")?.iter_mut();
+    let row = all.find(|row| rows::text(row, "name") == Some(site)).ok_or(missing)?;
     for member in remove {
         if rows::pull(row, "members", |other| other == member) == 0 {
             return Err(Refused::failed(format!("{member} is no member of site {site}")));
@@ -124,6 +133,9 @@ fn set(document: &mut DocumentMut, site: &str, add: &[String], remove: &[String]
     }
     for member in add {
         rows::push(row, "members", member)?;
+    }
+    if !remove.is_empty() {
+        how.agreed(&format!("{} will be in site {site} no more. Remove them?", remove.join(" ")))?;
     }
     Ok(format!("site {site} is set"))
 }

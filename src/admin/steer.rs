@@ -1,6 +1,7 @@
 //! `stoxd drain` and `stoxd log-level`.
 
-use super::change::agreed;
+use super::change::{self, agreed};
+use super::check;
 use super::cli::say;
 use super::complain;
 use super::control::{self, Answer, Question};
@@ -8,6 +9,7 @@ use super::exit;
 use crate::config;
 use crate::config::settings::LogLevel;
 use clap::ValueEnum;
+use serde_json::json;
 use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
@@ -47,6 +49,39 @@ pub(super) fn drain(socket: &Path, what_if: bool, yes: bool) -> Result<u8, io::E
             Ok(_) | Err(_) => code,
         }
     }))
+}
+
+/// How much is logged, as text or as JSON.
+pub(super) fn level(now: LogLevel, usual: LogLevel, as_json: bool) -> String {
+    let (level, configured) = (now.as_str(), usual.as_str());
+    match as_json {
+        true => format!("{:#}\n", json!({ "level": level, "configured": configured })),
+        false if now == usual => format!("the log level is {level}\n"),
+        false => format!("the log level is {level}; the configuration says {configured}\n"),
+    }
+}
+
+/// What a daemon that runs with the texts in `running` would read from the files of `config`; the exit code.
+pub(super) fn would_reload(config: &Path, running: &[(String, String)]) -> u8 {
+    let stored = match config::check(config) {
+        Ok(stored) => stored,
+        Err(problems) => {
+            complain(&format!("error: a reload would be refused\n{}", check::problems(&problems)));
+            return exit::CONFIG;
+        }
+    };
+    let mut text = String::new();
+    for (name, new) in &stored.texts {
+        let old = running.iter().find(|(known, _)| known == name).map_or("", |(_, old)| old);
+        text.push_str(&change::lines(Path::new(name), old, new));
+    }
+    if text.is_empty() {
+        text.push_str(
+            "the files are as the daemon has read them; certificates and grants would be read again\n",
+        );
+    }
+    text.push_str(&format!("it would load: {}\nnothing was changed\n", check::policy_summary(&stored)));
+    say(&text, exit::DONE)
 }
 
 /// `done` with what was done; else says why not.

@@ -180,8 +180,7 @@ DENY  xmpp:a@x.evil.example → sip:bob@contoso.example
  4 verdict     federation=yes  xmpp=no  ← shut as well
  the sender would see: its server's stream ends with policy-violation (a SIP sender: 403)
  to allow: stoxd federation enable
-      and: remove the [[blocked]] entry at policy.toml:26
-      and: stoxd reload
+      and: stoxd unblock '*.evil.example'
       and: stoxd partner new x.evil.example
       and: stoxd policy grant Sales --to sip:bob@contoso.example
 "
@@ -191,6 +190,7 @@ DENY  xmpp:a@x.evil.example → sip:bob@contoso.example
         text.contains(" 2 partner     mallory@fabrikam.example is blocked policy.toml:24  ← this decided"),
         "{text}"
     );
+    assert!(text.ends_with(" to allow: stoxd unblock mallory@fabrikam.example\n"), "{text}");
     let (text, _) = ask("sip:alice@contoso.example", "xmpp:a@other.example");
     assert!(text.contains(" 2 partner     other.example is not listed  ← this decided"), "{text}");
     let remedy = " to allow: stoxd partner new other.example\n";

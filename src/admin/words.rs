@@ -1,6 +1,8 @@
 //! What verbs of the policy file share: switches, identities of policies, filters, tables of columns.
 
-use crate::policy::{Policy, Scope};
+use crate::addr::Domain;
+use crate::config;
+use crate::policy::{Policy, Scope, written};
 use clap::ValueEnum;
 use std::borrow::Cow;
 use std::fmt;
@@ -54,7 +56,8 @@ impl Identity {
         match (self, &policy.scope) {
             (Self::Global, Scope::Global) => true,
             (Self::Site(site), Scope::Site(other)) => site == other,
-            (Self::User(name), Scope::User) => *name == policy.name,
+            // No two differ in case alone.
+            (Self::User(name), Scope::User) => name.to_lowercase() == policy.name.to_lowercase(),
             (_, Scope::Global | Scope::Site(_) | Scope::User) => false,
         }
     }
@@ -89,6 +92,25 @@ pub fn matches(pattern: &str, text: &str) -> bool {
 pub fn finds(filter: &str, domain: &str) -> bool {
     let below = || domain.to_lowercase().ends_with(&format!(".{}", filter.to_lowercase()));
     matches(filter, domain) || (!filter.contains('*') && below())
+}
+
+/// `text`, which means a domain, `*.domain` or an XMPP address, as the table has it: so that an A-label is its U-label,
+/// and neither case nor a final dot counts.
+pub fn canonical(text: &str) -> String {
+    let text = text.trim();
+    let domain = |text: &str| Domain::parse(text).map(|domain| domain.as_str().to_owned());
+    let found = match text.strip_prefix("*.") {
+        Some(parent) => domain(parent).map(|parent| format!("*.{parent}")).ok(),
+        None if text.contains('@') => written::xmpp(text).map(|jid| jid.bare_str().to_owned()).ok(),
+        None => domain(text).ok(),
+    };
+    found.unwrap_or_else(|| text.to_lowercase())
+}
+
+/// That there is no `kind` called `given`, what lists those that there are, and the one of `known` that was meant.
+pub fn none<'k>(kind: &str, given: &str, list: &str, known: impl IntoIterator<Item = &'k str>) -> String {
+    let meant = config::nearest(given, known).map(|name| format!("; did you mean {}?", harmless(name)));
+    format!("there is no {kind} {given}: {list} names them{}", meant.unwrap_or_default())
 }
 
 /// `rows` below `heads`, in columns; nothing follows the last one.

@@ -109,7 +109,10 @@ impl Files for Disk {
         if u64::try_from(octets.len()).unwrap_or(u64::MAX) > limit {
             return Err(FileFault::TooLarge(limit));
         }
-        String::from_utf8(octets).map_err(|_| FileFault::NotText)
+        String::from_utf8(octets).map_err(|error| {
+            let before = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
+            FileFault::NotText(1 + before.filter(|octet| **octet == b'\n').count())
+        })
     }
 
     fn mode(&self, path: &Path) -> Result<u32, FileFault> {
@@ -179,8 +182,10 @@ domains = ["contoso.example"]
         let folder = folder();
         let policy = folder.path().join("policy.toml");
         std::fs::write(&policy, [0xff, 0xfe]).unwrap();
-        assert_eq!(Disk.read(&policy, 10), Err(FileFault::NotText));
-        assert_eq!(load(&folder.path().join("stoxd.toml")).unwrap_err()[0].label, "it is not UTF-8");
+        assert_eq!(Disk.read(&policy, 10), Err(FileFault::NotText(1)));
+        std::fs::write(&policy, [b'#', b'\n', 0xff]).unwrap();
+        let label = load(&folder.path().join("stoxd.toml")).unwrap_err()[0].label.clone();
+        assert_eq!(label, "it is not UTF-8: line 2");
         std::fs::write(&policy, "0123456789").unwrap();
         assert_eq!(Disk.read(&policy, 9), Err(FileFault::TooLarge(9)));
         assert_eq!(Disk.read(&policy, 10).as_deref(), Ok("0123456789"));

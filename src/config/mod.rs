@@ -36,6 +36,7 @@ pub use value::duration;
 pub use load::{admin_socket, certificates, check, check_with, files_of, load};
 pub use problem::{Problem, Severity};
 pub use settings::Config;
+pub use suggest::nearest;
 pub use tls::moment;
 
 use crate::addr::Domain;
@@ -64,12 +65,22 @@ pub enum FileFault {
     /// It is larger than anything that makes sense here.
     #[error("it is larger than {0} octets")]
     TooLarge(u64),
-    /// It is not UTF-8.
-    #[error("it is not UTF-8")]
-    NotText,
+    /// It is not UTF-8, in this line first.
+    #[error("it is not UTF-8: line {0}")]
+    NotText(usize),
     /// The system says this.
     #[error("{0}")]
     Other(String),
+}
+
+impl FileFault {
+    /// The fault; where there is no file, with what names another one.
+    fn or_name(&self, by: &str) -> String {
+        match self {
+            Self::Missing => format!("{self}: {by} names another"),
+            _ => self.to_string(),
+        }
+    }
 }
 
 /// Reads and inspects files for [`parse`].
@@ -173,7 +184,7 @@ pub fn parse(
         }
         Err(fault) => {
             let message = format!("can't read {}", policy_path.display());
-            report.file_error(&policy_name, message, fault.to_string());
+            report.file_error(&policy_name, message, fault.or_name("[gateway] policy"));
             None
         }
     };
@@ -298,7 +309,7 @@ fn daemon_file(path: &Path, files: &dyn Files, report: &Report) -> Option<Source
         Ok(text) => Some(Source::new(path, text)),
         Err(fault) => {
             let name = problem::shown_name(path);
-            report.file_error(&name, format!("can't read {}", path.display()), fault.to_string());
+            report.file_error(&name, format!("can't read {}", path.display()), fault.or_name("-c FILE"));
             None
         }
     }

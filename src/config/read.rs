@@ -33,6 +33,11 @@ pub(super) fn document<'d>(source: &'d Source, report: &Report) -> Spanned<DeTab
     for error in errors {
         let span = error.span().unwrap_or(0..0);
         let message = error.message();
+        let word = source.text.get(span.clone()).unwrap_or_default();
+        if ["yes", "no", "on", "off"].contains(&word) || ["True", "False", "TRUE", "FALSE"].contains(&word) {
+            report.syntax(source, &span, "bad value", "write true or false".to_owned());
+            continue;
+        }
         match message.split_once(", expected ") {
             Some((message, expected)) => {
                 report.syntax(source, &span, message, format!("expected {expected}"))

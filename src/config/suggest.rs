@@ -7,7 +7,7 @@ const MAX_LEN: usize = 64;
 ///
 /// A swap of neighbours, a missing, extra or wrong character counts one; case and `-` for `_` count
 /// nothing. A third of the name's characters may be wrong.
-pub(super) fn nearest<'k>(given: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+pub fn nearest<'k>(given: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let given = folded(given)?;
     let allowed = given.len().div_ceil(3).min(3);
     known

@@ -99,16 +99,16 @@ async fn answer(stream: UnixStream, daemon: &Rc<Daemon>) -> io::Result<()> {
         Ok(Question::Status) => Answer::Status(Box::new(daemon.status().await)),
         Ok(Question::Subscriptions { user }) => match user.as_deref().map(Jid::parse).transpose() {
             Ok(user) => Answer::Subscriptions(daemon.subscriptions(user).await),
-            Err(error) => Answer::Failed(format!("not an address: {error}")),
+            Err(error) => Answer::Misused(format!("not an address: {error}")),
         },
         Ok(Question::Sessions { user }) => match user.as_deref().map(Jid::parse).transpose() {
             Ok(user) => Answer::Sessions(daemon.sessions(user).await),
-            Err(error) => Answer::Failed(format!("not an address: {error}")),
+            Err(error) => Answer::Misused(format!("not an address: {error}")),
         },
         Ok(Question::Unsubscribe { watcher, presentity, what_if }) => {
             match (Jid::parse(&watcher), Jid::parse(&presentity)) {
                 (Ok(watcher), Ok(presentity)) => daemon.unsubscribe(&watcher, &presentity, what_if).await,
-                (Err(error), _) | (_, Err(error)) => Answer::Failed(format!("not an address: {error}")),
+                (Err(error), _) | (_, Err(error)) => Answer::Misused(format!("not an address: {error}")),
             }
         }
         Ok(Question::Streams) => Answer::Streams(daemon.streams().await),
@@ -124,13 +124,17 @@ async fn answer(stream: UnixStream, daemon: &Rc<Daemon>) -> io::Result<()> {
             daemon.follow(stream.get_mut(), user.as_deref(), partner.as_deref()).await;
             return Ok(());
         }
+        Ok(Question::Watch { user, partner }) => {
+            daemon.watch(stream.get_mut(), user.as_deref(), partner.as_deref()).await;
+            return Ok(());
+        }
         Ok(Question::Why { trace, from, to, since }) => daemon.why(trace, from.zip(to), since).await,
         Ok(Question::Config) => Answer::Config(daemon.texts.borrow().clone()),
         Ok(Question::Reload) => match daemon.reload().await {
             Ok(said) => Answer::Done(said),
             Err(why) => Answer::Failed(format!("reload refused, nothing was changed\n{why}")),
         },
-        Err(error) => Answer::Failed(format!("not a question: {error}")),
+        Err(error) => Answer::Misused(format!("not a question: {error}")),
     };
     let mut line = serde_json::to_vec(&answer)?;
     line.push(b'\n');

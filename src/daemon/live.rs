@@ -187,6 +187,10 @@ struct Numbers {
     sessions: usize,
 }
 
+fn add<T: std::ops::AddAssign>(sums: &mut [T; 2], more: [T; 2]) {
+    sums.iter_mut().zip(more).for_each(|(sum, count)| *sum += count);
+}
+
 impl Daemon {
     async fn open_streams(&self) -> Vec<StreamStatus> {
         self.shard.ask_all(|shard| open_streams(shard)).await.concat()
@@ -286,15 +290,14 @@ impl Daemon {
         for of_shard in self.shard.ask_all(numbers).await {
             waiting += of_shard.waiting;
             sessions += of_shard.sessions;
-            for way in 0..2 {
-                counts.delivered[way] += of_shard.counts.delivered[way];
-                counts.failed[way] += of_shard.counts.failed[way];
-                watches[way] += of_shard.watches[way];
-            }
+            add(&mut counts.delivered, of_shard.counts.delivered);
+            add(&mut counts.failed, of_shard.counts.failed);
+            add(&mut watches, of_shard.watches);
         }
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime: Duration::from_micros(self.shard.clock.now().mono.as_micros()).as_secs(),
+            shards: self.shard.place.shards(),
             listening: self.listening.clone(),
             not_listening: self.not_listening(),
             streams: self.open_streams().await,
@@ -309,6 +312,7 @@ impl Daemon {
             store: self.records.name().to_owned(),
             store_fault: self.records.fault(),
             last_reload: self.last_reload.borrow().clone(),
+            federation_off: self.shard.realm().is_off(),
         }
     }
 

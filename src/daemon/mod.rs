@@ -15,7 +15,7 @@
 //! | `metrics` | what is counted, and the endpoint that says so |
 //! | [`look`] | what `stoxd check` finds out over the network, without the daemon |
 //! | `selftest` | synthetic exchanges: what each came to, and the one that runs by itself |
-//! | `trail` | what it says of crossings |
+//! | `trail`, `watching` | what it says of crossings; copies of what comes and goes |
 //! | `certificates` | roll-overs at their date, warnings before an expiry |
 //!
 //! ```text
@@ -40,6 +40,7 @@ pub mod setup;
 mod steer;
 mod threads;
 mod trail;
+mod watching;
 
 use crate::admin::{check, complain, exit};
 use crate::config;
@@ -54,6 +55,7 @@ use crate::net::shard::Shard;
 use crate::net::tls::{self, CertStore};
 use crate::sip;
 use crate::store::StoreError;
+use crate::store::record::Record;
 use manager::Note;
 use records::Records;
 use reload::{Fixed, Ready};
@@ -192,7 +194,7 @@ fn start(path: &Path, config: Config) -> Result<(), StartError> {
         let limits = setup::limits(&config);
         let (names, fixed) = (Arc::new(journal::Names::of(&settings)), Fixed::of(&config));
         let shards = threads::count(config.gateway.shards);
-        let parts = threads::parts(shards, settings, config.table, dialback, records)?;
+        let (parts, records) = threads::parts(shards, settings, config.table, dialback, records)?;
         let wakes = parts.iter().map(threads::Part::wake).collect();
         let keeper = Records::start(store, wakes)
             .map_err(|error| StartError::System { what: "no thread for the store", error })?;
@@ -229,20 +231,29 @@ fn start(path: &Path, config: Config) -> Result<(), StartError> {
             stop: Notify::new(),
         });
         daemon.note_loaded();
-        serve(daemon, sockets, control).await
+        serve(daemon, sockets, control, records).await
     })
 }
 
-async fn serve(daemon: Rc<Daemon>, sockets: Sockets, control: control::Control) -> Result<(), StartError> {
+async fn serve(
+    daemon: Rc<Daemon>,
+    sockets: Sockets,
+    control: control::Control,
+    records: Vec<Vec<Record>>,
+) -> Result<(), StartError> {
     let shard = daemon.shard.clone();
     threads::run(&shard);
     let fault = |error| StartError::System { what: "a listening socket", error };
+    for socket in sockets.udp {
+        listener::udp(&shard, socket).map_err(fault)?;
+    }
+    // Before anything comes in.
+    for (to, records) in (0..).zip(records) {
+        shard.hand(to, |shard| shard.tell(|gateway, now| gateway.restore(now, records)));
+    }
     let doorman = Arc::new(Doorman::default());
     for (socket, service) in sockets.tcp {
         tokio::task::spawn_local(listener::accept(shard.clone(), socket, service, doorman.clone()));
-    }
-    for socket in sockets.udp {
-        listener::udp(&shard, socket).map_err(fault)?;
     }
     if let Some(socket) = sockets.metrics {
         tokio::task::spawn_local(metrics::http::serve(socket, daemon.clone()));
@@ -309,7 +320,7 @@ async fn drain(daemon: &Daemon) {
     tracing::info!(stoxd_event = "draining", "draining");
     let drained = shard.run_all(|shard| async move { shard.drain().await });
     if tokio::time::timeout(DRAIN, drained).await.is_err() {
-        shard.ask_all(|shard| shard.abandon()).await;
+        let _ = tokio::time::timeout(CLOSING, shard.ask_all(|shard| shard.abandon())).await;
     }
     let inbound = shard.run_all(|shard| async move { shard.close_inbound().await });
     let _ = tokio::time::timeout(CLOSING, inbound).await;

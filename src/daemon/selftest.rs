@@ -44,13 +44,13 @@ impl Daemon {
         let (from, to) =
             match (from.or(set.as_ref().map(|set| set.from.clone())), to.or(set.map(|set| set.to))) {
                 (Some(from), Some(to)) => (from, to),
-                (_, _) => return Answer::Failed(UNNAMED.to_owned()),
+                (_, _) => return Answer::Misused(UNNAMED.to_owned()),
             };
         let settings = self.shard.gateway().settings().clone();
         let pair = match Pair::parse(&from, &to, |domain| settings.peer_of(domain).is_some()) {
             Ok(pair) => pair,
-            Err((true, error)) => return Answer::Failed(format!("--from {}: {error}", from.escape_debug())),
-            Err((false, error)) => return Answer::Failed(format!("--to {}: {error}", to.escape_debug())),
+            Err((true, error)) => return Answer::Misused(format!("--from {}: {error}", from.escape_debug())),
+            Err((false, error)) => return Answer::Misused(format!("--to {}: {error}", to.escape_debug())),
         };
         match self.try_out(kind, &pair, text).await {
             Ok(report) => Answer::Test(report),
@@ -267,7 +267,7 @@ async fn run_by_itself(daemon: &Rc<Daemon>, from: String, to: String) {
             return;
         }
         Answer::Test(report) => (report.diagnosis.clone(), Some(report)),
-        Answer::Failed(why) => (why, None),
+        Answer::Failed(why) | Answer::Misused(why) => (why, None),
         _ => return,
     };
     let error = report.and_then(|report| report.error).unwrap_or_default();

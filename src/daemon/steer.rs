@@ -37,12 +37,7 @@ impl Daemon {
     ) -> Answer {
         let (now, usual) = (self.level.now.get(), self.level.usual);
         let Some(wanted) = wanted else {
-            let set = if now == usual {
-                String::new()
-            } else {
-                format!("; the configuration says {}", usual.as_str())
-            };
-            return Answer::Done(format!("the log level is {}{set}", now.as_str()));
+            return Answer::Level { now, usual };
         };
         if seconds.is_some_and(|seconds| seconds == 0 || seconds > LONGEST) {
             return Answer::Failed("--for is between 1s and 7d".to_owned());

@@ -13,7 +13,6 @@ use crate::net::keeper::Tickets;
 use crate::net::shard::{Limits, Shard, Together};
 use crate::policy::Table;
 use crate::store::record::Record;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
@@ -36,7 +35,6 @@ pub(super) struct Part {
     common: Common,
     mint: Ids,
     wake: Arc<Notify>,
-    records: Vec<Record>,
 }
 
 /// What all shards are made of.
@@ -49,7 +47,7 @@ pub(super) struct Whole {
     pub(super) names: Arc<Names>,
 }
 
-/// The parts of `shards` shards; each record goes to the shard of its user.
+/// The parts of `shards` shards, and the records of the users of each.
 ///
 /// # Errors
 /// The system gives no random numbers.
@@ -59,15 +57,18 @@ pub(super) fn parts(
     table: Table,
     dialback: Arc<[u8]>,
     records: Vec<Record>,
-) -> Result<Vec<Part>, StartError> {
+) -> Result<(Vec<Part>, Vec<Vec<Record>>), StartError> {
     let seed = || secrets::seed().map_err(|error| StartError::System { what: "no random numbers", error });
     let (loops, placing) = (seed()?, seed()?);
     let common = Common::new(&settings, seed()?);
     let (settings, table) = (Arc::new(settings.share(shards)), Arc::new(table));
-    let mut of: BTreeMap<u8, Vec<Record>> = BTreeMap::new();
     let place = |shard| Place::new(shard, shards, placing);
+    let mut of: Vec<Vec<Record>> = (0..shards).map(|_| Vec::new()).collect();
     for record in records {
-        of.entry(place(0).of_record(&record)).or_default().push(record);
+        let owner = place(0).of_record(&record);
+        if let Some(records) = of.get_mut(usize::from(owner)) {
+            records.push(record);
+        }
     }
     let part = |shard| {
         let place = place(shard);
@@ -80,10 +81,10 @@ pub(super) fn parts(
             common: common.clone(),
             mint: Ids::new(seed()?, place.owner()),
             wake: Arc::default(),
-            records: of.remove(&shard).unwrap_or_default(),
         })
     };
-    (0..shards).map(part).collect()
+    let parts: Result<Vec<Part>, StartError> = (0..shards).map(part).collect();
+    Ok((parts?, of))
 }
 
 impl Part {
@@ -103,10 +104,7 @@ impl Part {
         });
         let keeper = records.share(self.place.shard());
         let tickets = Tickets::new(Rc::new(keeper), self.wake);
-        let shard = Shard::new(clock, whole.dialer.clone(), together, self.mint, gateway, observer, tickets);
-        let records = self.records;
-        shard.tell(|gateway, now| gateway.restore(now, records));
-        shard
+        Shard::new(clock, whole.dialer.clone(), together, self.mint, gateway, observer, tickets)
     }
 }
 

@@ -26,12 +26,12 @@ use tokio::net::UnixStream;
 /// Who may follow at once.
 const FOLLOWERS: usize = 4;
 /// How often a follower gets what is new.
-const TICK: Duration = Duration::from_millis(50);
+pub(super) const TICK: Duration = Duration::from_millis(50);
 /// Lines for one follower at a time, and steps that are looked at for them.
 const LINES: usize = 500;
 const LOOKED_AT: usize = 10_000;
 /// How long a follower may take to read them.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// Partners and peers whose last fault is remembered.
 const FAULTS: usize = 1000;
 
@@ -75,7 +75,7 @@ impl Faults {
 }
 
 /// Reads what limits the answer.
-fn wanted(user: Option<&str>, partner: Option<&str>) -> Result<Wanted, String> {
+pub(super) fn wanted(user: Option<&str>, partner: Option<&str>) -> Result<Wanted, String> {
     let user = user.map(Jid::parse).transpose();
     let user = user.map_err(|error| format!("not an address: {error}"))?;
     let partner = partner.map(Domain::parse).transpose();
@@ -312,7 +312,7 @@ impl Drop for Leave<'_> {
     }
 }
 
-async fn send(stream: &mut UnixStream, answer: &Answer) -> std::io::Result<()> {
+pub(super) async fn send(stream: &mut UnixStream, answer: &Answer) -> std::io::Result<()> {
     let mut line = serde_json::to_vec(answer)?;
     line.truncate(LINE_LIMIT as usize);
     line.push(b'\n');

@@ -132,6 +132,9 @@ impl Gateway {
     }
 
     fn on_sip_request(&mut self, now: Now, source: &Source, message: &Message<'_>) {
+        if let Some(peer) = source.identity.peer {
+            self.with_peers(now, |peers, turn| peers.heard(turn, peer));
+        }
         let key = request_key(source, message);
         if message.method() == Some(Method::Ack) {
             // An ACK is never answered; that of a 2xx belongs to a dialog.

@@ -37,6 +37,7 @@ use crate::xmpp::stanza::{Iq, MessageType, Misaddressed, PresenceType, Stanza, S
 impl Gateway {
     /// A message or presence from a partner.
     pub(super) fn on_stanza(&mut self, now: Now, stream: StreamId, stanza: Verified<Stanza<'_>>) {
+        self.pairs.heard(now, stanza.from.domain(), &mut self.due);
         if !self.trials.is_forgotten() && self.is_of_trial(now, &stanza) {
             return;
         }

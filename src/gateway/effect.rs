@@ -143,6 +143,8 @@ pub struct Effects {
     list: Vec<Effect>,
     /// What became of crossings: pushed like an effect, and kept.
     pub(super) trail: Trail,
+    /// How many of the effects those have seen who watch what comes and goes.
+    pub(super) copied: usize,
 }
 
 impl Effects {
@@ -193,6 +195,7 @@ impl Effects {
 
     /// Takes all effects out with their octets, leaving room for the next turn.
     pub fn take(&mut self) -> (Vec<Effect>, Vec<u8>) {
+        self.copied = 0;
         (std::mem::take(&mut self.list), std::mem::take(&mut self.octets))
     }
 
@@ -204,6 +207,15 @@ impl Effects {
             self.list = list;
             self.octets = octets;
         }
+    }
+}
+
+impl super::Gateway {
+    /// What is to be done.
+    pub fn effects(&mut self) -> &mut Effects {
+        // What was done without an input: a reload, a trial, the end.
+        self.tap_effects();
+        &mut self.effects
     }
 }
 

@@ -44,6 +44,15 @@ impl Fate {
     }
 }
 
+/// What became of messages since the start: [SIP to XMPP, XMPP to SIP].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// With the other side.
+    pub delivered: [u64; 2],
+    /// Returned or refused.
+    pub failed: [u64; 2],
+}
+
 /// Messages of one partner or peer: SIP to XMPP, XMPP to SIP; each by [`Fate`].
 pub type Tally = [[u64; Fate::ALL.len()]; 2];
 

@@ -8,6 +8,7 @@
 //! | [`effect`] | what is to be done, as values |
 //! | [`meter`] | what has happened so far, in numbers |
 //! | [`observe`] | what an operator may want to know, as values |
+//! | `backoff` | how long a way out that failed is left alone |
 //! | `crossings` | the two entrances of the bridge, the gate in front of each, refusals |
 //! | `answers` | SIP requests: transactions, checks, responses |
 //! | `invites` | our INVITEs as transactions |
@@ -29,6 +30,7 @@
 //! | [`trail`] | what became of the last crossings |
 
 mod answers;
+mod backoff;
 mod crossings;
 pub mod effect;
 mod invites;
@@ -55,6 +57,7 @@ pub mod trail;
 pub mod trial;
 mod undelivered;
 
+pub use meter::Counts;
 pub use peers::Way;
 pub use realm::{Realm, terms};
 pub use settings::{Im, PeerSettings, PresenceSettings, Secrets, SentBy, SessionSettings, Settings};
@@ -219,15 +222,6 @@ pub enum Input<'a> {
     Timeout,
 }
 
-/// What became of messages since the start: [SIP to XMPP, XMPP to SIP].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// With the other side.
-    pub delivered: [u64; 2],
-    /// Returned or refused.
-    pub failed: [u64; 2],
-}
-
 /// The gateway of one shard.
 pub struct Gateway {
     settings: Arc<Settings>,
@@ -342,6 +336,7 @@ impl Gateway {
 
     /// Handles one input at `now`; what is to be done stands in [`Gateway::effects`].
     pub fn handle(&mut self, now: Now, input: Input<'_>) {
+        self.tap_input(now, &input);
         match input {
             Input::Stanza { stream, stanza } => self.on_stanza(now, stream, stanza),
             Input::Iq { iq, .. } => self.on_iq(now, &iq),
@@ -395,6 +390,7 @@ impl Gateway {
         self.settle_presence(now);
         self.settle_sessions(now);
         self.collect_deadlines();
+        self.tap_effects();
     }
 
     fn collect_deadlines(&mut self) {
@@ -417,11 +413,6 @@ impl Gateway {
             self.crowd = CROWD + 2 * self.deadlines.len();
             self.deadlines.shrink_to(self.crowd);
         }
-    }
-
-    /// What is to be done.
-    pub fn effects(&mut self) -> &mut Effects {
-        &mut self.effects
     }
 
     /// When `Input::Timeout` is wanted next.

@@ -18,6 +18,7 @@
 //! kernel does not have bounces. A pair keeps the order in which its stanzas came (RFC 6120 §10.1):
 //! they go to one stream, through one queue.
 
+use super::backoff::{SOON, backoff};
 use super::effect::{Due, Effect, Effects, Timer};
 use super::meter::Standing;
 use super::observe::Observation;
@@ -103,6 +104,8 @@ pub struct Pairs {
     /// Dialback questions that are open; each is answered exactly once.
     verifying: usize,
     streams: Numbers,
+    /// No pair backs off longer.
+    backing_off: Mono,
 }
 
 struct Route {
@@ -154,6 +157,7 @@ impl Pairs {
             held: 0,
             verifying: 0,
             streams: Numbers::new(shard),
+            backing_off: Mono::default(),
         }
     }
 
@@ -289,6 +293,7 @@ impl Pairs {
             route.failures = route.failures.saturating_add(1);
             let at = now.mono + backoff(route.failures, 1000, BACKOFF_LIMIT, ids);
             route.state = State::BackOff(at);
+            self.backing_off = self.backing_off.max(at);
             due.push(Due { at, what: Timer::Pair(key) });
         }
         fx.observe(Observation::PairDown {
@@ -301,6 +306,22 @@ impl Pairs {
             self.forget(key);
         }
         bounces
+    }
+
+    /// Something came from a partner's domain: it is there again, so no attempt waits longer than [`SOON`].
+    pub fn heard(&mut self, now: Now, remote: &str, due: &mut Vec<Due>) {
+        if now.mono >= self.backing_off {
+            return;
+        }
+        let at = now.mono + SOON;
+        for key in self.by_remote.get(remote).into_iter().flatten() {
+            if let Some(route) = self.pairs.get_mut(*key)
+                && matches!(route.state, State::BackOff(until) if until > at)
+            {
+                route.state = State::BackOff(at);
+                due.push(Due { at, what: Timer::Pair(*key) });
+            }
+        }
     }
 
     /// A deadline of pair `key`: what waited too long bounces, and a back-off may be over.
@@ -576,11 +597,4 @@ impl Route {
             due.push(Due { at: oldest.until, what: Timer::Pair(key) });
         }
     }
-}
-
-/// Random up to a bound that doubles with each failure, from `first` to `limit` milliseconds, and not much
-/// below it.
-pub(super) fn backoff(failures: u32, first: u64, limit: u64, ids: &mut Ids) -> Duration {
-    let bound = first.saturating_mul(1 << failures.saturating_sub(1).min(6)).min(limit);
-    Duration::from_millis(bound / 4 + ids.below(bound - bound / 4 + 1))
 }

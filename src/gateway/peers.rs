@@ -17,11 +17,11 @@
 //! A link that is up is used as long as its server is in good standing, whatever its priority: a
 //! transaction stays on one server, and so does a conversation where it can.
 
+use super::backoff::{SOON, backoff};
 use super::effect::{Due, Effect, Effects, LinkId, PeerId, Timer};
 use super::meter::Standing;
 use super::observe::Observation;
 use super::outgoing::Outgoing;
-use super::pairs::backoff;
 use crate::ids::{Ids, Numbers};
 use crate::now::{Mono, Now};
 use crate::sip::locate::failover::{Blacklist, Failure, Targets};
@@ -272,6 +272,17 @@ impl Peers {
         }
         peer.waiting.extend(waited.into_iter().map(|outgoing| Waiting { outgoing, link: None }));
         peer.fail(id, why, turn)
+    }
+
+    /// Something came from a peer that proved itself: it is there again, so no attempt waits longer than [`SOON`].
+    pub fn heard(&mut self, turn: &mut Turn<'_>, id: PeerId) {
+        let at = turn.now.mono + SOON;
+        if let Some(peer) = self.peers.get_mut(usize::from(id.0))
+            && matches!(peer.search, Search::BackOff(until) if until > at)
+        {
+            peer.search = Search::BackOff(at);
+            turn.due.push(Due { at, what: Timer::Peer(id) });
+        }
     }
 
     /// A link to a peer is wanted until then, whether or not anything is to be sent.

@@ -50,6 +50,11 @@ impl Realm {
         self.table.partner(domain)?.connection_limit
     }
 
+    /// Is the organisation's switch off?
+    pub fn is_off(&self) -> bool {
+        !self.table.is_enabled()
+    }
+
     /// May there be streams with `domain`?
     pub fn is_welcome(&self, domain: &str) -> bool {
         self.table.welcome(domain).is_ok()

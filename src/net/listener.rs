@@ -159,6 +159,7 @@ pub fn udp(shard: &Rc<Shard>, socket: std::net::UdpSocket) -> io::Result<()> {
         via: Carrier::Link(conn.id),
         initiating: false,
         address: None,
+        local: Some(conn.local),
         verified: "UDP, by address".to_owned(),
         peer: None,
     });

@@ -10,10 +10,12 @@
 
 mod certs;
 mod hops;
+mod lending;
 mod perform;
 mod together;
 
-pub use together::{Limits, Open, Seat, Together};
+pub use lending::Offer;
+pub use together::{Limits, NoPlace, Open, Seat, Together};
 
 use super::clock::Clock;
 use super::dialer::Dialer;
@@ -22,17 +24,17 @@ use super::msrp_conn::MsrpConns;
 use super::sip_conn::LinkConn;
 use super::udp::UdpSocketConn;
 use super::xmpp_conn::StreamConn;
-use crate::addr::Domain;
 use crate::gateway::effect::LinkId;
 use crate::gateway::observe::Observation;
 use crate::gateway::shards::Place;
 use crate::gateway::trail::Trail;
 use crate::gateway::trial::{NoTrial, Outcome, Trial, TrialId};
 use crate::gateway::{Gateway, Input, Realm};
-use crate::ids::Ids;
+use crate::ids::{Ids, shard_of};
 use crate::now::Now;
 use crate::xmpp::StreamId;
-use hops::Batch;
+use hops::{Batch, Parcel};
+use lending::Lending;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -80,6 +82,7 @@ pub struct Shard {
     drained: Notify,
     /// What goes to the other shards at the end of the turn.
     outboxes: RefCell<Vec<Batch>>,
+    lending: Lending,
     /// Who waits for the end of a trial.
     trials: RefCell<HashMap<TrialId, oneshot::Sender<(Outcome, Duration)>>>,
 }
@@ -120,6 +123,7 @@ impl Shard {
             draining: Cell::new(false),
             drained: Notify::new(),
             outboxes: RefCell::new(outboxes),
+            lending: Lending::default(),
             trials: RefCell::default(),
         })
     }
@@ -287,11 +291,15 @@ impl Shard {
         conn.io.flush();
     }
 
-    /// Writes a stream, and tells the gateway which stanzas the kernel has.
+    /// Writes a stream, and tells the gateway which stanzas the kernel has; and other shards, where it is lent.
     pub fn flush_stream(self: &Rc<Self>, now: Now, conn: &Rc<StreamConn>) {
         let Some(written) = conn.io.flush() else { return };
-        if conn.reported.replace(written) < written {
-            self.handle(now, Input::Written { stream: conn.id, mark: written });
+        let (own, others) = conn.take_written(written);
+        if let Some(mark) = own {
+            self.handle(now, Input::Written { stream: conn.id, mark });
+        }
+        for (to, mark) in others {
+            self.post(shard_of(to.0), Parcel::Written { to, mark });
         }
     }
 
@@ -396,14 +404,6 @@ impl Shard {
     pub fn remove_stream(&self, stream: StreamId) {
         self.streams.borrow_mut().remove(&stream);
         self.maybe_drained();
-    }
-
-    /// Gives `stream` a place among those with the partner that `remote` belongs to; see [`Together::seat`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn seat(&self, stream: StreamId, remote: &Domain) -> Result<Option<Seat>, usize> {
-        self.together.seat(&self.realm(), stream, remote)
     }
 
     /// Registers a link.

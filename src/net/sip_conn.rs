@@ -206,6 +206,7 @@ async fn run(
         via: Carrier::Link(id),
         initiating,
         address: Some(address),
+        local: wire.local(),
         verified: format!("{}, {}", transport.as_str(), if peer.is_some() { proof } else { "not verified" }),
         peer,
     });

@@ -11,6 +11,7 @@
 use super::seen::Seen;
 use std::cell::RefCell;
 use std::io::{self, BufRead, Read, Write};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use tokio::net::tcp::OwnedWriteHalf;
 
@@ -77,6 +78,11 @@ impl Wire {
                 closed: false,
             }),
         }
+    }
+
+    /// Our own address, while the socket is there.
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.state.borrow().write.as_ref()?.local_addr().ok()
     }
 
     /// Appends `octets` for the next flush; `mark` (never decreasing) names the last item in them.

@@ -2,14 +2,17 @@
 //!
 //! One task for each connection, inbound or dialled. It reads, lets the machine say what happened,
 //! hands stanzas to the gateway, and does the TLS handshake when the machine asks for it. Everything
-//! that is decided is decided in `xmpp::Stream` and the gateway.
+//! that is decided is decided in `xmpp::Stream` and the gateway. How one is opened stands in `dial`.
+
+mod dial;
+
+pub use dial::dial;
 
 use super::conn::Conn;
 use super::dialer::shown;
 use super::edge::{ConnectError, Secured};
 use super::seen::Seen;
 use super::shard::{READ_SIZE, Seat, Shard};
-use super::srv::Mode;
 use super::tls::PeerCert;
 use super::wire::Wire;
 use crate::addr::{Clean, Domain};
@@ -17,10 +20,11 @@ use crate::gateway::Input;
 use crate::gateway::trail::{Carrier, End};
 use crate::now::{Mono, Now};
 use crate::xmpp::{
-    Auth, Condition, DownReason, Need, Outcome, Pair, Purpose, Stream, StreamCondition, StreamError,
-    StreamEvent, StreamId, Terms, TlsMode, Verify, VerifyAnswer,
+    Auth, Condition, DownReason, Outcome, Pair, Stream, StreamCondition, StreamError, StreamEvent, StreamId,
+    Verify, VerifyAnswer,
 };
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -51,13 +55,22 @@ pub struct StreamConn {
     pub(super) io: Conn,
     /// What the peer showed, once there is TLS.
     cert: RefCell<Option<Arc<PeerCert>>>,
-    pub(super) reported: Cell<u64>,
     machine: RefCell<Stream>,
     /// The only pair of an initiating stream.
     pair: Option<Pair>,
     /// The places of a receiving stream among those of its partners.
     seats: RefCell<Vec<Seat>>,
-    mark: Cell<u64>,
+    /// How often stanzas were given to it, and what of them is not known to be written.
+    sent: Cell<u64>,
+    unwritten: RefCell<VecDeque<Unwritten>>,
+}
+
+/// Stanzas that the kernel does not have yet, as far as we know.
+struct Unwritten {
+    wire: u64,
+    /// Who borrowed the stream to send them.
+    by: Option<StreamId>,
+    mark: u64,
 }
 
 impl StreamConn {
@@ -78,11 +91,11 @@ impl StreamConn {
             tls: Cell::new(None),
             io: Conn::new(wire),
             cert: RefCell::default(),
-            reported: Cell::new(0),
             machine: RefCell::new(machine),
             pair,
             seats: RefCell::default(),
-            mark: Cell::new(0),
+            sent: Cell::new(0),
+            unwritten: RefCell::default(),
         })
     }
 
@@ -103,25 +116,28 @@ impl StreamConn {
 
     /// Takes a place among the streams of the partner that `remote` belongs to, if it has none yet.
     fn sit(&self, shard: &Rc<Shard>, remote: &Domain) -> Result<(), usize> {
-        let seat = shard.seat(self.id, remote)?;
+        let seat = shard.together.seat_in(&shard.realm(), self.id, remote)?;
         self.seats.borrow_mut().extend(seat);
         Ok(())
     }
 
-    /// Has the trail remember what this stream is.
+    /// Has the trail remember what this stream is; and those who borrow it.
     fn introduce(&self, shard: &Shard, auth: Auth) {
         let tls = self.tls.get().map(|version| format!("TLS {version}, ")).unwrap_or_default();
-        shard.meet(End {
+        let end = End {
             via: Carrier::Stream(self.id),
             initiating: self.initiating,
             address: Some(self.address),
+            local: self.io.wire.local(),
             verified: tls + auth_name(auth),
             peer: None,
-        });
+        };
+        shard.meet(end.clone());
+        shard.lent_is_up(self.id, auth_name(auth), end);
     }
 
-    /// Appends stanzas of the pair that this stream was opened for.
-    pub(super) fn send(&self, now: Now, stanzas: &[u8], mark: u64) {
+    /// Appends stanzas of the pair that this stream was opened for, for the shard that has it as `by`.
+    pub(super) fn send(&self, now: Now, stanzas: &[u8], by: Option<StreamId>, mark: u64) {
         let sent = match &self.pair {
             Some(Pair { local, remote }) => {
                 self.machine.borrow_mut().write_stanza(now, local.as_str(), remote.as_str(), stanzas).is_ok()
@@ -129,12 +145,27 @@ impl StreamConn {
             None => false,
         };
         if sent {
-            self.mark.set(mark);
+            let wire = self.sent.get() + 1;
+            self.sent.set(wire);
+            self.unwritten.borrow_mut().push_back(Unwritten { wire, by, mark });
             self.collect();
         } else {
             // The stream is ending; the gateway hears it and bounces what was not written.
             self.io.wake.notify_one();
         }
+    }
+
+    /// What is written now that the kernel has all up to `wire`: our own last mark, and those of borrowers.
+    pub(super) fn take_written(&self, wire: u64) -> (Option<u64>, Vec<(StreamId, u64)>) {
+        let mut unwritten = self.unwritten.borrow_mut();
+        let (mut own, mut others) = (None, Vec::new());
+        while let Some(next) = unwritten.pop_front_if(|next| next.wire <= wire) {
+            match next.by {
+                None => own = Some(next.mark),
+                Some(by) => others.push((by, next.mark)),
+            }
+        }
+        (own, others)
     }
 
     /// Puts a question about a dialback key; None if it will be answered, else the answer.
@@ -178,7 +209,7 @@ impl StreamConn {
         let mut machine = self.machine.borrow_mut();
         let output = machine.output();
         if !output.is_empty() {
-            self.io.queue(output, self.mark.get());
+            self.io.queue(output, self.sent.get());
             output.clear();
         }
     }
@@ -231,107 +262,6 @@ fn receiving(shard: &Shard, id: StreamId) -> Stream {
     Stream::receiving(id, shard.realm().xmpp(), shard.clock.now(), &mut shard.ids.borrow_mut())
 }
 
-/// Opens a stream for `pair`: finds the partner's server, connects, and runs it to its end.
-pub async fn dial(
-    shard: Rc<Shard>,
-    id: StreamId,
-    pair: Pair,
-    purpose: Purpose,
-    ask: Option<Verify>,
-    terms: Terms,
-    proxy: Option<(Domain, u16)>,
-) {
-    let failed = |condition: Condition, why: &str| {
-        let now = shard.clock.now();
-        if let Some(verify) = ask.clone() {
-            shard.handle(now, Input::Verified(verify.answer(Outcome::Error(Condition::RemoteServerTimeout))));
-        }
-        shard.handle(now, Input::StreamDown { stream: id, condition, why });
-    };
-    let _counted = shard.together.xmpp_open.clone();
-    let limit = shard.together.limits().xmpp;
-    // One is ours.
-    if shard.together.xmpp_open.reaches(limit.saturating_add(1)) {
-        return failed(
-            Condition::ResourceConstraint,
-            &format!("[xmpp] connection_limit, {limit}, is reached"),
-        );
-    }
-    // A stream that only asks about a key is not counted: without it no other would be proven.
-    let _seat = match purpose {
-        Purpose::Verify => None,
-        Purpose::Send => match shard.seat(id, &pair.remote) {
-            Ok(seat) => seat,
-            Err(limit) => return failed(Condition::ResourceConstraint, &too_many(limit)),
-        },
-    };
-    let targets = match shard.dialer.locate_xmpp(&pair.remote, proxy, shard.seed_ids()).await {
-        Ok(targets) => targets,
-        Err(error) => {
-            let condition = error.condition();
-            return failed(condition, &error.to_string());
-        }
-    };
-    let mut last = None;
-    for target in targets {
-        if target.mode == Mode::DirectTls && terms.tls == Need::NotSupported {
-            last = Some(format!("{}: only over TLS, which the terms exclude", target.host));
-            continue;
-        }
-        let outcome = match target.mode {
-            Mode::StartTls => match shard.dialer.edge.dial(target.addr, CONNECT_TIMEOUT).await {
-                Ok(socket) => Ok(Ok(socket)),
-                Err(error) => Err(error),
-            },
-            Mode::DirectTls => match shard.dialer.xmpp_client(&pair, true, &terms) {
-                Ok((config, name)) => {
-                    shard.dialer.edge.dial_tls(target.addr, config, name, CONNECT_TIMEOUT).await.map(Err)
-                }
-                Err(error) => return failed(Condition::RemoteServerTimeout, &error),
-            },
-        };
-        let open = |mode| {
-            let (realm, now) = (shard.realm(), shard.clock.now());
-            let mut machine = Stream::initiating(id, realm.xmpp(), pair.clone(), purpose, mode, &terms, now);
-            // The tables may have been loaded anew since the dial was asked for.
-            machine.handle_reload(&*realm);
-            machine
-        };
-        let asking = |mut machine: Stream| {
-            if let Some(verify) = ask.clone()
-                && let Err((_, verify)) = machine.verify(shard.clock.now(), verify)
-            {
-                let answer = verify.answer(Outcome::Error(Condition::RemoteServerTimeout));
-                shard.handle(shard.clock.now(), Input::Verified(answer));
-            }
-            machine
-        };
-        match outcome {
-            Ok(Ok(socket)) => {
-                let Ok(socket) = TcpStream::from_std(socket) else { continue };
-                let (read, write) = socket.into_split();
-                let machine = asking(open(TlsMode::StartTls));
-                let conn = StreamConn::new(
-                    id,
-                    target.addr,
-                    shard.clock.now().mono,
-                    machine,
-                    Some(pair),
-                    Wire::new(write, None),
-                );
-                return drive(shard, conn, read).await;
-            }
-            Ok(Err(secured)) => {
-                let machine = asking(open(TlsMode::Direct));
-                return run_secured(shard, id, target.addr, machine, Some(pair), secured).await;
-            }
-            Err(error) => last = Some(format!("{}: {error}", target.host)),
-        }
-    }
-    let why = last.unwrap_or_else(|| "no server to connect to".to_owned());
-    failed(Condition::RemoteServerTimeout, &why);
-}
-
 async fn run_secured(
     shard: Rc<Shard>,
     id: StreamId,
@@ -342,11 +272,7 @@ async fn run_secured(
 ) {
     let Ok((read, write)) = halves(secured.socket) else {
         let why = "the socket is gone";
-        shard.handle(
-            shard.clock.now(),
-            Input::StreamDown { stream: id, condition: Condition::RemoteServerTimeout, why },
-        );
-        return;
+        return shard.stream_down(shard.clock.now(), id, Condition::RemoteServerTimeout, why);
     };
     let conn = StreamConn::new(
         id,
@@ -431,7 +357,7 @@ fn ended(shard: &Rc<Shard>, conn: &StreamConn, condition: Condition, why: &str) 
             Clean(why)
         );
     }
-    shard.handle(shard.clock.now(), Input::StreamDown { stream: conn.id, condition, why });
+    shard.stream_down(shard.clock.now(), conn.id, condition, why);
 }
 
 /// Lets the machine say all that there is to say.

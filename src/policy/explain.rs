@@ -44,7 +44,7 @@ pub enum Remedy {
     EnableFederation,
     /// List the domain as a partner.
     AddPartner(Domain),
-    /// Take the blocking row away.
+    /// Take away the row that blocks this domain, these subdomains (`*.domain`) or this person.
     Unblock(String),
     /// Grant our user a policy that lets XMPP through.
     Grant {
@@ -134,9 +134,7 @@ impl Table {
                     Reason::DomainBlocked => format!("{domain} is blocked"),
                     _ => format!("{domain} is not listed"),
                 };
-                if let Some(at) = at {
-                    remedies.push(Remedy::Unblock(self.show(at)));
-                }
+                remedies.extend(at.and_then(|at| self.blocked.whom(at)).map(Remedy::Unblock));
                 if self.partner(domain).is_none() {
                     remedies.push(Remedy::AddPartner(remote.to_domain()));
                 }
@@ -144,7 +142,7 @@ impl Table {
             }
         };
         if let Some(at) = self.blocked_address(remote) {
-            remedies.push(Remedy::Unblock(self.show(at)));
+            remedies.extend(self.blocked.whom(at).map(Remedy::Unblock));
             return shut(format!("{} is blocked", remote.bare_str()), at);
         }
         let text = match partner.domain.as_str() == domain {

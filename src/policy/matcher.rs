@@ -4,6 +4,7 @@ use super::hash::Map;
 use super::rules::{Glob, UserPattern};
 use super::texts::Texts;
 use crate::addr::Jid;
+use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 
 /// Patterns with stars that grants or sites may have; each costs every look-up that finds no user.
@@ -69,6 +70,17 @@ impl<V: Copy> Matcher<V> {
     pub(super) fn values(&self) -> impl Iterator<Item = V> {
         let domains = self.domains.values().map(|(_, value)| *value);
         self.users.values().chain(domains).chain(self.globs.iter().map(|(_, _, value)| *value))
+    }
+
+    /// The rows, in no order that means anything: a pattern as it is written, and what it says.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (Cow<'_, str>, V)> {
+        let users = self.users.rows().map(|(user, value)| (Cow::Borrowed(user), value));
+        let domains = self.domains.iter().map(|(domain, (_, value))| (format!("*@{domain}").into(), *value));
+        let globs = self
+            .globs
+            .iter()
+            .map(|(_, glob, value)| (UserPattern::Glob(glob.clone()).to_string().into(), *value));
+        users.chain(domains).chain(globs)
     }
 
     /// How many rows there are.

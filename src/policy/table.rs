@@ -126,6 +126,15 @@ impl Blocked {
     }
 }
 
+impl Blocked {
+    /// Whom the row at `at` blocks, as `stoxd unblock` takes it.
+    pub(super) fn whom(&self, at: At) -> Option<String> {
+        let of = |rows: &Map<At>| rows.iter().find(|(_, row)| **row == at).map(|(whom, _)| whom.to_string());
+        let under = || of(&self.under).map(|parent| format!("*.{parent}"));
+        of(&self.addresses).or_else(|| of(&self.domains)).or_else(under)
+    }
+}
+
 /// Where a user's effective policy came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -189,6 +198,16 @@ impl Table {
         let id = self.policies.iter().position(|other| **other == *policy);
         let id = id.and_then(|id| u32::try_from(id).ok());
         id.map_or(0, |id| self.grants.values().filter(|(granted, _)| granted.0 == id).count())
+    }
+
+    /// To whom `policy` is granted, as a grant is written without its `sip:`, in the order of the files.
+    pub fn granted(&self, policy: &Policy) -> Vec<(String, At)> {
+        let id = self.policies.iter().position(|other| **other == *policy);
+        let Some(id) = id.and_then(|id| u32::try_from(id).ok()) else { return Vec::new() };
+        let rows = self.grants.rows().filter(|(_, (granted, _))| granted.0 == id);
+        let mut all: Vec<(String, At)> = rows.map(|(user, (_, at))| (user.into_owned(), at)).collect();
+        all.sort_by_key(|(_, at)| (at.file == File::Grants, at.line));
+        all
     }
 
     /// All sites, in the order of the file.

@@ -77,6 +77,11 @@ impl<V: Copy> Texts<V> {
         self.rows.iter().map(|row| row.value)
     }
 
+    /// All texts with their values, likewise.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (&str, V)> {
+        self.rows.iter().map(|row| (row.text(&self.text), row.value))
+    }
+
     /// Gives back what growing left over.
     pub(super) fn shrink(&mut self) {
         let Self { text, rows } = self;

@@ -8,7 +8,7 @@
 //!
 //! Above it: [`txn`] transactions, [`dialog`] dialogs, [`subscription`] presence subscriptions and
 //! [`session`] sessions in both roles, [`pager`] the MESSAGE that we send, [`uas`] what is checked in a request, [`locate`] where
-//! servers are, [`digest`] logging in, [`link`] and [`merged`] connections and loops.
+//! servers are, [`digest`] logging in, [`mask`] what may be seen of a message, [`link`] and [`merged`] connections and loops.
 //!
 //! The wire layer is RFC 3261 §7, §18.3, §19, §20 and §25, held to RFC 4475. It has no sockets, no
 //! clock and no state beyond the bytes of the message that is not yet complete. Of the crate `rsip`
@@ -21,6 +21,7 @@ pub mod frame;
 pub mod lex;
 pub mod link;
 pub mod locate;
+pub mod mask;
 pub mod merged;
 pub mod message;
 pub mod method;

@@ -10,6 +10,7 @@
 //! | [`tree`] | [`Tree`]: an element that owns its text |
 //! | [`write`](mod@write) | escaping writers; [`write::element`] copies a tree with its namespaces declared again |
 //! | [`error`] | [`XmlError`], [`FrameError`] and the stream error [`Condition`] of each |
+//! | [`mask`] | stanzas without what people wrote in them |
 //! | [`ns`] | namespace names |
 //!
 //! A stanza is parsed only when all of it is there: quick-xml reads one from a `&str`, and never
@@ -25,6 +26,7 @@ mod declaration;
 pub mod element;
 pub mod error;
 pub mod frame;
+pub mod mask;
 pub mod open;
 pub mod parse;
 pub mod scope;

@@ -171,7 +171,7 @@ fn f070_a_revoked_peer_is_refused_when_lists_are_looked_at() {
     wait_for("the link", || has_link(&house).then_some(()));
     house.write("empty.crl", "no list");
     house.edit("crl = \"off\"\n", "crl = \"soft\"\n");
-    let why = refused(&house, &["reload"], 1);
+    let why = refused(&house, &["reload"], 78);
     assert!(why.contains("[tls] crl_files: ") && why.contains("no revocation list"), "{why}");
 }
 

@@ -81,7 +81,7 @@ fn a_failing_policy_test_and_a_broken_file_refuse_the_change() {
     let house = house(POLICY);
     refused(
         &house,
-        &["policy", "revoke", "--from", "sip:alice@contoso.example"],
+        &["policy", "revoke", "--from", "sip:alice@contoso.example", "--yes"],
         3,
         "error: policy test failed",
     );
@@ -102,7 +102,8 @@ fn history_says_who_changed_what_and_rollback_takes_it_back() {
     let lines: Vec<&str> = listed.lines().collect();
     assert!(lines[0].starts_with("CHANGE  DATE "), "{listed}");
     assert!(lines[1].starts_with("3       20") && lines[1].ends_with("partner new two.example"), "{listed}");
-    done(&house, &["policy", "rollback"]);
+    refused(&house, &["policy", "rollback"], 2, "nobody is there to be asked");
+    done(&house, &["policy", "rollback", "--yes"]);
     assert_eq!(house.read("policy.toml"), between);
     refused(&house, &["policy", "rollback", "1"], 2, "nobody is there to be asked");
     let ran = done(&house, &["policy", "rollback", "1", "--what-if"]);
@@ -295,12 +296,21 @@ fn a_change_and_its_opposite_leave_the_sample_with_all_its_comments() {
         [&["site", "new", "Branch", "--member", "b*@contoso.example"], &["site", "rm", "Branch", "--yes"]],
         [
             &["site", "set", "Redmond", "--add-member", "x@y.example"],
-            &["site", "set", "Redmond", "--remove-member", "x@y.example"],
+            &["site", "set", "Redmond", "--remove-member", "x@y.example", "--yes"],
         ],
         [&["partner", "new", "tailspin.example"], &["partner", "rm", "tailspin.example", "--yes"]],
         [
             &["partner", "set", "fabrikam.example", "--tls", "optional", "--add-domain", "x.example"],
-            &["partner", "set", "fabrikam.example", "--unset", "tls", "--remove-domain", "x.example"],
+            &[
+                "partner",
+                "set",
+                "fabrikam.example",
+                "--unset",
+                "tls",
+                "--yes",
+                "--remove-domain",
+                "x.example",
+            ],
         ],
         [&["federation", "disable"], &["federation", "enable"]],
         [&["block", "*.evil.example"], &["unblock", "*.evil.example", "--yes"]],

@@ -182,7 +182,7 @@ fn f108_walk_13_a_test_says_which_gate_is_shut_and_exits_3() {
         }
     }
     let ran = house.stoxd(&["test", "im", "--from", ALICE, "--to", "sip:bob@contoso.example"]);
-    assert!(ran.code == 1 && ran.err.contains("--to sip:bob@contoso.example"), "{}", ran.err);
+    assert!(ran.code == 2 && ran.err.contains("--to sip:bob@contoso.example"), "{}", ran.err);
 }
 
 #[test]
@@ -236,7 +236,7 @@ fn f110_a_test_takes_the_users_of_the_configuration_and_fails_clearly_without_an
     let Some(house) = House::new(POLICY) else { return };
     let _daemon = house.start();
     let ran = house.stoxd(&["test", "im"]);
-    assert_eq!(ran.code, 1);
+    assert_eq!(ran.code, 2);
     assert!(ran.err.contains("--from and --to are needed, or [selftest] from and to"), "{}", ran.err);
     let set = format!("[selftest]\nfrom = \"sip:bob@contoso.example\"\nto = \"{ROMEO}\"\n[admin]");
     house.edit("[admin]", &set);

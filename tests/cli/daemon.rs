@@ -69,7 +69,7 @@ fn where_nobody_watches_subscriptions_says_none() {
     socket.write_all(b"{\"verb\":\"subscriptions\",\"user\":\"a@@b\"}\n").unwrap();
     let mut answer = String::new();
     socket.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("{\"failed\":\"not an address: "), "{answer}");
+    assert!(answer.starts_with("{\"misused\":\"not an address: "), "{answer}");
 }
 
 #[test]

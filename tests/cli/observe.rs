@@ -317,6 +317,8 @@ fn log_level_changes_what_is_logged_and_returns_by_itself() {
     let done = house.stoxd(&["log-level", "info"]);
     assert_eq!((done.code, done.out.as_str()), (0, "the log level is info until a restart\n"));
     assert_eq!(house.stoxd(&["log-level"]).out, "the log level is info; the configuration says warn\n");
+    let json = house.stoxd(&["log-level", "--json"]).out;
+    assert_eq!(json, "{\n  \"configured\": \"warn\",\n  \"level\": \"info\"\n}\n");
     let heard = wait_for("a refusal in the log", || Some(deny()).filter(|count| *count > 0));
     // The return that counts is that of the last change.
     assert_eq!(house.stoxd(&["log-level", "trace", "--for", "1s"]).code, 0);

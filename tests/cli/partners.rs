@@ -87,7 +87,9 @@ fn f028_additional_domains_are_added_removed_and_cleared() {
         lets(&house, it) && lets(&house, "corp.fabrikam.example") && !lets(&house, "hr.fabrikam.example")
     );
     assert_eq!(lists(&house, &[it]), ["fabrikam.example"]);
-    done(&house, &["partner", "set", "fabrikam.example", "--remove-domain", it]);
+    let remove = ["partner", "set", "fabrikam.example", "--remove-domain", it];
+    refused(&house, &remove, 2, "nobody is there to be asked");
+    done(&house, &[&remove[..], &["--yes"]].concat());
     assert!(!lets(&house, it) && lets(&house, "corp.fabrikam.example"));
     refused(
         &house,
@@ -95,7 +97,13 @@ fn f028_additional_domains_are_added_removed_and_cleared() {
         1,
         "is no additional domain",
     );
-    done(&house, &["partner", "set", "fabrikam.example", "--clear-domains"]);
+    refused(
+        &house,
+        &["partner", "set", "fabrikam.example", "--clear-domains"],
+        2,
+        "nobody is there to be asked",
+    );
+    done(&house, &["partner", "set", "fabrikam.example", "--clear-domains", "--yes"]);
     assert!(!lets(&house, "corp.fabrikam.example") && lets(&house, "fabrikam.example"));
 }
 

@@ -110,7 +110,8 @@ fn f070_lists_are_fetched_and_a_live_link_ends_with_its_certificate() {
     }
     let heard = refused_link(&house, "peer").err;
     assert!(heard.contains("alert certificate revoked"), "{heard}");
-    assert!(house.read("log").contains("certificate refused: certificate revoked"));
+    let logged = || house.read("log").contains("certificate refused: certificate revoked").then_some(());
+    wait_for("the reason in the log", logged);
     {
         let _link = Link::open(&house, "lost");
         wait_for("the link, though the server is down", || has_link(&house).then_some(()));

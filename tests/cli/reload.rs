@@ -20,6 +20,11 @@ fn sighup_takes_the_new_policy_and_says_so() {
     assert!(heard.ends_with("READY=1\nSTATUS=ready\n"), "{heard}");
     let status = house.stoxd(&["status"]).out;
     assert!(status.ends_with("RELOAD\n  loaded: 3 policies, 1 grant, 1/1 policy tests\n"), "{status}");
+    let would = house.stoxd(&["reload", "--what-if"]);
+    assert!(
+        would.code == 0 && would.out.starts_with("the files are as the daemon has read them"),
+        "{would:?}"
+    );
     let ran = house.stoxd(&["reload"]);
     assert_eq!((ran.code, ran.out.as_str()), (0, "loaded: 3 policies, 1 grant, 1/1 policy tests\n"));
 }
@@ -37,7 +42,7 @@ fn threat_172_sighup_with_a_broken_policy_keeps_the_old_one_and_says_so() {
     let said = "RELOAD\n  refused, nothing was changed\n  error: unknown policy \"Salse\"\n    --> policy.toml:13:10\n";
     assert!(status.out.contains(said), "{}", status.out);
     let ran = house.stoxd(&["reload"]);
-    assert_eq!((ran.code, ran.out.as_str()), (1, ""));
+    assert_eq!((ran.code, ran.out.as_str()), (78, ""));
     assert!(
         ran.err.starts_with("error: reload refused, nothing was changed\nerror: unknown policy \"Salse\"\n"),
         "{}",
@@ -46,10 +51,21 @@ fn threat_172_sighup_with_a_broken_policy_keeps_the_old_one_and_says_so() {
     assert!(house.read("log").contains("config.reject"), "{}", house.read("log"));
     // A test of the file's own that fails is a mistake too.
     house.write("policy.toml", &other_partner().replace("expect = \"allow\"", "expect = \"deny\""));
-    assert_eq!(house.stoxd(&["reload"]).code, 1);
+    assert_eq!(house.stoxd(&["reload"]).code, 78);
     assert!(house.welcomes("fabrikam.example"));
     // And a mended file is taken.
+    let would = house.stoxd(&["reload", "--what-if"]);
+    assert!(
+        would.code == 78
+            && would.err.starts_with("error: a reload would be refused\nerror: policy test failed")
+    );
     house.write("policy.toml", &other_partner());
+    let would = house.stoxd(&["reload", "--what-if"]);
+    assert!(would.out.contains("\n+ domain = \"tailspin.example\"\n"), "{would:?}");
+    assert!(
+        would.out.ends_with("\nnothing was changed\n") && !house.welcomes("tailspin.example"),
+        "{would:?}"
+    );
     assert_eq!(house.stoxd(&["reload"]).code, 0);
     assert!(house.welcomes("tailspin.example"));
 }
@@ -67,7 +83,7 @@ fn threat_173_a_reload_is_all_or_nothing() {
     ] {
         house.write(file, text);
         let ran = house.stoxd(&["reload"]);
-        assert_eq!(ran.code, 1, "{file}: {}", ran.out);
+        assert_eq!(ran.code, 78, "{file}: {}", ran.out);
         assert!(ran.err.contains(why), "{file}: {}", ran.err);
         assert!(house.welcomes("fabrikam.example") && !house.welcomes("tailspin.example"), "{file}");
         house.write(file, good);
@@ -127,7 +143,7 @@ fn presence_waits_for_no_restart() {
     );
     house.edit("watch_limit = 7", "watch_limit = 0");
     let ran = house.stoxd(&["reload"]);
-    assert!(ran.code == 1 && ran.err.contains("\"watch_limit\" is out of range"), "{}", ran.err);
+    assert!(ran.code == 78 && ran.err.contains("\"watch_limit\" is out of range"), "{}", ran.err);
 }
 
 #[test]
@@ -138,7 +154,7 @@ fn a_domain_that_is_served_until_the_restart_becomes_no_partner_before_it() {
     house.edit("[[domain]]\nname = \"litware.example\"\ndiscovery = true\n", "");
     house.write("policy.toml", &format!("{POLICY}[[partner]]\ndomain = \"litware.example\"\n"));
     let ran = house.stoxd(&["reload"]);
-    assert_eq!(ran.code, 1, "{}", ran.out);
+    assert_eq!(ran.code, 78, "{}", ran.out);
     assert!(ran.err.contains("litware.example is served until a restart"), "{}", ran.err);
     let (_, answer) = house.greet("fabrikam.example", "litware.example");
     assert!(answer.contains("<stream:features>"), "{answer}");

@@ -117,11 +117,11 @@ impl House {
     pub fn usual(&self) -> String {
         let ip = &self.ip;
         // The whole suite can be run with several shards.
-        let shards = std::env::var("STOXD_SHARDS").map_or(String::new(), |count| format!("shards = {count}"));
+        let shards =
+            std::env::var("STOXD_SHARDS").map_or(String::new(), |count| format!("shards = {count}\n"));
         format!(
             r#"[gateway]
-{shards}
-name = "gw.contoso.example"
+{shards}name = "gw.contoso.example"
 state_dir = "state"
 [[domain]]
 name = "contoso.example"

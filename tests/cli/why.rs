@@ -49,7 +49,9 @@ fn why_says_what_policy_refused_and_the_command_that_would_allow_it() {
         &["why", "--from", BOB, "--to", "sip:alice@contoso.example"],
         &["why", "--from", BOB, "--to", "nobody"],
         &["why", "--from", BOB, "--to", ROMEO, "--since", "soon"],
-        &["trace", "--format", "pcapng"],
+        &["trace", "--format", "pcapng", "--json"],
+        &["trace", "--format", "pcap"],
+        &["trace", "--to", "127.0.0.1:9060"],
         &["trace", "--user", "alice"],
     ] {
         let ran = house.stoxd(wrong);
@@ -125,4 +127,45 @@ fn trace_draws_what_is_on_record_and_follows_what_comes() {
     assert_eq!(house.stoxd(&["trace"]).code, 4);
     let ran = house.stoxd(&["why", "--from", BOB, "--to", ROMEO]);
     assert!(ran.code == 4 && ran.out.starts_with("DENY"), "the files still say something: {ran:?}");
+}
+
+#[test]
+fn four_may_watch_what_comes_and_goes_and_who_leaves_makes_room() {
+    let Some(house) = House::new(POLICY) else { return };
+    let _daemon = house.start();
+    let watch = || {
+        let mut socket = UnixStream::connect(house.path("admin.sock")).unwrap();
+        socket.write_all(b"{\"verb\":\"watch\",\"user\":\"bob@contoso.example\"}\n").unwrap();
+        socket.set_read_timeout(Some(std::time::Duration::from_millis(200))).unwrap();
+        socket
+    };
+    let line = |socket: &mut UnixStream| {
+        let mut line = String::new();
+        BufReader::new(socket).read_line(&mut line).ok().filter(|octets| *octets > 0).map(|_| line)
+    };
+    let mut watchers = vec![watch(), watch(), watch(), watch()];
+    let refused = wait_for("a refusal", || {
+        let mut more = watch();
+        let said = line(&mut more);
+        watchers.push(more);
+        said
+    });
+    assert_eq!(refused, "{\"failed\":\"4 watch already, as many as may\"}\n");
+    drop(watchers);
+    let copies = wait_for("copies", || {
+        let mut watcher = watch();
+        assert_eq!(house.sip_message("alice@contoso.example", "x@elsewhere.example", "psst"), 403);
+        assert_eq!(house.sip_message("bob@contoso.example", "romeo@fabrikam.example", "psst"), 403);
+        line(&mut watcher).filter(|line| line.starts_with("{\"watched\""))
+    });
+    let copies: serde_json::Value = serde_json::from_str(&copies).unwrap();
+    let first = &copies["watched"]["copies"][0];
+    assert_eq!(
+        (&first["came"], &first["stanza"], &first["texts"]),
+        (&true.into(), &false.into(), &false.into())
+    );
+    assert_eq!(copies["watched"]["lost"], 0);
+    let of =
+        &copies["watched"]["copies"].as_array().unwrap().iter().map(|one| &one["trace"]).collect::<Vec<_>>();
+    assert!(of.iter().all(|trace| **trace == first["trace"]), "alice's is nobody's here: {copies}");
 }

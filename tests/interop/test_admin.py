@@ -67,7 +67,7 @@ def test_walk_1_and_3_a_policy_does_nothing_until_it_is_granted(s):
     assert "loaded: 2 policies, 1 grant" in stoxd(s, "policy", "grant", "XmppUsers", "--to", "sip:" + ALICE)
     crosses(s, s.alice)
     is_refused(s, s.bob)
-    stoxd(s, "policy", "revoke", "--from", "sip:" + ALICE)
+    stoxd(s, "policy", "revoke", "--from", "sip:" + ALICE, "--yes")
     is_refused(s, s.alice)
 
 
@@ -79,7 +79,7 @@ def test_walk_2_staged_edits_change_nothing_until_they_are_committed(s):
     stoxd(s, "policy", "grant", "XmppUsers", "--to", "sip:" + ALICE, "--staged")
     stoxd(s, "commit")
     crosses(s, s.alice)
-    stoxd(s, "policy", "rollback")
+    stoxd(s, "policy", "rollback", "--yes")
     is_refused(s, s.alice)
 
 
@@ -93,7 +93,7 @@ def test_walk_4_user_beats_site_beats_global(s):
     crosses(s, s.alice)
     stoxd(s, "policy", "grant", "XmppUsers", "--to", "sip:" + BOB)
     crosses(s, s.bob)
-    stoxd(s, "policy", "revoke", "--from", "sip:" + BOB)
+    stoxd(s, "policy", "revoke", "--from", "sip:" + BOB, "--yes")
     is_refused(s, s.bob)
     stoxd(s, "policy", "rm", "site:Branch", "--yes")
     crosses(s, s.bob)
@@ -121,10 +121,10 @@ def test_walk_6_and_9_additional_domains_come_and_go(s):
     stoxd(s, "partner", "set", "capulet.example", "--add-domain", "montague.example")
     crosses(s, s.alice, s.mercutio, MERCUTIO)
     crosses(s, s.alice)
-    stoxd(s, "partner", "set", "capulet.example", "--remove-domain", "montague.example")
+    stoxd(s, "partner", "set", "capulet.example", "--remove-domain", "montague.example", "--yes")
     is_refused(s, s.alice, s.mercutio, MERCUTIO)
     stoxd(s, "partner", "set", "capulet.example", "--add-domain", "montague.example")
-    stoxd(s, "partner", "set", "capulet.example", "--clear-domains")
+    stoxd(s, "partner", "set", "capulet.example", "--clear-domains", "--yes")
     is_refused(s, s.alice, s.mercutio, MERCUTIO)
     crosses(s, s.alice)
 
@@ -171,6 +171,7 @@ def test_walk_15_settings_are_taken_without_a_restart(s):
 def test_walk_16_the_kill_switch(s):
     """F22."""
     assert "federation is disabled" in stoxd(s, "federation", "disable")
+    assert "federation is disabled" in stoxd(s, "status")
     is_refused(s, s.alice)
     assert "capulet.example" not in stoxd(s, "status").split("STREAMS")[1].split("LINKS")[0]
     stoxd(s, "federation", "enable")

@@ -153,7 +153,7 @@ pub fn certificate(chain: &[CertificateDer<'static>], seen: &Seen, ours: &Ours, 
         lines.push(Line::new(Outcome::Fail, text, "import the certificate that the authority issued"));
     }
     if seen.crl.is_empty() {
-        let text = "no CRL distribution point: Lync and Skype for Business ask for one";
+        let text = "without a CRL distribution point, which only Lync and Skype for Business ask for";
         lines.push(Line::new(Outcome::Pass, text, ""));
     }
     lines.extend(path(chain, ours));
@@ -190,7 +190,7 @@ fn names(seen: &Seen, ours: &Ours) -> Vec<Line> {
         }
         let sip = format!("sip.{}", domain.to_ascii());
         if !seen.has_host(&sip) {
-            let text = format!("{sip} is not in it: Lync and Skype for Business look for that name");
+            let text = format!("without {sip}, a name that only Lync and Skype for Business look for");
             lines.push(Line::new(Outcome::Pass, text, ""));
         }
     }

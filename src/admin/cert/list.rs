@@ -57,6 +57,7 @@ pub fn list(ours: &Ours, expiring: Option<u64>, now: Wall, as_json: bool) -> Str
     }
     if rows.len() == 1 {
         return match expiring {
+            Some(1) => "no certificate expires within a day\n".to_owned(),
             Some(days) => format!("no certificate expires within {days} days\n"),
             None => "no [[tls.certificate]] is configured: stoxd cert request\n".to_owned(),
         };

@@ -1,29 +1,37 @@
 //! Replaces files as one: whoever reads sees the old content or the new, whole, whatever happens meanwhile.
 
 use super::Refused;
+use crate::config::load::Disk;
+use crate::config::{FileFault, Files};
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+
+/// Octets that a file of the configuration may have; each kind of file has less.
+const LARGEST: u64 = 1 << 30;
 
 /// The text of the file at `path`; `None` if there is no file.
 ///
 /// # Errors
 /// It can't be read, or is no text.
 pub fn read(path: &Path) -> Result<Option<String>, Refused> {
-    match std::fs::read(path) {
-        Ok(octets) => match String::from_utf8(octets) {
-            Ok(text) => Ok(Some(text)),
-            Err(_) => Err(Refused::failed(format!("{}: it is not UTF-8", path.display()))),
-        },
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(fault(path, &error)),
+    // As the daemon reads: a pipe would be waited for, and a device has no end.
+    match Disk.read(path, LARGEST) {
+        Ok(text) => Ok(Some(text)),
+        Err(FileFault::Missing) => Ok(None),
+        Err(fault) => Err(Refused::failed(format!("{}: {fault}", path.display()))),
     }
 }
 
 /// What could not be done to `path`.
 pub fn fault(path: &Path, error: &io::Error) -> Refused {
-    Refused::failed(format!("{}: {error}", path.display()))
+    let hint = match error.kind() {
+        ErrorKind::PermissionDenied => ": this user may not do that here: run it as root",
+        ErrorKind::StorageFull => ": make room first",
+        _ => "",
+    };
+    Refused::failed(format!("{}: {error}{hint}", path.display()))
 }
 
 /// The folder that `path` is in.
@@ -47,7 +55,8 @@ impl Lock {
     /// Another change is being made, or the folder is not ours to write.
     pub fn take(config: &Path) -> Result<Self, Refused> {
         let folder = folder_of(config);
-        let path = folder.join(".stoxd.lock");
+        // Whoever comes by a link to the file takes the same lock.
+        let path = folder_of(&super::real(config)).join(".stoxd.lock");
         let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
         let file = opened.map_err(|error| fault(&path, &error))?;
         match file.try_lock() {

@@ -40,8 +40,9 @@ use super::check;
 use super::cli::{ConfigFile, say};
 use super::control::{self, Question};
 use super::{complain, exit};
-use crate::config::{self, Config, Problem};
+use crate::config::{self, Config, Problem, Severity};
 use clap::Args;
+pub(super) use diff::lines;
 use disk::Lock;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -167,6 +168,12 @@ pub fn edit(
         let mut change = Change::open(what, how)?;
         let path = change.path(which);
         let mut document = change.document(&path)?;
+        if which == Which::Daemon && !path.exists() {
+            // A setting alone makes no configuration.
+            let problems = config::check(&change.config).err().unwrap_or_default();
+            let text = format!("nothing was changed\n{}", check::problems(&problems));
+            return Err(Refused { text, code: exit::CONFIG });
+        }
         let said = edit(&mut document)?;
         change.put(&path, document.to_string());
         Ok((change, said))
@@ -184,6 +191,19 @@ struct Edit {
     /// What the change is made from: the staged copy, if edits are being staged and it is there.
     from: Option<String>,
     to: String,
+}
+
+impl Edit {
+    /// When it is put in place, so that whoever is killed in between leaves files that fit: a grant goes before its
+    /// policy and comes after it.
+    fn turn(&self, grants: Option<&Path>) -> u8 {
+        let shrinks = self.from.as_ref().is_some_and(|from| from.len() > self.to.len());
+        match (grants == Some(&*self.path), shrinks) {
+            (true, true) => 0,
+            (false, _) => 1,
+            (true, false) => 2,
+        }
+    }
 }
 
 /// A change in the making; nothing happens before [`Change::finish`].
@@ -316,7 +336,7 @@ impl<'h> Change<'h> {
         let checked = self.judge();
         let mut out = format!("{said}\n");
         for edit in &self.edits {
-            out.push_str(&diff::lines(&edit.path, edit.from.as_deref().unwrap_or_default(), &edit.to));
+            out.push_str(&lines(&edit.path, edit.from.as_deref().unwrap_or_default(), &edit.to));
         }
         match &checked {
             Ok(config) => out.push_str(&check::problems(&self.new_warnings(config))),
@@ -326,8 +346,11 @@ impl<'h> Change<'h> {
             }
             Err(problems) => {
                 let refused = "the change is refused, nothing was changed";
+                // Warnings are no reason, and most are as old as the files.
+                let errors: Vec<Problem> =
+                    problems.iter().filter(|problem| problem.severity == Severity::Error).cloned().collect();
                 return Err(Refused {
-                    text: format!("{refused}\n{}", check::problems(problems)),
+                    text: format!("{refused}\n{}", check::problems(&errors)),
                     code: exit::PROBLEMS,
                 });
             }
@@ -390,15 +413,20 @@ impl<'h> Change<'h> {
         self.is_fresh()?;
         // A daemon that runs listens where the files said before.
         let running = config::admin_socket(&self.config).ok();
-        let changed: Vec<Edit> =
+        let grants = self.grants();
+        let mut changed: Vec<Edit> =
             self.edits.into_iter().filter(|edit| edit.from.as_deref() != Some(&*edit.to)).collect();
+        changed.sort_by_key(|edit| edit.turn(grants.as_deref()));
         let revision = revision::keep(
             &lock,
             &self.what,
             changed.iter().map(|edit| (edit.path.as_path(), edit.from.as_deref())),
-        )?;
+        )
+        .map_err(nothing_changed)?;
         let files: Vec<(&Path, &str)> = changed.iter().map(|edit| (edit.path.as_path(), &*edit.to)).collect();
-        let replaced = disk::replace(&lock, &files, disk::OPEN).inspect_err(|_| revision.forget())?;
+        let replaced = disk::replace(&lock, &files, disk::OPEN)
+            .inspect_err(|_| revision.forget())
+            .map_err(nothing_changed)?;
         revision.settle();
         let answered = reload(running.as_deref(), &self.config);
         if let Ok(Err(why)) = answered {
@@ -436,6 +464,11 @@ fn as_written(before: &str, text: String) -> String {
         text.insert(0, MARK);
     }
     text
+}
+
+/// Why the disk did not take the change.
+fn nothing_changed(refused: Refused) -> Refused {
+    Refused { text: format!("{}: nothing was changed", refused.text), code: refused.code }
 }
 
 /// What is said to the second of two administrators.

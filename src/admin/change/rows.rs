@@ -91,7 +91,7 @@ pub fn remove(
         }
         let position = row.position().unwrap_or(isize::MAX);
         let above = row.decor().prefix().and_then(RawString::as_str).unwrap_or_default();
-        let kept = above.rfind("\n\n").and_then(|end| above.get(..end + 1)).unwrap_or_default().to_owned();
+        let kept = above.get(..last_empty_line(above)).unwrap_or_default().to_owned();
         rows(document, key)?.remove(at);
         removed += 1;
         if !kept.trim().is_empty() {
@@ -102,6 +102,12 @@ pub fn remove(
         document.remove(key);
     }
     Ok(removed)
+}
+
+/// Where the last empty line of `text` begins, whichever ends its lines have; 0 if there is none.
+fn last_empty_line(text: &str) -> usize {
+    let ends = ["\n\n", "\n\r\n"].iter().filter_map(|end| text.rfind(end));
+    ends.max().map_or(0, |end| end + 1)
 }
 
 /// Puts the comment `kept` above the table that follows `position`, or at the end.
@@ -190,6 +196,14 @@ name = \"C\"
         assert_eq!(remove(&mut document, "policy", |_| true).unwrap(), 2);
         assert!(document.to_string().starts_with("# The file.\n\n# All of them.\n"), "{document}");
         assert_eq!(remove(&mut document, "policy", |_| true).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_comment_of_its_own_stays_where_lines_end_as_on_windows() {
+        let text = "a = 1\r\n\r\n# Of all.\r\n\r\n# Of this one.\r\n[[b]]\r\nc = 1\r\n\r\n[[d]]\r\n";
+        let mut document: DocumentMut = text.parse().unwrap();
+        assert_eq!(remove(&mut document, "b", |_| true).unwrap(), 1);
+        assert_eq!(document.to_string().replace('\r', ""), "a = 1\n\n# Of all.\n\n[[d]]\n");
     }
 
     #[test]

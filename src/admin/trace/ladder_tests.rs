@@ -7,7 +7,7 @@ fn step(after: u64, what: What) -> Step {
 }
 
 fn way(name: &str, verified: &str) -> Option<Way> {
-    Some(Way { name: name.into(), address: None, verified: verified.into() })
+    Some(Way { name: name.into(), address: None, local: None, verified: verified.into() })
 }
 
 fn crossing(direction: &str, from: &str, to: &str, steps: Vec<Step>) -> Crossing {

@@ -5,11 +5,13 @@
 //! | this one | a crossing as the control socket carries it, and which ones are asked for |
 //! | `verb` | the verb: asks, follows, prints |
 //! | `ladder` | the picture |
+//! | `packets` | the same for packet analysers and capture servers |
 //!
 //! Addresses are not masked: the socket is its owner's alone. There is no text of a message in the daemon's
 //! record, so none can be printed.
 
 mod ladder;
+mod packets;
 mod verb;
 
 pub use ladder::Ladder;
@@ -17,12 +19,14 @@ pub(super) use verb::run;
 pub use verb::{Format, TraceVerb};
 
 use super::control::LINE_LIMIT;
-use crate::addr::Jid;
 use crate::crossing::{Direction, Kind};
 use crate::gateway::Settings;
-use crate::gateway::trail::{self, Carrier, Outcome, Trail};
-use crate::ids::shown;
+use crate::gateway::trail::{self, Carrier, Copied, CopiedTexts, Heading, Outcome, Trail};
+pub use crate::gateway::trail::{Wanted, bare_of, domain_of};
+use crate::now::Now;
 use crate::policy::Table;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 
 /// Crossings of an answer at most.
@@ -83,12 +87,15 @@ impl What {
 /// A stream or link.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Way {
-    /// "in#3" or "out#5", for a stream or link of that number, "in#2.3" for one of shard 2; "#7" if nothing more is
+    /// "in#3" or "out#5", for a stream or link of that number, "in#2.3" of another shard; "#7" if nothing more is
     /// known.
     pub name: String,
     /// The far end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+    /// Our own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<String>,
     /// How the far end was verified.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub verified: String,
@@ -193,48 +200,35 @@ impl Crossings {
     }
 }
 
-/// Which crossings are asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
-    /// Of this user alone, on either side: a bare JID.
-    pub user: Option<Jid>,
-    /// Of the partner that has this domain.
-    pub partner: Option<String>,
+/// A SIP message or stanza that came or went, with its real head.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copy {
+    /// The crossing that it is of, or what its peer calls it.
+    pub trace: String,
+    /// When, in microseconds since 1970.
+    pub at: u64,
+    /// Did it come to us?
+    pub came: bool,
+    /// Is it a stanza?
+    pub stanza: bool,
+    /// By which stream or link.
+    pub way: Way,
+    /// Its octets, as Base64.
+    pub octets: String,
+    /// How many of them were left away at the end.
+    pub cut: usize,
+    /// Are texts in it as they were? Else their octets are replaced.
+    pub texts: bool,
 }
 
-impl Wanted {
-    /// Is it asked for?
-    pub fn has(&self, crossing: &trail::Crossing<'_>, table: &Table) -> bool {
-        let is_user = self.user.as_ref().is_none_or(|user| {
-            let bare = user.bare_str();
-            bare_of(crossing.from) == bare || bare_of(crossing.to) == bare
-        });
-        let is_partner = self.partner.as_deref().is_none_or(|wanted| {
-            let domain = domain_of(remote(crossing));
-            let partner = table.partner(domain);
-            domain == wanted || partner.is_some_and(|one| one.domains().any(|d| d.as_str() == wanted))
-        });
-        is_user && is_partner
-    }
-}
-
-/// The XMPP contact.
-fn remote<'t>(crossing: &trail::Crossing<'t>) -> &'t str {
-    match crossing.direction {
-        Direction::SipToXmpp => crossing.to,
-        Direction::XmppToSip => crossing.from,
-    }
-}
-
-/// A JID, which is canonical, without its resource.
-pub(crate) fn bare_of(jid: &str) -> &str {
-    jid.split('/').next().unwrap_or_default()
-}
-
-/// Its domain.
-fn domain_of(jid: &str) -> &str {
-    let bare = bare_of(jid);
-    bare.split_once('@').map_or(bare, |(_, domain)| domain)
+/// Copies for whoever watches.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watched {
+    /// In order.
+    pub copies: Vec<Copy>,
+    /// How many were lost before them, because they were not read fast enough.
+    #[serde(default)]
+    pub lost: u64,
 }
 
 /// Writes records out, with the names that they have now.
@@ -295,7 +289,7 @@ impl Scribe<'_> {
             kind: kind.to_owned(),
             from: crossing.from.to_owned(),
             to: crossing.to.to_owned(),
-            partner: domain_of(remote(crossing)).to_owned(),
+            partner: domain_of(crossing.remote()).to_owned(),
             peer: peer.map(|peer| peer.name.clone()).unwrap_or_default(),
             begun: crossing.begun.wall.as_millis() * 1000,
             outcome: outcome.to_owned(),
@@ -303,6 +297,25 @@ impl Scribe<'_> {
             policy_at: at.filter(|at| !at.is_empty()),
             why: crossing.why.filter(|_| !is_well).map(str::to_owned),
             steps: crossing.steps.iter().map(|(after, what)| self.step(*after, *what)).collect(),
+        }
+    }
+
+    /// A copy; `began` is when its watcher began to watch, by both clocks.
+    pub fn copy(&self, began: Now, copied: &Copied) -> Copy {
+        let mut way = self.way(copied.via);
+        if let Some(far) = copied.far {
+            way.address = Some(far.to_string());
+        }
+        let since = u64::try_from(copied.at.mono.since(began.mono).as_micros()).unwrap_or_default();
+        Copy {
+            trace: copied.trace.clone(),
+            at: (began.wall.as_millis() * 1000).saturating_add(since),
+            came: copied.heading == Heading::In,
+            stanza: matches!(copied.via, Carrier::Stream(_)),
+            way,
+            octets: BASE64_STANDARD.encode(&copied.octets),
+            cut: copied.length - copied.octets.len(),
+            texts: copied.texts == CopiedTexts::Shown,
         }
     }
 
@@ -334,15 +347,13 @@ impl Scribe<'_> {
     }
 
     fn way(&self, via: Carrier) -> Way {
-        let number = shown(match via {
-            Carrier::Stream(stream) => stream.0,
-            Carrier::Link(link) => link.0,
-        });
+        let number = via.number();
         match self.trail.of_via(via) {
             None => Way { name: format!("#{number}"), ..Way::default() },
             Some(end) => Way {
                 name: format!("{}#{number}", if end.initiating { "out" } else { "in" }),
                 address: end.address.map(|address| address.to_string()),
+                local: end.local.map(|address| address.to_string()),
                 verified: end.verified.clone(),
             },
         }

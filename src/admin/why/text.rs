@@ -147,7 +147,7 @@ pub(super) fn verdict(why: &Why) -> String {
 
 fn sentence(crossing: &Crossing, step: &Step) -> String {
     let by = |way: &Option<Way>| match way {
-        Some(Way { name, address, verified }) => {
+        Some(Way { name, address, verified, .. }) => {
             let address = address.as_deref().map(|address| format!(" {address}")).unwrap_or_default();
             let verified = if verified.is_empty() { String::new() } else { format!(", {verified}") };
             format!("{name}{address}{verified}")

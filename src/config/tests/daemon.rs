@@ -508,12 +508,12 @@ fn threat_172_a_named_file_that_is_not_there_refuses_the_start() {
     let problems = read(&files).unwrap_err();
     assert_eq!(
         problems[1].to_string(),
-        "error: can't read /etc/stoxd/policy.toml\n --> policy.toml: there is no such file"
+        "error: can't read /etc/stoxd/policy.toml\n --> policy.toml: there is no such file: [gateway] policy names another"
     );
     let problems = read(&Memory::default()).unwrap_err();
     assert_eq!(
         problems[0].to_string(),
-        "error: can't read /etc/stoxd/stoxd.toml\n --> stoxd.toml: there is no such file"
+        "error: can't read /etc/stoxd/stoxd.toml\n --> stoxd.toml: there is no such file: -c FILE names another"
     );
 }
 

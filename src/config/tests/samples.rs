@@ -55,3 +55,37 @@ fn every_key_of_the_samples_stands_in_the_man_pages() {
         }
     }
 }
+
+#[test]
+fn the_man_page_has_the_default_that_the_sample_shows() {
+    let sample = include_str!("../../../config/stoxd.toml");
+    let page = include_str!("../../../config/man/stoxd.toml.5").replace("\\(dq", "\"").replace("\\-", "-");
+    // What a comment gives as an example, since the default is nothing, or something found elsewhere.
+    let examples =
+        ["certificate", "route", "identity", "digest", "dialback_secret", "host", "from", "to", "every"];
+    let mut table = "";
+    let mut seen = 0;
+    for line in sample.lines() {
+        let Some((_, section)) = page.split_once(&format!("\n.SS {table}\n")) else {
+            assert_eq!(table, "");
+            table = if line.starts_with('[') { line } else { table };
+            continue;
+        };
+        let section = section.split("\n.S").next().unwrap();
+        if line.starts_with('[') {
+            table = line;
+        } else if let Some(setting) =
+            line.strip_prefix('#').filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()))
+        {
+            let key = setting.split(" = ").next().unwrap();
+            let is_example = examples.contains(&key) || (table, key) == ("[msrp]", "listen");
+            let found = match is_example {
+                true => section.contains(&format!("\n.BR {key} \", ")),
+                false => section.contains(&format!("\n.B {setting}\n")),
+            };
+            assert!(found, "{table} {setting}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 60, "{seen}");
+}

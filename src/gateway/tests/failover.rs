@@ -1,8 +1,9 @@
 //! SIP servers that fail: who takes over, for how long, and how late a sender may hear of it.
 
 use super::net::{Net, Play, address, target, udp};
+use super::texts::{message, request};
 use super::world::{Seen, World};
-use super::{ALICE, BOB};
+use super::{ALICE, BOB, ROMEO};
 use crate::gateway::effect::LinkId;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -286,4 +287,52 @@ fn three_thousand_waiting_messages_fail_without_deep_recursion() {
     world.link_down(link);
     world.pass_secs(60);
     world.assert_quiet();
+}
+
+#[test]
+fn a_peer_that_is_heard_is_dialled_within_a_second() {
+    let mut world = World::new(Net { links: Play::Fail, ..Net::works() });
+    for n in 0..9 {
+        world.say(&format!("m{n}"), ALICE, "lost");
+        world.pass_secs(31);
+    }
+    assert!(world.take_xmpp().len() >= 9, "each comes back");
+    world.say("m9", ALICE, "lost too");
+    world.net.links = Play::Up;
+    world.pass_secs(1);
+    world.take_xmpp();
+    world.say("m10", ALICE, "waits");
+    dialled(&mut world);
+    world.pass_secs(2);
+    assert!(dialled(&mut world).is_empty(), "the pause is longer");
+    world.sip(&request("OPTIONS", 1, ALICE, ROMEO, "", ""));
+    world.take_sip();
+    world.pass_secs(1);
+    assert_eq!(world.one_sip().body(), "waits");
+}
+
+#[test]
+fn a_partner_that_is_heard_is_dialled_within_a_second() {
+    let mut world = World::new(Net { streams: Play::Fail, ..Net::works() });
+    let dials = |world: &World| world.seen.iter().any(|seen| matches!(seen, Seen::DialXmpp { .. }));
+    let mut n = 0;
+    let mut say = |world: &mut World| {
+        n += 1;
+        world.sip(&message(n, ALICE, ROMEO, "lost"));
+        world.pass(Duration::from_millis(200));
+    };
+    // As long as the pauses grow; each begins with an attempt.
+    (0..300).for_each(|_| say(&mut world));
+    world.seen.clear();
+    while !dials(&world) {
+        say(&mut world);
+    }
+    world.net.streams = Play::Up;
+    world.seen.clear();
+    world.sip(&message(9999, ALICE, ROMEO, "waits"));
+    world.pass_secs(5);
+    assert!(!dials(&world), "the pause is longer");
+    world.romeo("<message from='romeo@capulet.example/a' to='alice@contoso.example' type='headline'/>");
+    world.pass_secs(1);
+    assert!(world.take_xmpp().iter().any(|stanza| stanza.contains("waits")));
 }

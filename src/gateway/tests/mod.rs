@@ -24,6 +24,7 @@ mod to_sip;
 mod to_xmpp;
 mod transcripts;
 mod trial;
+mod watched;
 mod world;
 
 pub(super) const ALICE: &str = "alice@contoso.example";

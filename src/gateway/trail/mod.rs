@@ -6,14 +6,20 @@
 //! only who asks pays for it. No text of a message ever comes here.
 //!
 //! On record are messages, and the subscriptions that somebody asked for; not each notification.
+//!
+//! While somebody watches, and only then, what really comes and goes is copied for them, without what people
+//! wrote in it (`tap`); nothing of that is on record.
 
 mod read;
 mod record;
 mod ring;
+mod tap;
 #[cfg(test)]
 mod tests;
 
-pub use read::{Crossing, Cut, Event, Found, Outcome};
+pub use crate::sip::status::reason as phrase_of;
+pub use read::{Crossing, Cut, Event, Found, Outcome, Wanted, bare_of, domain_of};
+pub use tap::{COPY, Copied, Copies, Heading, Texts as CopiedTexts, WATCHERS, WatcherId};
 
 use super::effect::{LinkId, PeerId};
 use super::observe::WatchChange;
@@ -52,6 +58,14 @@ pub enum Carrier {
     Link(LinkId),
 }
 
+impl Carrier {
+    /// Its number for people: "3", or "2.3" where it is not the first shard's.
+    pub fn number(self) -> String {
+        let (Self::Stream(StreamId(number)) | Self::Link(LinkId(number))) = self;
+        crate::ids::shown(number)
+    }
+}
+
 /// What a stream or link was: remembered once for each, and not with each crossing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct End {
@@ -61,6 +75,8 @@ pub struct End {
     pub initiating: bool,
     /// The far end's address; none for a UDP socket.
     pub address: Option<SocketAddr>,
+    /// Our own.
+    pub local: Option<SocketAddr>,
     /// How the far end was verified, for people: "TLS 1.3, SASL EXTERNAL".
     pub verified: String,
     /// Which peer's it is, if it is a link that is proven.
@@ -140,6 +156,8 @@ pub struct Trail {
     reasons: VecDeque<(Track, Box<str>)>,
     ends: VecDeque<End>,
     followers: usize,
+    /// Who watches what comes and goes, if anybody does.
+    pub(super) tap: Option<Box<tap::Tap>>,
 }
 
 impl Trail {

@@ -4,10 +4,11 @@
 //! that it was cut off.
 
 use super::{Carrier, End, Head, Held, Step, Track, Trail, What};
+use crate::addr::Jid;
 use crate::crossing::{Direction, Kind};
 use crate::gateway::observe::WatchChange;
 use crate::now::{Mono, Now};
-use crate::policy::At;
+use crate::policy::{At, Table};
 
 /// How a crossing ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +48,16 @@ pub struct Crossing<'t> {
     pub why: Option<&'t str>,
 }
 
+impl<'t> Crossing<'t> {
+    /// The XMPP contact.
+    pub fn remote(&self) -> &'t str {
+        match self.direction {
+            Direction::SipToXmpp => self.to,
+            Direction::XmppToSip => self.from,
+        }
+    }
+}
+
 impl Crossing<'_> {
     /// How it ended.
     pub fn outcome(&self) -> Outcome {
@@ -71,6 +82,47 @@ impl Crossing<'_> {
         };
         self.steps.iter().rev().find_map(decisive).unwrap_or(Outcome::Open)
     }
+}
+
+/// Which crossings are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Of this user alone, on either side: a bare JID.
+    pub user: Option<Jid>,
+    /// Of the partner that has this domain.
+    pub partner: Option<String>,
+}
+
+impl Wanted {
+    /// Is it asked for?
+    pub fn has(&self, crossing: &Crossing<'_>, table: &Table) -> bool {
+        let (from, to) = (bare_of(crossing.from), bare_of(crossing.to));
+        self.has_people(from, to, domain_of(crossing.remote()), table)
+    }
+
+    /// Is something asked for between these two bare JIDs, of whom the XMPP contact has the domain `remote`?
+    pub(super) fn has_people(&self, from: &str, to: &str, remote: &str, table: &Table) -> bool {
+        let is_user = self.user.as_ref().is_none_or(|user| {
+            let bare = user.bare_str();
+            from == bare || to == bare
+        });
+        let is_partner = self.partner.as_deref().is_none_or(|wanted| {
+            let partner = table.partner(remote);
+            remote == wanted || partner.is_some_and(|one| one.domains().any(|d| d.as_str() == wanted))
+        });
+        is_user && is_partner
+    }
+}
+
+/// A JID, which is canonical, without its resource.
+pub fn bare_of(jid: &str) -> &str {
+    jid.split('/').next().unwrap_or_default()
+}
+
+/// Its domain.
+pub fn domain_of(jid: &str) -> &str {
+    let bare = bare_of(jid);
+    bare.split_once('@').map_or(bare, |(_, domain)| domain)
 }
 
 /// What was found.

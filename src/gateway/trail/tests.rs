@@ -120,6 +120,7 @@ fn of_a_stream_the_newest_word_counts_and_not_all_are_remembered() {
         via: Carrier::Stream(StreamId(n)),
         initiating: false,
         address: None,
+        local: None,
         verified: verified.to_owned(),
         peer: None,
     };

@@ -21,7 +21,8 @@ use crate::msrp::ConnId;
 use crate::msrp::frame::{Flag, Frame};
 use crate::now::Now;
 use crate::sip::link::Source;
-use crate::xmpp::{Iq, PackedIq, PackedStanza, Stanza, StreamId};
+use crate::xmpp::{Condition, Iq, PackedIq, PackedStanza, Stanza, StreamId};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -78,6 +79,34 @@ pub(super) enum Parcel {
         conn: ConnId,
         by: u8,
     },
+    /// Stanzas for a stream that the sender has as `by`.
+    XmppSend {
+        lender: StreamId,
+        by: StreamId,
+        octets: Range<usize>,
+        mark: u64,
+    },
+    /// The kernel has them up to a mark.
+    Written {
+        to: StreamId,
+        mark: u64,
+    },
+    /// A borrowed stream is up.
+    Lent {
+        to: StreamId,
+        auth: &'static str,
+        end: End,
+    },
+    /// A borrowed stream is gone.
+    Gone {
+        to: StreamId,
+        condition: Condition,
+        why: String,
+    },
+    GivenBack {
+        lender: StreamId,
+        by: StreamId,
+    },
     /// What a stream or link is, for the trail.
     Meet(End),
     /// An item of this stream or link could not be handled.
@@ -104,6 +133,11 @@ impl Batch {
             | Parcel::MsrpSend { .. }
             | Parcel::MsrpFrame { .. }
             | Parcel::MsrpClose { .. }
+            | Parcel::XmppSend { .. }
+            | Parcel::Written { .. }
+            | Parcel::Lent { .. }
+            | Parcel::Gone { .. }
+            | Parcel::GivenBack { .. }
             | Parcel::Meet(_)
             | Parcel::Broken(_)
             | Parcel::Work(_) => 0,
@@ -115,7 +149,7 @@ impl Batch {
 /// What has come for a shard.
 #[derive(Default)]
 pub struct Inbox {
-    batches: Mutex<Vec<Batch>>,
+    batches: Mutex<VecDeque<Batch>>,
     parcels: AtomicUsize,
     octets: AtomicUsize,
     wake: Notify,
@@ -125,12 +159,13 @@ impl Inbox {
     fn put(&self, batch: Batch) {
         self.parcels.fetch_add(batch.parcels.len(), Ordering::Relaxed);
         self.octets.fetch_add(batch.weight(), Ordering::Relaxed);
-        self.batches.lock().unwrap_or_else(PoisonError::into_inner).push(batch);
+        self.batches.lock().unwrap_or_else(PoisonError::into_inner).push_back(batch);
         self.wake.notify_one();
     }
 
-    fn take(&self) -> Vec<Batch> {
-        std::mem::take(&mut *self.batches.lock().unwrap_or_else(PoisonError::into_inner))
+    /// The oldest batch.
+    fn take(&self) -> Option<Batch> {
+        self.batches.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 
     /// `batch` is about to be handled.
@@ -250,23 +285,31 @@ impl Shard {
         let Some(inbox) = self.together.inboxes.get(usize::from(self.place.shard())) else { return };
         loop {
             inbox.wake.notified().await;
-            self.receive();
+            while self.receive_one(inbox) {
+                // Sockets and timers have their turn between two.
+                tokio::task::yield_now().await;
+            }
         }
     }
 
     /// Takes what other shards have sent so far.
     pub(super) fn receive(self: &Rc<Self>) {
         let Some(inbox) = self.together.inboxes.get(usize::from(self.place.shard())) else { return };
-        for batch in inbox.take() {
-            inbox.took(&batch);
-            let Batch { parcels, octets } = batch;
-            for parcel in parcels {
-                // As everywhere: a panic costs the item, not the shard.
-                if catch_unwind(AssertUnwindSafe(|| self.unpack(parcel, &octets))).is_err() {
-                    tracing::error!(stoxd_event = "panic", "what came from another shard could not be done");
-                }
+        while self.receive_one(inbox) {}
+    }
+
+    /// Takes a batch; false if there is none.
+    fn receive_one(self: &Rc<Self>, inbox: &Inbox) -> bool {
+        let Some(batch) = inbox.take() else { return false };
+        inbox.took(&batch);
+        let Batch { parcels, octets } = batch;
+        for parcel in parcels {
+            // As everywhere: a panic costs the item, not the shard.
+            if catch_unwind(AssertUnwindSafe(|| self.unpack(parcel, &octets))).is_err() {
+                tracing::error!(stoxd_event = "panic", "what came from another shard could not be handled");
             }
         }
+        true
     }
 
     fn unpack(self: &Rc<Self>, parcel: Parcel, octets: &[u8]) {
@@ -285,6 +328,16 @@ impl Shard {
                 (Carrier::Link(source.link), handled)
             }
             Parcel::SipSend { link, to, octets } => return self.sip_send(link, to, of(octets)),
+            Parcel::XmppSend { lender, by, octets, mark } => {
+                return self.xmpp_send(now, lender, Some(by), of(octets), mark);
+            }
+            Parcel::Written { to, mark } => {
+                self.handle(now, Input::Written { stream: to, mark });
+                return;
+            }
+            Parcel::Lent { to, auth, end } => return self.on_lent(now, to, auth, end),
+            Parcel::Gone { to, condition, why } => return self.on_gone(now, to, condition, &why),
+            Parcel::GivenBack { lender, by } => return self.on_given_back(lender, by),
             Parcel::SipClose { link } => return self.sip_close(link),
             Parcel::MsrpSend { conn, octets } => return self.msrp_send(conn, of(octets)),
             Parcel::MsrpFrame { conn, head, body, flag } => {
@@ -361,12 +414,10 @@ impl Shard {
     }
 
     /// Has every shard run what `work` makes, and waits until all have.
-    pub async fn run_all<F: Future<Output = ()>>(
+    pub async fn run_all<F: Future<Output = ()> + 'static>(
         self: &Rc<Self>,
         work: impl FnOnce(Rc<Shard>) -> F + Clone + Send + 'static,
-    ) where
-        F: 'static,
-    {
+    ) {
         let asker = self.place.shard();
         let others = self.others().map(|shard| {
             let work = work.clone();
@@ -435,7 +486,7 @@ mod tests {
             assert!(!inbox.is_crowded(), "{count} {octets}");
             inbox.put(batch(1, 1));
             assert!(inbox.is_crowded(), "{count} {octets}");
-            let taken = inbox.take();
+            let taken: Vec<Batch> = std::iter::from_fn(|| inbox.take()).collect();
             assert!(inbox.is_crowded(), "what is not handled yet counts");
             taken.iter().for_each(|batch| inbox.took(batch));
             assert!(!inbox.is_crowded());

@@ -6,7 +6,7 @@ use crate::gateway::Input;
 use crate::gateway::effect::{Effect, LinkId};
 use crate::msrp::ConnId;
 use crate::now::Now;
-use crate::xmpp::{Condition, dialback};
+use crate::xmpp::{Condition, Purpose, StreamId, Verify, dialback};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -14,11 +14,7 @@ impl Shard {
     pub(super) fn perform_one(self: &Rc<Self>, now: Now, effect: Effect, octets: &[u8]) {
         match effect {
             Effect::XmppSend { stream, octets: range, mark } => {
-                let conn = self.streams.borrow().get(&stream).cloned();
-                if let Some(conn) = conn {
-                    conn.send(now, octets.get(range).unwrap_or_default(), mark);
-                    self.touch_stream(&conn);
-                }
+                self.xmpp_send(now, stream, None, octets.get(range).unwrap_or_default(), mark);
             }
             Effect::SipSend { link, to, octets: range } => {
                 self.sip_send(link, to, octets.get(range).unwrap_or_default());
@@ -39,6 +35,9 @@ impl Shard {
                 }
             }
             Effect::XmppVerify { stream, verify } => {
+                if self.lender_of(stream).is_some() {
+                    return self.verify_anew(verify);
+                }
                 let answer = match self.stream(stream) {
                     Some(conn) => conn.verify(now, verify),
                     None => Some(verify.answer(dialback::Outcome::Error(Condition::RemoteServerTimeout))),
@@ -61,11 +60,10 @@ impl Shard {
                     conn.reload(&realm);
                 }
             }
-            Effect::XmppClose { stream, condition } => {
-                if let Some(conn) = self.stream(stream) {
-                    conn.close(now, condition);
-                }
-            }
+            Effect::XmppClose { stream, condition } => match self.stream(stream) {
+                Some(conn) => conn.close(now, condition),
+                None => self.give_back(stream),
+            },
             Effect::SipClose { link } => self.sip_close(link),
             Effect::DialXmpp { stream, pair, purpose, ask, terms, proxy } => {
                 let shard = self.clone();
@@ -81,6 +79,48 @@ impl Shard {
             }
         }
     }
+    /// Appends stanzas to a stream that we opened, for whoever has it as `by`. A borrowed one is its lender's.
+    pub(super) fn xmpp_send(
+        &self,
+        now: Now,
+        stream: StreamId,
+        by: Option<StreamId>,
+        octets: &[u8],
+        mark: u64,
+    ) {
+        let conn = self.streams.borrow().get(&stream).cloned();
+        if let Some(conn) = conn {
+            conn.send(now, octets, by, mark);
+            self.touch_stream(&conn);
+        } else if let Some(lender) = self.lender_of(stream) {
+            let by = stream;
+            self.post_to(lender.0, octets, |octets| Parcel::XmppSend { lender, by, octets, mark });
+        }
+    }
+
+    /// Asks about a key on a stream of its own: a borrowed one is for stanzas alone.
+    fn verify_anew(self: &Rc<Self>, verify: Verify) {
+        let route = self.gateway().route_to(verify.pair.remote.as_str());
+        let Some((terms, proxy)) = route else {
+            let answer = verify.answer(dialback::Outcome::Error(Condition::RemoteServerTimeout));
+            let shard = self.clone();
+            tokio::task::spawn_local(async move { shard.handle(shard.clock.now(), Input::Verified(answer)) });
+            return;
+        };
+        let (stream, pair) = (self.mint_stream(), verify.pair.clone());
+        let ask = Some(verify);
+        let purpose = Purpose::Verify;
+        tokio::task::spawn_local(super::super::xmpp_conn::dial(
+            self.clone(),
+            stream,
+            pair,
+            purpose,
+            ask,
+            terms,
+            proxy,
+        ));
+    }
+
     /// Appends a message to a link, or sends it from a UDP socket. Where the link is another shard's, it goes
     /// there.
     pub(super) fn sip_send(&self, link: LinkId, to: Option<SocketAddr>, octets: &[u8]) {

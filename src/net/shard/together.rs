@@ -4,7 +4,8 @@
 use super::hops::Inbox;
 use crate::addr::Domain;
 use crate::gateway::Realm;
-use crate::xmpp::StreamId;
+use crate::ids::shard_of;
+use crate::xmpp::{Pair, StreamId};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How many connections there may be.
@@ -46,8 +47,25 @@ pub struct Together {
     /// Held by each MSRP connection that somebody opened to us.
     pub msrp_open: Open,
     limits: Mutex<Limits>,
-    seats: Mutex<Vec<(StreamId, Domain)>>,
+    seats: Mutex<Vec<Taken>>,
     pub(super) inboxes: Vec<Inbox>,
+}
+
+/// One stream's place.
+struct Taken {
+    stream: StreamId,
+    remote: Domain,
+    /// For which domain of ours we opened it, if we did.
+    local: Option<Domain>,
+}
+
+/// Why there is no place for a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoPlace {
+    /// The partner has as many streams as it may.
+    Full(usize),
+    /// It has none for another one of ours; this stream of another shard is for the same pair.
+    Lender(StreamId),
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -77,33 +95,74 @@ impl Together {
         *locked(&self.limits) = limits;
     }
 
-    /// Gives `stream` a place among those with the partner that `remote` belongs to: a stream that we
-    /// open from the attempt on, one that comes in from its proof on. None if it has one already.
+    fn limit(&self, realm: &Realm, remote: &Domain) -> usize {
+        let own = realm.connection_limit(remote.as_str());
+        own.map_or(self.limits().of_partner, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
+    }
+
+    fn take(self: &Arc<Self>, seats: &mut Vec<Taken>, taken: Taken) -> Seat {
+        let (stream, remote) = (taken.stream, taken.remote.clone());
+        seats.push(taken);
+        Seat { together: self.clone(), stream, remote }
+    }
+
+    /// `stream` is over: nobody can borrow it any more, though its place is taken until its connection has ended.
+    pub(super) fn withdraw(&self, stream: StreamId) {
+        locked(&self.seats)
+            .iter_mut()
+            .filter(|seat| seat.stream == stream)
+            .for_each(|seat| seat.local = None);
+    }
+
+    /// Gives `stream`, which came in and is proven, a place among those with the partner that `remote` belongs
+    /// to. None if it has one already.
     ///
     /// # Errors
     /// The partner has as many as it may: how many that is.
-    pub fn seat(
+    pub fn seat_in(
         self: &Arc<Self>,
         realm: &Realm,
         stream: StreamId,
         remote: &Domain,
     ) -> Result<Option<Seat>, usize> {
-        let limit = realm
-            .connection_limit(remote.as_str())
-            .map_or(self.limits().of_partner, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        let limit = self.limit(realm, remote);
         let mut seats = locked(&self.seats);
-        let mut taken = 0;
-        for (other, _) in seats.iter().filter(|(_, r)| realm.same_partner(r.as_str(), remote.as_str())) {
-            if *other == stream {
-                return Ok(None);
-            }
-            taken += 1;
+        let of_partner =
+            seats.iter().filter(|seat| realm.same_partner(seat.remote.as_str(), remote.as_str()));
+        if of_partner.clone().any(|seat| seat.stream == stream) {
+            return Ok(None);
         }
-        if taken >= limit {
+        if of_partner.count() >= limit {
             return Err(limit);
         }
-        seats.push((stream, remote.clone()));
-        Ok(Some(Seat { together: self.clone(), stream, remote: remote.clone() }))
+        Ok(Some(self.take(&mut seats, Taken { stream, remote: remote.clone(), local: None })))
+    }
+
+    /// Gives `stream`, which we are about to open, a place likewise. All shards together have half of a partner's
+    /// places, so that the partner can reach us; the first stream of a pair may have any.
+    ///
+    /// # Errors
+    /// There is none, and what to do.
+    pub fn seat_out(self: &Arc<Self>, realm: &Realm, stream: StreamId, pair: &Pair) -> Result<Seat, NoPlace> {
+        let limit = self.limit(realm, &pair.remote);
+        let mut seats = locked(&self.seats);
+        let of_partner =
+            seats.iter().filter(|seat| realm.same_partner(seat.remote.as_str(), pair.remote.as_str()));
+        let taken = of_partner.clone().count();
+        let opened = of_partner.clone().filter(|seat| seat.local.is_some()).count();
+        let lends = |seat: &&Taken| {
+            seat.remote == pair.remote
+                && seat.local.as_ref() == Some(&pair.local)
+                && shard_of(seat.stream.0) != shard_of(stream.0)
+        };
+        match of_partner.clone().find(lends).map(|seat| seat.stream) {
+            Some(lender) if taken >= limit || opened >= (limit / 2).max(1) => Err(NoPlace::Lender(lender)),
+            None if taken >= limit => Err(NoPlace::Full(limit)),
+            Some(_) | None => {
+                let (remote, local) = (pair.remote.clone(), Some(pair.local.clone()));
+                Ok(self.take(&mut seats, Taken { stream, remote, local }))
+            }
+        }
     }
 }
 
@@ -116,7 +175,7 @@ pub struct Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mine = |(stream, remote): &(StreamId, Domain)| *stream == self.stream && *remote == self.remote;
+        let mine = |seat: &Taken| seat.stream == self.stream && seat.remote == self.remote;
         locked(&self.together.seats).retain(|place| !mine(place));
     }
 }

@@ -308,6 +308,8 @@ impl Core {
         let served = realm.serves(pair.local.as_str());
         let terms = realm.terms(served.then_some(pair.local.as_str()), pair.remote.as_str());
         match terms {
+            // Switched off is as if it were not there, in the clear as well.
+            Ok(terms) if !terms.dialback => Err(Unfit::Dropped),
             Ok(terms) if !self.secured() && terms.tls == Need::Required => {
                 if self.pairs.is_empty() {
                     let text = "TLS is required";
@@ -316,7 +318,6 @@ impl Core {
                 }
                 Err(Unfit::Told(Condition::PolicyViolation))
             }
-            Ok(terms) if !terms.dialback => Err(Unfit::Dropped),
             Ok(_) if !served => Err(Unfit::Told(Condition::ItemNotFound)),
             Ok(terms) => Ok(terms.ways()),
             Err(refused) if self.pairs.is_empty() => {

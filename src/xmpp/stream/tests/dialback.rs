@@ -376,6 +376,18 @@ fn f40_with_dialback_off_it_is_ignored() {
 }
 
 #[test]
+fn f40_with_dialback_off_it_is_ignored_in_the_clear_though_tls_is_required() {
+    let mut one = One::receiving(terms(Need::Required, Need::Optional, false));
+    one.feed(&header_from(PARTNER));
+    one.out();
+    for element in [offer(PARTNER, OURS, "k"), offer(PARTNER, OURS, "another")] {
+        assert_eq!(one.feed(&element), "");
+        assert_eq!(one.out(), "");
+    }
+    assert_eq!(one.stream.phase(), Phase::Clear);
+}
+
+#[test]
 fn where_sasl_and_tls_are_required_dialback_does_not_operate() {
     let mut one = One::secured(Terms::default(), Names::valid(PARTNER));
     one.out();

@@ -1,0 +1,106 @@
+//! `stoxd trace -f` as packets: copies of what comes and goes, while somebody watches.
+
+use super::Daemon;
+use super::trail::{PATIENCE, TICK, send, wanted};
+use crate::admin::control::{Answer, LINE_LIMIT};
+use crate::admin::trace::{Scribe, Watched};
+use crate::gateway::trail::{COPY, Copies, WATCHERS, WatcherId};
+use crate::net::shard::Shard;
+use crate::now::Now;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+
+/// Copies of a line, and of a shard at a time: with Base64 and all around it they fit into one.
+const COPIES: usize = LINE_LIMIT as usize / (2 * COPY);
+
+impl Daemon {
+    /// Sends copies of what comes and goes to `stream`, until its reader leaves or is too slow.
+    pub(super) async fn watch(&self, stream: &mut UnixStream, user: Option<&str>, partner: Option<&str>) {
+        let wanted = match wanted(user, partner) {
+            Ok(wanted) => wanted,
+            Err(refused) => return send(stream, &Answer::Failed(refused)).await.unwrap_or_default(),
+        };
+        let began = self.shard.clock.now();
+        let watchers = self.shard.ask_all(move |shard| shard.with_trail(|trail| trail.watch(wanted))).await;
+        let is_full = watchers.contains(&None);
+        // Also of those shards that had room, if one had none.
+        let leave = Leave(self, watchers);
+        if is_full {
+            let refused = Answer::Failed(format!("{WATCHERS} watch already, as many as may"));
+            return send(stream, &refused).await.unwrap_or_default();
+        }
+        let mut nothing = [0];
+        loop {
+            let (watched, more) = leave.take(began).await;
+            if watched != Watched::default() {
+                let octets = lines(watched);
+                let sent = tokio::time::timeout(PATIENCE, stream.write_all(&octets)).await;
+                if !matches!(sent, Ok(Ok(()))) {
+                    return;
+                }
+            }
+            if more {
+                continue;
+            }
+            tokio::select! {
+                // Whoever watches says nothing more: this is its end.
+                _ = stream.read(&mut nothing) => return,
+                () = tokio::time::sleep(TICK) => {}
+            }
+        }
+    }
+}
+
+/// One line for each few of them.
+fn lines(mut watched: Watched) -> Vec<u8> {
+    let mut octets = Vec::new();
+    while watched != Watched::default() {
+        let rest = watched.copies.split_off(COPIES.min(watched.copies.len()));
+        octets.extend(serde_json::to_vec(&Answer::Watched(watched)).unwrap_or_default());
+        octets.push(b'\n');
+        watched = Watched { copies: rest, lost: 0 };
+    }
+    octets
+}
+
+/// What waits in `shard` for its watcher, written out; and whether there is more.
+fn taken(shard: &Shard, watcher: WatcherId, began: Now) -> (Watched, bool) {
+    let now = shard.clock.now();
+    let Copies { copies, lost, more } = shard.with_trail(|trail| trail.take_copies(now, watcher, COPIES));
+    let gateway = shard.gateway();
+    let (trail, settings, table) = (gateway.trail(), gateway.settings(), gateway.table());
+    let scribe = Scribe { trail, settings, table };
+    (Watched { copies: copies.iter().map(|one| scribe.copy(began, one)).collect(), lost }, more)
+}
+
+/// The watcher of each shard. It ends the watching when its task ends, however that is.
+struct Leave<'d>(&'d Daemon, Vec<Option<WatcherId>>);
+
+impl Leave<'_> {
+    /// What waits in all shards, by its time; and whether there is more.
+    async fn take(&self, began: Now) -> (Watched, bool) {
+        let watchers = self.1.clone();
+        let parts = self.0.shard.ask_all(move |shard| {
+            let watcher = watchers.get(usize::from(shard.place.shard())).copied().flatten()?;
+            Some(taken(shard, watcher, began))
+        });
+        let (mut all, mut more) = (Watched::default(), false);
+        for (part, has_more) in parts.await.into_iter().flatten() {
+            all.copies.extend(part.copies);
+            all.lost += part.lost;
+            more |= has_more;
+        }
+        all.copies.sort_by_key(|copy| copy.at);
+        (all, more)
+    }
+}
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        for (shard, watcher) in (0..).zip(&self.1) {
+            if let Some(watcher) = *watcher {
+                self.0.shard.hand(shard, move |shard| shard.with_trail(|trail| trail.unwatch(watcher)));
+            }
+        }
+    }
+}
