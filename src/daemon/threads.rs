@@ -176,11 +176,13 @@ mod tests {
         }
     }
 
-    fn made(shards: u8, records: Vec<Record>) -> (Settings, Vec<Part>) {
+    fn made(shards: u8, records: Vec<Record>) -> (Settings, Vec<Part>, Vec<Vec<Record>>) {
         let path = Path::new("/etc/stoxd/stoxd.toml");
         let config = parse(path, &Memory, &Surroundings::default(), Purpose::Check).unwrap();
         let settings = setup::gateway(&config, false).unwrap();
-        (settings.clone(), parts(shards, settings, config.table, Arc::from([1; 32]), records).unwrap())
+        let dialback = Arc::from([1; 32]);
+        let (parts, records) = parts(shards, settings.clone(), config.table, dialback, records).unwrap();
+        (settings, parts, records)
     }
 
     #[test]
@@ -189,22 +191,22 @@ mod tests {
             let user = Jid::parse(&format!("user{n}@contoso.example")).unwrap();
             Record::Contact(Contact { contact: user.clone(), user, added: Wall::default() })
         };
-        let (settings, parts) = made(4, (0..100).map(contact).collect());
+        let (settings, parts, records) = made(4, (0..100).map(contact).collect());
         assert_eq!(parts.iter().map(|part| part.place.shard()).collect::<Vec<_>>(), [0, 1, 2, 3]);
-        for part in &parts {
+        assert_eq!(records.iter().map(Vec::len).sum::<usize>(), 100);
+        for (part, records) in parts.iter().zip(records) {
             assert_eq!(part.settings.targets, settings.targets.div_ceil(4));
-            assert!(!part.records.is_empty());
-            let owners = part.records.iter().map(|record| parts[0].place.of_record(record));
-            assert!(owners.clone().all(|owner| owner == part.place.shard()), "whoever asks");
+            assert!(!records.is_empty());
+            let mut owners = records.iter().map(|record| parts[0].place.of_record(record));
+            assert!(owners.all(|owner| owner == part.place.shard()), "whoever asks");
             assert!(Arc::ptr_eq(&part.table, &parts[0].table), "one table");
         }
-        assert_eq!(parts.iter().map(|part| part.records.len()).sum::<usize>(), 100);
     }
 
     #[test]
     fn nobody_can_tell_from_one_start_which_shard_has_whom_after_another() {
         let owners = || {
-            let (_, parts) = made(32, Vec::new());
+            let (_, parts, _) = made(32, Vec::new());
             (0..64).map(|n| parts[0].place.of_user(&format!("user{n}@contoso.example"))).collect::<Vec<_>>()
         };
         assert_ne!(owners(), owners());
