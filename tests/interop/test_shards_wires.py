@@ -1,4 +1,5 @@
 """Several shards on the wires: SIP over UDP and TCP, dialback, few streams, connections that end early."""
+import collections
 import socket
 import threading
 
@@ -99,6 +100,26 @@ def test_a_partner_with_two_connections_serves_users_of_all_shards(s):
     assert len([wire for wire in peer.streams if not wire.over]) <= 2
 
 
+def test_a_lent_stream_that_is_lost_is_lost_to_all_who_used_it(s):
+    """Each shard makes or borrows another one; what is under way meanwhile is answered, once."""
+    peer = partner(s, MONTAGUE, {"connection_limit": 2})
+    for n in range(3):
+        each_once(s, peer, f"lent {n}")
+        for stream in [wire for wire in peer.streams if not wire.over]:
+            stream.close()
+        wait_for("no stream", lambda: not told(s, "streams")["streams"])
+    each_once(s, peer, "lent again")
+    # In the middle of it: what is not delivered is refused, and nothing comes twice.
+    calls = from_all(s, peer, "amid")
+    for stream in [wire for wire in peer.streams if not wire.over]:
+        stream.close()
+    got = {text: s.status(call) for text, call in calls.items()}
+    assert set(got.values()) <= {202, 480, 500, 502, 503, 504}, collections.Counter(got.values())
+    twice = [text for text, count in collections.Counter(texts(peer)).items() if count > 1]
+    assert not twice, twice
+    each_once(s, peer, "lent at last")
+
+
 def test_who_closes_its_side_gets_all_answers(s):
     """Refused at once or delivered, by any shard: whoever has stopped sending hears it."""
     peer = partner(s, CAPULET)
@@ -135,6 +156,8 @@ def test_each_of_many_connections_gets_its_own_answers(s):
     for thread in threads:
         thread.join(20)
     assert not failed, failed
-    assert len([text for text in texts(peer) if text and text.startswith("many-")]) == 9 * len(USERS)
+    many = lambda: [text for text in texts(peer) if text and text.startswith("many-")]
+    wait_for("all of them", lambda: len(many()) >= 9 * len(USERS))
+    assert len(many()) == len(set(many())) == 9 * len(USERS)
     for there in links:
         there.close()
