@@ -105,6 +105,14 @@ def test_a_follower_sees_the_crossings_of_all_shards(s):
             following.kill()
 
 
+def test_trials_of_users_of_all_shards_hear_what_became_of_them(s):
+    """The partner's answer comes on a stream of any shard; the one that asked waits for it."""
+    for user in USERS[:8]:
+        for ends in (("sip:" + address(user), "xmpp:" + ROMEO), ("xmpp:" + ROMEO, "sip:" + address(user))):
+            report = told(s, "test", "im", "--from", ends[0], "--to", ends[1])
+            assert report["result"] == "Success", report
+
+
 def test_a_senders_budget_is_one_for_all_shards(s):
     limited(s, f"[limits]\nuser_rate = {RATE}\npartner_rate = 0\n")
     begun = time.monotonic()
