@@ -150,3 +150,71 @@ pub(super) fn run(shard: &Rc<Shard>) {
         tokio::task::spawn_local(shard.clone().receiving());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::addr::Jid;
+    use crate::config::{FileFault, Files, Purpose, Surroundings, parse};
+    use crate::daemon::setup;
+    use crate::now::Wall;
+    use crate::store::record::Contact;
+    use std::path::Path;
+
+    struct Memory;
+
+    impl Files for Memory {
+        fn read(&self, path: &Path, _limit: u64) -> Result<String, FileFault> {
+            let daemon = "[gateway]\nname = \"gw.contoso.example\"\n[[domain]]\nname = \"contoso.example\"\n\
+                          discovery = true\n[sip]\nlisten = [{ addr = \"127.0.0.1:5060\", transport = \"udp\" }]\n";
+            Ok(if path.ends_with("stoxd.toml") { daemon.to_owned() } else { String::new() })
+        }
+
+        fn mode(&self, _path: &Path) -> Result<u32, FileFault> {
+            Ok(0o400)
+        }
+    }
+
+    fn made(shards: u8, records: Vec<Record>) -> (Settings, Vec<Part>, Vec<Vec<Record>>) {
+        let path = Path::new("/etc/stoxd/stoxd.toml");
+        let config = parse(path, &Memory, &Surroundings::default(), Purpose::Check).unwrap();
+        let settings = setup::gateway(&config, false).unwrap();
+        let dialback = Arc::from([1; 32]);
+        let (parts, records) = parts(shards, settings.clone(), config.table, dialback, records).unwrap();
+        (settings, parts, records)
+    }
+
+    #[test]
+    fn each_shard_gets_its_share_of_bounds_and_the_records_of_its_users() {
+        let contact = |n: u32| {
+            let user = Jid::parse(&format!("user{n}@contoso.example")).unwrap();
+            Record::Contact(Contact { contact: user.clone(), user, added: Wall::default() })
+        };
+        let (settings, parts, records) = made(4, (0..100).map(contact).collect());
+        assert_eq!(parts.iter().map(|part| part.place.shard()).collect::<Vec<_>>(), [0, 1, 2, 3]);
+        assert_eq!(records.iter().map(Vec::len).sum::<usize>(), 100);
+        for (part, records) in parts.iter().zip(records) {
+            assert_eq!(part.settings.targets, settings.targets.div_ceil(4));
+            assert!(!records.is_empty());
+            let mut owners = records.iter().map(|record| parts[0].place.of_record(record));
+            assert!(owners.all(|owner| owner == part.place.shard()), "whoever asks");
+            assert!(Arc::ptr_eq(&part.table, &parts[0].table), "one table");
+        }
+    }
+
+    #[test]
+    fn nobody_can_tell_from_one_start_which_shard_has_whom_after_another() {
+        let owners = || {
+            let (_, parts, _) = made(32, Vec::new());
+            (0..64).map(|n| parts[0].place.of_user(&format!("user{n}@contoso.example"))).collect::<Vec<_>>()
+        };
+        assert_ne!(owners(), owners());
+    }
+
+    #[test]
+    fn no_number_is_one_for_each_core_and_none_is_more_than_32() {
+        assert!((1..=SHARDS_MAX).contains(&count(0)));
+        assert_eq!((count(1), count(4), count(32)), (1, 4, 32));
+    }
+}

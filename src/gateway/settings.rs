@@ -184,11 +184,12 @@ const HEADERS: usize = 8 * 1024;
 
 impl Settings {
     /// What one of `shards` shards gets: numbers that bound memory, and the pace of SUBSCRIBEs, are divided. What
-    /// shards count together, and what is of one user, is the same for all.
+    /// shards count together, and what is of one user, is the same for all; and so is how many items may wait for a
+    /// partner or peer, because a burst is of one user or of few, whom one shard has.
     pub fn share(mut self, shards: u8) -> Self {
         let part = |all: &mut usize| *all = all.div_ceil(usize::from(shards.max(1)));
         let Self { targets, pairs, presence, msrp, .. } = &mut self;
-        [&mut presence.pending, &mut msrp.unfinished, targets, &mut pairs.queue].into_iter().for_each(part);
+        [&mut presence.pending, &mut msrp.unfinished, targets, &mut pairs.octets].into_iter().for_each(part);
         presence.subscribe_rate = presence.subscribe_rate.div_ceil(u32::from(shards.max(1)));
         self
     }

@@ -296,3 +296,41 @@ async fn drive(shard: &Rc<Shard>, conn: &Rc<MsrpConn>, read: &mut OwnedReadHalf)
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_connection_ends_when_nobody_has_it_any_more() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let made = |id: u32, sorter| {
+                let socket = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+                socket.set_nonblocking(true).unwrap();
+                let (_, write) = TcpStream::from_std(socket).unwrap().into_split();
+                let (sent, reported) = (Cell::new(0), Cell::new(0));
+                Rc::new(MsrpConn {
+                    id: ConnId(id),
+                    io: Conn::new(Wire::new(write, None)),
+                    sorter,
+                    sent,
+                    reported,
+                })
+            };
+            let sorter = Sorter::new(0, 1000, false, None);
+            assert!(sorter.hold(2));
+            let (shared, own) = (made(1, Some(sorter)), made(2, None));
+            let conns = MsrpConns::default();
+            conns.all.borrow_mut().extend([(shared.id, shared.clone()), (own.id, own.clone())]);
+            conns.release(shared.id, 0);
+            assert_eq!(shared.io.take_dead(), None, "shard 2 has sessions on it");
+            conns.release(shared.id, 2);
+            assert_eq!(shared.io.take_dead().as_deref(), Some("closed"));
+            conns.release(own.id, 0);
+            assert_eq!(own.io.take_dead().as_deref(), Some("closed"));
+        });
+    }
+}

@@ -52,7 +52,7 @@ impl Sorter {
         framer.push(octets);
         while let Some(frame) = framer.next()? {
             let owner = owner_of(&shard.place, &frame);
-            if self.holders.borrow_mut().insert(owner) {
+            if self.hold(owner) {
                 shard.introduce_msrp(owner, conn, self.tls, self.certificate.clone());
             }
             if !shard.on_msrp_frame(owner, conn, frame) {
@@ -67,6 +67,11 @@ impl Sorter {
     /// When a frame that is not whole has taken too long.
     pub fn deadline(&self, clock: &Clock) -> Option<tokio::time::Instant> {
         self.amid.get().map(|since| clock.instant(since + FRAME))
+    }
+
+    /// The switch of `shard` shall have the connection. Is that new?
+    pub(super) fn hold(&self, shard: u8) -> bool {
+        self.holders.borrow_mut().insert(shard)
     }
 
     /// The switch of `shard` has let go of the connection. Was it the last?
@@ -112,5 +117,22 @@ impl Shard {
                 shard.handle(shard.clock.now(), input());
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_free_when_the_last_shard_lets_go_of_it() {
+        let sorter = Sorter::new(2, 1000, false, None);
+        assert_eq!(sorter.holders(), [2]);
+        assert!(sorter.hold(0) && sorter.hold(3) && !sorter.hold(3));
+        assert!(!sorter.release(2), "two others have it");
+        assert!(!sorter.release(2), "who lets go twice lets go once");
+        assert!(!sorter.release(0));
+        assert_eq!(sorter.holders(), [3]);
+        assert!(sorter.release(3));
     }
 }

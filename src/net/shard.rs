@@ -391,7 +391,7 @@ impl Shard {
 
     fn maybe_drained(&self) {
         if self.draining.get() {
-            self.drained.notify_one();
+            self.drained.notify_waiters();
         }
     }
 

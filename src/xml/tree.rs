@@ -37,6 +37,16 @@ impl Tree {
         }
     }
 
+    /// Octets of its names, values and text.
+    pub fn octets(&self) -> usize {
+        let attrs = self.attrs.iter().map(|(name, _, value)| name.len() + value.len());
+        let children = self.children.iter().map(|child| match child {
+            Child::Tree(tree) => tree.octets(),
+            Child::Text(text) => text.len(),
+        });
+        attrs.chain(children).fold(self.name.len(), usize::saturating_add)
+    }
+
     /// The element again, which borrows from this.
     pub fn element<'t>(&'t self) -> Element<'t> {
         let attr = |(name, ns, value): &'t (Box<str>, Ns<'static>, Box<str>)| Attr {
@@ -77,5 +87,12 @@ mod tests {
             let tree = std::thread::scope(|scope| scope.spawn(|| Tree::of(&element)).join().unwrap());
             assert_eq!(tree.element(), element);
         }
+    }
+
+    #[test]
+    fn a_tree_weighs_what_its_text_weighs() {
+        let octets =
+            |text: &str| Tree::of(&parse(text, &Scope::server(), &Limits::default()).unwrap()).octets();
+        assert_eq!(octets("<message a='12'><body>345</body></message>"), "messagea12body345".len());
     }
 }

@@ -51,9 +51,9 @@ def test_a_delivered_message_each_way(s):
     s.romeo.wait_body("the secret word is rosemary")
     assert delivered(s.alice, ident)
     out = why(s, f"sip:{ALICE}", f"xmpp:{ROMEO}", 0)
-    for line in (r"^Delivered: ", r"MESSAGE from edge by link in#\d+ [\d.]+:\d+, TLS, by certificate",
+    for line in (r"^Delivered: ", r"MESSAGE from edge by link in#[\d.]+ [\d.]+:\d+, TLS, by certificate",
                  r"allowed: policy XMPP users \(policy\.toml:\d+\)",
-                 r"<message> written to capulet\.example by stream out#\d+ [\d.:]+, TLS \S+, SASL EXTERNAL",
+                 r"<message> written to capulet\.example by stream out#[\d.]+ [\d.:]+, TLS \S+, SASL EXTERNAL",
                  r"the sender was answered 202"):
         assert re.search(line, out, re.M), (line, out)
     s.romeo.send(ALICE, "and rue")
@@ -133,8 +133,8 @@ def test_trace_shows_what_is_on_record(s):
     status, out, _ = stoxd(s, "trace", "--user", ALICE, "--partner", "capulet.example")
     assert status == 0, out
     for line in (r"^ t\+ms +alice \(SIP\) +edge +stoxd +capulet\.example +romeo \(XMPP\)$",
-                 r"^   0\.0 +├─+ MESSAGE ─+▶├─+ MESSAGE ─+▶│ in#\d+ TLS, by certificate +\w{18}$",
-                 r"● ALLOW XMPP users \(policy\.toml:\d+\)$", r"├─+ <message> ─+▶│ out#\d+ .*SASL EXTERNAL$",
+                 r"^   0\.0 +├─+ MESSAGE ─+▶├─+ MESSAGE ─+▶│ in#[\d.]+ TLS, by certificate +\w{18}$",
+                 r"● ALLOW XMPP users \(policy\.toml:\d+\)$", r"├─+ <message> ─+▶│ out#[\d.]+ .*SASL EXTERNAL$",
                  r"│◀─+ 202 ─+┤◀─+ 202 ─+┤$"):
         assert re.search(line, out, re.M), (line, out)
     assert "rosemary" not in out and "lost.example" not in out

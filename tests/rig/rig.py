@@ -386,8 +386,8 @@ class Rig:
             if old not in text:
                 raise RigError(f"stoxd.toml has no {old!r} to change")
             text = text.replace(old, new)
-        # The whole suite can be run with several shards.
-        if shards := os.environ.get("STOXD_SHARDS"):
+        # The whole suite can be run with several shards; what says itself how many it wants has them.
+        if (shards := os.environ.get("STOXD_SHARDS")) and not re.search(r"^shards = ", text, re.M):
             text = text.replace("[gateway]\n", f"[gateway]\nshards = {int(shards)}\n", 1)
         path = self.dir / name
         path.write_text(text)

@@ -32,8 +32,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 
-/// Parcels in one inbox with which connections go on being read.
+/// Parcels in one inbox with which connections go on being read, and octets in them.
 const CROWDED: usize = 10_000;
+const HEAVY: usize = 32 * 1024 * 1024;
 /// How often it is looked whether that has passed.
 const LOOK: Duration = Duration::from_millis(1);
 
@@ -120,17 +121,44 @@ pub(super) struct Batch {
     octets: Vec<u8>,
 }
 
+impl Batch {
+    /// Octets that it holds, about.
+    fn weight(&self) -> usize {
+        let packed = |parcel: &Parcel| match parcel {
+            Parcel::Stanza { stanza, .. } => stanza.octets(),
+            Parcel::Iq { iq, .. } => iq.octets(),
+            Parcel::Sip { .. }
+            | Parcel::SipSend { .. }
+            | Parcel::SipClose { .. }
+            | Parcel::MsrpSend { .. }
+            | Parcel::MsrpFrame { .. }
+            | Parcel::MsrpClose { .. }
+            | Parcel::XmppSend { .. }
+            | Parcel::Written { .. }
+            | Parcel::Lent { .. }
+            | Parcel::Gone { .. }
+            | Parcel::GivenBack { .. }
+            | Parcel::Meet(_)
+            | Parcel::Broken(_)
+            | Parcel::Work(_) => 0,
+        };
+        self.parcels.iter().map(packed).fold(self.octets.len(), usize::saturating_add)
+    }
+}
+
 /// What has come for a shard.
 #[derive(Default)]
 pub struct Inbox {
     batches: Mutex<VecDeque<Batch>>,
     parcels: AtomicUsize,
+    octets: AtomicUsize,
     wake: Notify,
 }
 
 impl Inbox {
     fn put(&self, batch: Batch) {
         self.parcels.fetch_add(batch.parcels.len(), Ordering::Relaxed);
+        self.octets.fetch_add(batch.weight(), Ordering::Relaxed);
         self.batches.lock().unwrap_or_else(PoisonError::into_inner).push_back(batch);
         self.wake.notify_one();
     }
@@ -138,6 +166,16 @@ impl Inbox {
     /// The oldest batch.
     fn take(&self) -> Option<Batch> {
         self.batches.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    /// `batch` is about to be handled.
+    fn took(&self, batch: &Batch) {
+        self.parcels.fetch_sub(batch.parcels.len(), Ordering::Relaxed);
+        self.octets.fetch_sub(batch.weight(), Ordering::Relaxed);
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.parcels.load(Ordering::Relaxed) > CROWDED || self.octets.load(Ordering::Relaxed) > HEAVY
     }
 }
 
@@ -233,7 +271,9 @@ impl Shard {
         if self.place.is_alone() {
             return;
         }
-        for (batch, inbox) in self.outboxes.borrow_mut().iter_mut().zip(&self.together.inboxes) {
+        // The first shard last: it runs what concerns all, and what a shard did before it answers is with everybody
+        // by then.
+        for (batch, inbox) in self.outboxes.borrow_mut().iter_mut().zip(&self.together.inboxes).rev() {
             if !batch.parcels.is_empty() {
                 inbox.put(std::mem::take(batch));
             }
@@ -260,8 +300,9 @@ impl Shard {
 
     /// Takes a batch; false if there is none.
     fn receive_one(self: &Rc<Self>, inbox: &Inbox) -> bool {
-        let Some(Batch { parcels, octets }) = inbox.take() else { return false };
-        inbox.parcels.fetch_sub(parcels.len(), Ordering::Relaxed);
+        let Some(batch) = inbox.take() else { return false };
+        inbox.took(&batch);
+        let Batch { parcels, octets } = batch;
         for parcel in parcels {
             // As everywhere: a panic costs the item, not the shard.
             if catch_unwind(AssertUnwindSafe(|| self.unpack(parcel, &octets))).is_err() {
@@ -340,8 +381,7 @@ impl Shard {
 
     /// Waits until no shard has too much to do. Drivers wait so before they read.
     pub async fn room(&self) {
-        let is_crowded = |inbox: &Inbox| inbox.parcels.load(Ordering::Relaxed) > CROWDED;
-        while !self.place.is_alone() && self.together.inboxes.iter().any(is_crowded) {
+        while !self.place.is_alone() && self.together.inboxes.iter().any(Inbox::is_crowded) {
             tokio::time::sleep(LOOK).await;
         }
     }
@@ -378,14 +418,15 @@ impl Shard {
         self: &Rc<Self>,
         work: impl FnOnce(Rc<Shard>) -> F + Clone + Send + 'static,
     ) {
+        let asker = self.place.shard();
         let others = self.others().map(|shard| {
             let work = work.clone();
             let (tell, told) = oneshot::channel();
             let begin: Work = Box::new(move |shard: &Rc<Shard>| {
-                let running = work(shard.clone());
+                let (running, shard) = (work(shard.clone()), shard.clone());
                 tokio::task::spawn_local(async move {
                     running.await;
-                    let _ = tell.send(());
+                    shard.answer(asker, tell, ());
                 });
             });
             self.post(shard, Parcel::Work(begin));
@@ -403,15 +444,20 @@ impl Shard {
         to: u8,
         work: impl FnOnce(&Rc<Shard>) -> T + Send + 'static,
     ) -> oneshot::Receiver<T> {
-        let (tell, told) = oneshot::channel();
+        let ((tell, told), asker) = (oneshot::channel(), self.place.shard());
+        self.post(to, Parcel::Work(Box::new(move |shard| shard.answer(asker, tell, work(shard)))));
+        told
+    }
+
+    /// Answers who asked, by the way that all takes: what was sent there before has come before.
+    fn answer<T: Send + 'static>(&self, asker: u8, tell: oneshot::Sender<T>, answer: T) {
         self.post(
-            to,
-            Parcel::Work(Box::new(move |shard| {
+            asker,
+            Parcel::Work(Box::new(move |_| {
                 // Who asked may have gone.
-                let _ = tell.send(work(shard));
+                let _ = tell.send(answer);
             })),
         );
-        told
     }
 
     /// Has shard `to` do `work` in its turn, without an answer.
@@ -419,6 +465,32 @@ impl Shard {
         match to == self.place.shard() {
             true => work(self),
             false => self.post(to, Parcel::Work(Box::new(work))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inbox_is_crowded_by_many_parcels_or_by_heavy_ones_until_they_are_taken() {
+        let (link, to) = (LinkId(1), None);
+        let batch = |count: usize, octets: usize| Batch {
+            parcels: (0..count).map(|_| Parcel::SipSend { link, to, octets: 0..0 }).collect(),
+            octets: vec![0; octets],
+        };
+        for (count, octets) in [(CROWDED, 0), (1, HEAVY)] {
+            let inbox = Inbox::default();
+            inbox.put(batch(count, octets));
+            assert!(!inbox.is_crowded(), "{count} {octets}");
+            inbox.put(batch(1, 1));
+            assert!(inbox.is_crowded(), "{count} {octets}");
+            let taken: Vec<Batch> = std::iter::from_fn(|| inbox.take()).collect();
+            assert!(inbox.is_crowded(), "what is not handled yet counts");
+            taken.iter().for_each(|batch| inbox.took(batch));
+            assert!(!inbox.is_crowded());
+            assert_eq!((inbox.parcels.into_inner(), inbox.octets.into_inner()), (0, 0));
         }
     }
 }

@@ -22,6 +22,11 @@ impl PackedStanza {
         Self { kind, from, to, tree: Tree::of(&element) }
     }
 
+    /// Octets of its text, about.
+    pub fn octets(&self) -> usize {
+        self.tree.octets()
+    }
+
     /// Hands the stanza over.
     pub fn open<T>(self, with: impl FnOnce(Verified<Stanza<'_>>) -> T) -> T {
         let Self { kind, from, to, tree } = self;
@@ -42,6 +47,11 @@ impl PackedIq {
     pub fn new(iq: Verified<Iq<'_>>) -> Self {
         let Iq { from, to, element } = iq.into_inner();
         Self { from, to, tree: Tree::of(&element) }
+    }
+
+    /// Octets of its text, about.
+    pub fn octets(&self) -> usize {
+        self.tree.octets()
     }
 
     /// Hands the iq over.

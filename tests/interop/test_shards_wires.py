@@ -1,0 +1,163 @@
+"""Several shards on the wires: SIP over UDP and TCP, dialback, few streams, connections that end early."""
+import collections
+import socket
+import threading
+
+from rig import EDGE, wait_for
+from shards_usual import FIRST, SHARDS, USERS, address, statuses, told
+from sip_peer import Link, request
+from usual import UNLIMITED
+from wire_usual import Scene, at
+from xmpp_peer import Peer
+
+NEEDS_GATEWAY = True
+CAPULET, VERONA, MONTAGUE = "capulet.example", "verona.example", "montague.example"
+EVERYBODY = "".join(f'[[grant]]\nuser = "sip:{address(user)}"\npolicy = "global"\n' for user in USERS)
+
+
+def scene(rig):
+    s = Scene(rig, (CAPULET, VERONA, MONTAGUE), "",
+              [(FIRST, f"{FIRST}shards = {SHARDS}\n"), ("[metrics]", f"{UNLIMITED}[metrics]")])
+    s.peers = {}
+    return s
+
+
+def partner(s, domain, settings=None, **more):
+    """A new partner, alone in the policy."""
+    s.load("")
+    if domain in s.peers:
+        s.peers.pop(domain).close()
+    peer = s.peers[domain] = Peer(s.rig, domain, **more)
+    s.load(at(peer, **(settings or {})))
+    return peer
+
+
+def texts(peer):
+    return [text for text, _ in list(peer.stanzas)]
+
+
+def from_all(s, peer, word):
+    """A message of each user, by datagram: the Call-ID of each."""
+    return {f"{word} {user}": s.say(f"romeo@{peer.domain}", f"{word} {user}", address(user)) for user in USERS}
+
+
+def each_once(s, peer, word):
+    """A message of each user comes, once, and each is answered 202."""
+    calls = from_all(s, peer, word)
+    wait_for(lambda: f"all of {word!r}; it lacks {sorted(set(calls) - set(texts(peer)))} {peer.faults}",
+             lambda: set(calls) <= set(texts(peer)))
+    got = [s.status(call) for call in calls.values()]
+    assert got == [202] * len(USERS), got
+    assert len([text for text in texts(peer) if text.startswith(f"{word} ")]) == len(USERS)
+
+
+def over_tcp(octets):
+    return octets.replace(b"SIP/2.0/TLS", b"SIP/2.0/TCP", 1)
+
+
+def dial(s):
+    return Link(socket.create_connection(s.at, 5, source_address=(s.rig.ip(EDGE), 0)))
+
+
+def test_by_datagram_both_ways(s):
+    """One socket is for all shards: each answers and asks from it."""
+    peer = partner(s, CAPULET)
+    each_once(s, peer, "datagram")
+    stream = peer.up("EXTERNAL")
+    for user in USERS:
+        stream.message(address(user), f"to {user}")
+    for user in USERS:
+        s.wait_body(f"to {user}")
+    # The last answers end the last messages of all.
+    wait_for("all to be delivered", lambda: told(s, "status")["delivered"] == [len(USERS)] * 2)
+    asked = [m for m in s.got if m.method == "MESSAGE" and m.text.startswith("to ")]
+    assert len(asked) == len({m.text for m in asked}), "no retransmission: each answer finds who asked"
+    ports = {m.get("via").split()[1].split(";")[0] for m in asked}
+    assert len(ports) == 1, ports
+    stream.close()
+
+
+def test_dialback_in_both_roles(s):
+    """A key that one shard made is checked by whichever the question comes to."""
+    peer = partner(s, VERONA, {"dialback": True, "sasl": "optional"}, external=False)
+    each_once(s, peer, "by dialback")
+    assert {wire.how for _, wire in peer.stanzas} == {"TLS-dialback"}
+    assert len({wire for _, wire in peer.stanzas}) > 1, "each shard has a stream of its own"
+    for n in range(SHARDS):
+        stream = peer.up("TLS-dialback")
+        for user in USERS:
+            stream.message(address(user), f"round {n} for {user}")
+        for user in USERS:
+            s.wait_body(f"round {n} for {user}")
+        stream.close()
+
+
+def test_a_partner_with_two_connections_serves_users_of_all_shards(s):
+    """connection_limit is less than there are shards: a shard without a place has its messages go by another's stream."""
+    peer = partner(s, MONTAGUE, {"connection_limit": 2})
+    each_once(s, peer, "two streams")
+    assert len({wire for _, wire in peer.stanzas}) <= 2
+    assert len([wire for wire in peer.streams if not wire.over]) <= 2
+
+
+def test_a_lent_stream_that_is_lost_is_lost_to_all_who_used_it(s):
+    """Each shard makes or borrows another one; what is under way meanwhile is answered, once."""
+    peer = partner(s, MONTAGUE, {"connection_limit": 2})
+    for n in range(3):
+        each_once(s, peer, f"lent {n}")
+        for stream in [wire for wire in peer.streams if not wire.over]:
+            stream.close()
+        wait_for("no stream", lambda: not told(s, "streams")["streams"])
+    each_once(s, peer, "lent again")
+    # In the middle of it: what is not delivered is refused, and nothing comes twice.
+    calls = from_all(s, peer, "amid")
+    for stream in [wire for wire in peer.streams if not wire.over]:
+        stream.close()
+    got = {text: s.status(call) for text, call in calls.items()}
+    assert set(got.values()) <= {202, 480, 500, 502, 503, 504}, collections.Counter(got.values())
+    twice = [text for text, count in collections.Counter(texts(peer)).items() if count > 1]
+    assert not twice, twice
+    each_once(s, peer, "lent at last")
+
+
+def test_who_closes_its_side_gets_all_answers(s):
+    """Refused at once or delivered, by any shard: whoever has stopped sending hears it."""
+    peer = partner(s, CAPULET)
+    each_once(s, peer, "the streams are up")
+    for n in range(12):
+        there = dial(s)
+        # Refusals are ready before the end of the connection is seen; the others wait for a stream to be written.
+        target = f"romeo@{CAPULET if n % 2 else 'nobody.example'}"
+        calls = [f"closed-{n}-{user}" for user in USERS]
+        there.send(over_tcp_all([request(address(user), target, call, call_id=call)
+                                 for user, call in zip(USERS, calls)]))
+        there.sock.shutdown(socket.SHUT_WR)
+        got = statuses(there, [b""] * len(USERS))
+        there.close()
+        assert got == dict.fromkeys(calls, 202 if n % 2 else 403), (n, len(got), set(got.values()))
+
+
+def over_tcp_all(requests):
+    return b"".join(map(over_tcp, requests))
+
+
+def test_each_of_many_connections_gets_its_own_answers(s):
+    peer = partner(s, CAPULET)
+    links, failed = [dial(s) for _ in range(9)], []
+    def talk(n):
+        calls = [f"many-{n}-{user}" for user in USERS]
+        got = statuses(links[n], [over_tcp(request(address(user), f"romeo@{CAPULET}", call, call_id=call))
+                                  for user, call in zip(USERS, calls)])
+        if got != dict.fromkeys(calls, 202):
+            failed.append((n, len(got), set(got.values())))
+    threads = [threading.Thread(target=talk, args=(n,)) for n in range(len(links))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert not failed, failed
+    many = lambda: [text for text in texts(peer) if text and text.startswith("many-")]
+    wait_for("all of them", lambda: len(many()) >= 9 * len(USERS))
+    assert len(many()) == len(set(many())) == 9 * len(USERS)
+    for there in links:
+        there.close()
