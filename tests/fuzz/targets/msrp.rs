@@ -41,7 +41,7 @@ fuzz_target!(|octets: &[u8]| {
 
     let settings =
         Settings { host: "gw.example".into(), tls: false, message_max: LIMIT, ..Settings::default() };
-    let mut switch = Switch::new(Settings { port: Some(2855), ..settings });
+    let mut switch = Switch::new(Settings { port: Some(2855), ..settings }, 0);
     let mut ids = Ids::new([0; 32], Owner::default());
     let now = Now::at(0);
     let id = switch.open(now, &mut ids, false, &["text/plain"]).expect("room");
