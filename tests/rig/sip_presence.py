@@ -57,7 +57,8 @@ class Udp:
         self.sent_by, self.transport = f"{ip}:{port}", ""
 
     def start(self, take):
-        threading.Thread(target=self._read, args=(take,), daemon=True).start()
+        self._reader = threading.Thread(target=self._read, args=(take,), daemon=True)
+        self._reader.start()
 
     def _read(self, take):
         while True:
@@ -78,6 +79,9 @@ class Udp:
         except OSError:
             pass
         self.sock.close()
+        # The address is free when nobody reads there any more.
+        if threading.current_thread() is not self._reader:
+            self._reader.join(5)
 
 
 class Tls:
