@@ -37,7 +37,7 @@ class Wire:
 
     def __init__(self, sock):
         self.sock, self.secured, self.how = sock, False, None
-        self.clear, self.inside, self.ended, self.over = b"", b"", None, False
+        self.clear, self.inside, self.ended, self.over, self.served = b"", b"", None, False, False
         self.restart()
 
     def restart(self):
@@ -91,10 +91,13 @@ class Wire:
 
     def close(self):
         try:
-            self.sock.shutdown(socket.SHUT_RDWR)
+            # Not SSLSocket's own, which takes the session away from under whoever reads.
+            socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
         except OSError:
             pass
-        self.sock.close()
+        # Who serves it closes it: a thread that still reads would read from whatever gets the descriptor next.
+        if not self.served:
+            self.sock.close()
 
     # -- the initiating role --------------------------------------------------------------------------------------
 
@@ -259,6 +262,7 @@ class Peer:
             except OSError:
                 return
             wire = Wire(sock)
+            wire.served = True
             self.streams.append(wire)
             threading.Thread(target=self._serve, args=(wire,), daemon=True).start()
 
