@@ -154,13 +154,12 @@ impl Daemon {
             Err(refused) => return send(stream, &Answer::Failed(refused)).await.unwrap_or_default(),
         };
         let places = self.shard.ask_all(|shard| shard.with_trail(|trail| trail.follow(FOLLOWERS))).await;
-        // Who was let in everywhere leaves everywhere; each shard has the same followers.
-        let leave = Leave(self);
+        // Each shard has the same followers, so all say the same.
         let Some(mut places) = places.into_iter().collect::<Option<Vec<u64>>>() else {
-            std::mem::forget(leave);
             let refused = Answer::Failed(format!("{FOLLOWERS} follow already, as many as may"));
             return send(stream, &refused).await.unwrap_or_default();
         };
+        let leave = Leave(self);
         let mut nothing = [0];
         loop {
             let (octets, is_cut) = leave.0.news(&mut places, &wanted).await;

@@ -1,7 +1,7 @@
 //! The gateway: a plain struct that is told what happened and says what is to be done.
 //!
 //! [`Gateway::handle`] takes the time and one [`Input`] and leaves [`Effects`]. It awaits nothing, reads
-//! no clock, takes no lock; the same inputs give the same octets.
+//! no clock, takes no lock but those of [`shards::Common`]; the same inputs give the same octets.
 //!
 //! | file | owns |
 //! |---|---|

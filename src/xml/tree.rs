@@ -4,14 +4,16 @@ use super::element::{Attr, Element, Node};
 use super::scope::Ns;
 use std::borrow::Cow;
 
-/// An element and all that is in it. What it was written with, its prefixes and its source, is left behind:
-/// it means the same without (see [`Element`]).
+/// An element and all that is in it, and the source of the whole. Prefixes are left behind, and the sources of its
+/// parts: it means the same without (see [`Element`]).
 #[derive(Clone, Debug)]
 pub struct Tree {
     name: Box<str>,
     ns: Ns<'static>,
     attrs: Vec<(Box<str>, Ns<'static>, Box<str>)>,
     children: Vec<Child>,
+    /// Empty for what is inside.
+    raw: Box<str>,
 }
 
 #[derive(Clone, Debug)]
@@ -23,10 +25,14 @@ enum Child {
 impl Tree {
     /// A copy of `element`.
     pub fn of(element: &Element<'_>) -> Self {
+        Self { raw: element.raw.into(), ..Self::inside(element) }
+    }
+
+    fn inside(element: &Element<'_>) -> Self {
         let attr =
             |attr: &Attr<'_>| (attr.name.into(), attr.ns.clone().into_static(), attr.value.as_ref().into());
         let child = |node: &Node<'_>| match node {
-            Node::Element(element) => Child::Tree(Self::of(element)),
+            Node::Element(element) => Child::Tree(Self::inside(element)),
             Node::Text(text) => Child::Text(text.as_ref().into()),
         };
         Self {
@@ -34,17 +40,18 @@ impl Tree {
             ns: element.ns.clone().into_static(),
             attrs: element.attrs.iter().map(attr).collect(),
             children: element.children.iter().map(child).collect(),
+            raw: Box::default(),
         }
     }
 
-    /// Octets of its names, values and text.
+    /// Octets of its source, names, values and text.
     pub fn octets(&self) -> usize {
         let attrs = self.attrs.iter().map(|(name, _, value)| name.len() + value.len());
         let children = self.children.iter().map(|child| match child {
             Child::Tree(tree) => tree.octets(),
             Child::Text(text) => text.len(),
         });
-        attrs.chain(children).fold(self.name.len(), usize::saturating_add)
+        attrs.chain(children).fold(self.raw.len() + self.name.len(), usize::saturating_add)
     }
 
     /// The element again, which borrows from this.
@@ -64,7 +71,7 @@ impl Tree {
             ns: self.ns.clone(),
             attrs: self.attrs.iter().map(attr).collect(),
             children: self.children.iter().map(child).collect(),
-            raw: "",
+            raw: &self.raw,
         }
     }
 }
@@ -86,13 +93,15 @@ mod tests {
             let element = parse(text, &Scope::server(), &Limits::default()).unwrap();
             let tree = std::thread::scope(|scope| scope.spawn(|| Tree::of(&element)).join().unwrap());
             assert_eq!(tree.element(), element);
+            assert_eq!(tree.element().raw(), text, "who watches sees what came");
         }
     }
 
     #[test]
-    fn a_tree_weighs_what_its_text_weighs() {
+    fn a_tree_weighs_what_its_source_and_its_text_weigh() {
         let octets =
             |text: &str| Tree::of(&parse(text, &Scope::server(), &Limits::default()).unwrap()).octets();
-        assert_eq!(octets("<message a='12'><body>345</body></message>"), "messagea12body345".len());
+        let text = "<message a='12'><body>345</body></message>";
+        assert_eq!(octets(text), text.len() + "messagea12body345".len());
     }
 }
