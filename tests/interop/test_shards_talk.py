@@ -157,7 +157,8 @@ def test_sessions_of_users_of_all_shards(s):
         s.romeo.send(address(user), f"first for {user}")
     talks.update({user: opened_to(s, user) for user in SOME[10:]})
     for user, one in talks.items():
-        assert one.text(f"said by {user}") == 200, user
+        status = one.text(f"said by {user}")
+        assert status == 200, (user, status)
         s.romeo.send(address(user), f"said to {user}")
     for user, one in talks.items():
         one.wait_text(f"said to {user}")

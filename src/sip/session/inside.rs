@@ -93,7 +93,8 @@ impl Session {
         }
     }
 
-    /// A request of the peer whose To tag is ours, other than ACK and CANCEL.
+    /// A request of the peer whose To tag is ours, other than ACK and CANCEL. Before any answer to our INVITE it
+    /// is a text or INFO, or unknown.
     ///
     /// # Errors
     /// 481 for another dialog or one that is over, 500 out of order, 491 for a change that meets another,
@@ -102,6 +103,15 @@ impl Session {
         let unknown = || Reject::status(481, "no such session");
         let method = request.method().ok_or_else(unknown)?;
         let (call_id, local, remote) = (request.call_id(), request.to().tag, request.from().tag);
+        // What is said in a dialog may overtake the answer that makes it: over UDP, or on another connection.
+        // Whoever knows our tag has our INVITE.
+        if self.state == State::Inviting && self.is(call_id, local) && !self.is_early(remote) {
+            match method {
+                Method::Message => return Ok(InDialog::Text),
+                Method::Info => return Ok(InDialog::Info),
+                _ => return Err(unknown()),
+            }
+        }
         let dialog = match (self.state, &mut self.early) {
             (State::Over, _) | (State::Inviting | State::Leaving, None) => return Err(unknown()),
             (State::Inviting | State::Leaving, Some(early)) => &mut **early,
@@ -124,6 +134,11 @@ impl Session {
             Method::Invite | Method::Update => self.on_change(method, request, ids),
             _ => Err(unknown()),
         }
+    }
+
+    /// Has a 1xx made the dialog with this tag?
+    fn is_early(&self, remote: Option<&str>) -> bool {
+        self.early.as_ref().is_some_and(|early| early.remote_tag() == remote)
     }
 
     /// May the peer change the session now (RFC 3261 §14.2, RFC 3311 §5.2)?

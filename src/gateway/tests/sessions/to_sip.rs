@@ -44,6 +44,33 @@ fn check_041_f80_texts_wait_in_order_while_the_invitation_is_out() {
 }
 
 #[test]
+fn texts_that_overtake_the_answer_to_the_invitation_arrive_once_and_in_order() {
+    let mut world = world(Im::MsSession);
+    world.say("m1", ALICE, "one");
+    let invite = world.one_sip();
+    let mut dialog = Dialog::of_ours(&invite);
+    for body in ["early", "words"] {
+        assert!(dialog.says(&mut world, body).contains(&format!("<body>{body}</body>")));
+    }
+    world.answer_body(&invite, 200, &format!("{CONTACT}{SDP}"), OFFER);
+    let sent = world.take_sip();
+    assert_eq!((sent[0].header("CSeq"), sent[1].body()), (Some("1 ACK"), "one"));
+    world.answer(&sent[1], 200);
+    assert!(dialog.says(&mut world, "late").contains("<body>late</body>"));
+    assert_eq!(world.gateway.session_count(), 1);
+    // What it overtook may as well be a refusal.
+    world.say("m2", "bob@contoso.example", "two");
+    let refused = world.one_sip();
+    let mut dialog = Dialog::of_ours(&refused);
+    dialog.says(&mut world, "busy");
+    world.answer(&refused, 486);
+    assert!(world.one_sip().text.starts_with("ACK "));
+    assert!(world.one_xmpp().contains("id='m2'"));
+    assert_eq!(dialog.status(&mut world, "MESSAGE", PLAIN, "later"), 481);
+    assert_eq!(world.gateway.session_count(), 1);
+}
+
+#[test]
 fn check_043_the_ack_has_the_number_of_its_invite_and_is_sent_for_every_copy() {
     let mut world = world(Im::MsSession);
     world.say("m1", ALICE, "one");

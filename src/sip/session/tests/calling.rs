@@ -149,13 +149,37 @@ fn a_101_and_a_183_are_progress_and_a_2xx_of_another_branch_may_still_win() {
 #[test]
 fn an_early_dialog_takes_requests_and_keeps_their_order_when_it_is_confirmed() {
     let mut world = calling();
-    assert_eq!(status(world.hear("MESSAGE", 7, "", "hi")), 481, "nobody is known");
     world.answer(183, "theirs", CONTACT_LINE);
     assert_eq!(world.hear("MESSAGE", 7, "", "hi"), Ok(InDialog::Text));
     assert_eq!(status(world.hear("INVITE", 8, CONTACT_LINE, "v=0")), 491);
     world.establish("");
     assert_eq!(status(world.hear("MESSAGE", 8, "", "hi")), 500);
     assert_eq!(world.hear("MESSAGE", 9, "", "hi"), Ok(InDialog::Text));
+}
+
+#[test]
+fn a_text_that_overtakes_the_answer_to_the_invite_is_taken() {
+    for ringing in [None, Some("another")] {
+        let mut world = calling();
+        if let Some(tag) = ringing {
+            world.answer(183, tag, CONTACT_LINE);
+        }
+        assert_eq!(world.hear("MESSAGE", 7, "", "hi"), Ok(InDialog::Text));
+        assert_eq!(world.hear("INFO", 8, "", "x"), Ok(InDialog::Info));
+        for method in ["BYE", "INVITE", "UPDATE"] {
+            assert_eq!(status(world.hear(method, 9, CONTACT_LINE, "v=0")), 481, "nobody is known");
+        }
+        let ours = world.session.dialog().local_tag().unwrap().to_owned();
+        let octets = String::from_utf8(world.theirs("MESSAGE", 7, "", "hi")).unwrap();
+        let stranger = octets.replace(&ours, "guessed");
+        assert_eq!(status(world.session.on_request(&read(stranger.as_bytes()), &mut world.ids)), 481);
+        world.establish("");
+        assert_eq!(world.hear("MESSAGE", 9, "", "hi"), Ok(InDialog::Text));
+        assert_eq!(world.session.state(), State::Established);
+    }
+    let mut world = calling();
+    assert!(matches!(world.session.end(), Leave::Cancel));
+    assert_eq!(status(world.hear("MESSAGE", 7, "", "hi")), 481, "it is not wanted any more");
 }
 
 #[test]
