@@ -26,6 +26,8 @@ mod journal;
 mod limits;
 #[path = "cli/observe.rs"]
 mod observe;
+#[path = "cli/odd.rs"]
+mod odd;
 #[path = "cli/partners.rs"]
 mod partners;
 #[path = "cli/peers_tls.rs"]

@@ -28,7 +28,7 @@ pub(super) fn run(verb: FederationVerb) -> u8 {
     };
     let word = if enabled { "enable" } else { "disable" };
     change::edit(&format!("federation {word}"), how, Which::Policy, |document| {
-        rows::set(rows::table(document, "federation")?, "enabled", enabled);
+        rows::set_in(document, "federation", "enabled", enabled)?;
         Ok(format!("federation is {word}d"))
     })
 }

@@ -5,8 +5,10 @@
 
 use super::change::{Change, How, Refused, Which, rows};
 use super::policies;
-use crate::config;
-use crate::policy::UserPattern;
+use crate::addr::Jid;
+use crate::config::{self, Config};
+use crate::policy::table::Origin;
+use crate::policy::{UserPattern, written};
 use std::path::PathBuf;
 use toml_edit::{DocumentMut, Table};
 
@@ -30,7 +32,7 @@ pub fn grant(policy: &str, users: &[String], how: &How) -> Result<u8, Refused> {
     };
     change.rename(format!("policy grant {policy} --to {}", users.join(" ")));
     let mut file = GrantsFile::open(&mut change)?;
-    let mut left = whom;
+    let mut left = whom.clone();
     // What has a grant keeps its place, with the new policy.
     for row in rows::rows(&mut document, "grant")?.iter_mut() {
         let Some(pattern) = pattern_of(row) else { continue };
@@ -41,7 +43,7 @@ pub fn grant(policy: &str, users: &[String], how: &How) -> Result<u8, Refused> {
     if let Some(file) = &mut file {
         file.change(|pattern, _| take(&mut left, pattern).then(|| Some(policy.to_owned())));
     }
-    for pattern in left {
+    for pattern in &left {
         let mut row = rows::row();
         rows::set(&mut row, "user", format!("sip:{pattern}"));
         rows::set(&mut row, "policy", policy);
@@ -51,7 +53,28 @@ pub fn grant(policy: &str, users: &[String], how: &How) -> Result<u8, Refused> {
     if let Some(file) = file {
         file.put(&mut change);
     }
-    Ok(change.finish(&format!("{policy} is granted to {}", whom_of(users))))
+    let said = format!("{policy} is granted to {}", whom_of(users));
+    Ok(change
+        .finish_with(&said, |config| whom.iter().filter_map(|pattern| earlier(config, pattern)).collect()))
+}
+
+/// The pattern of an earlier row that covers all whom `pattern` means, so that a grant to it has no effect.
+fn earlier(config: &Config, pattern: &UserPattern) -> Option<String> {
+    pattern.domain()?;
+    // A star stands for itself among all that it stands for.
+    let user = written::sip(&format!("sip:{pattern}")).ok()?;
+    let (_, step) = config.table.standing(&user);
+    let is_other = step.text.ends_with(')') && !step.text.ends_with(&format!("(matched {pattern})"));
+    is_other.then(|| {
+        format!("sip:{pattern} has no effect: an earlier pattern covers it: {}  {}\n", step.text, step.at)
+    })
+}
+
+/// What `user` has, if a grant still gives it.
+fn still(config: &Config, user: &Jid) -> Option<String> {
+    let (_, step) = config.table.standing(user);
+    let is_granted = matches!(config.table.effective(user).1, Origin::Grant(_));
+    is_granted.then(|| format!("{} has still: {}  {}\n", written::shown(user, true), step.text, step.at))
 }
 
 /// Takes the grants of `users` away; the exit code.
@@ -87,7 +110,17 @@ pub fn revoke(users: &[String], how: &How) -> Result<u8, Refused> {
         file.put(&mut change);
     }
     let grants = if gone == 1 { "1 grant is".to_owned() } else { format!("{gone} grants are") };
-    Ok(change.finish(&format!("{grants} taken away: the policy of the site, or the global one, counts")))
+    Ok(change.finish_with(&format!("{grants} taken away"), |config| {
+        let users = whom.iter().filter_map(|from| match from {
+            UserPattern::User(user) => Some(user),
+            UserPattern::Domain(_) | UserPattern::Glob(_) => None,
+        });
+        let granted: String = users.filter_map(|user| still(config, user)).collect();
+        match granted.is_empty() {
+            true => "the policy of the site, or the global one, counts\n".to_owned(),
+            false => granted,
+        }
+    }))
 }
 
 /// Drops every grant of `policy` from `document` and from the grants file; how many they were.
@@ -160,7 +193,8 @@ impl GrantsFile {
         let mut changed = 0;
         let mut text = String::with_capacity(self.text.len());
         for line in self.text.split_inclusive('\n') {
-            let row = line.trim();
+            // A byte order mark in front of the first line is none of it, and `put` brings it back.
+            let row = line.trim_start_matches('\u{feff}').trim();
             let grant = row.rsplit_once(',').filter(|_| !row.starts_with('#'));
             let grant =
                 grant.and_then(|(user, policy)| Some((UserPattern::parse(user.trim()).ok()?, user, policy)));

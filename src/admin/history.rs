@@ -6,6 +6,7 @@ use super::cli::{ConfigFile, say};
 use super::exit;
 use super::words::{columns, harmless};
 use serde_json::{Value, json};
+use std::path::Path;
 
 /// The changes that verbs made, the last one first; the exit code.
 pub(super) fn list(file: &ConfigFile, as_json: bool) -> u8 {
@@ -76,7 +77,11 @@ pub(super) fn rollback(number: Option<u32>, how: &How) -> Result<u8, Refused> {
         let text = format!("change {} is none of the policy: {}", first.number, first.note.what);
         return Err(Refused::failed(text));
     }
+    let mut by_hand: Vec<String> = Vec::new();
     for place in &places {
+        if is_edited_by_hand(&undone, place, change.text(place)?)? {
+            by_hand.push(place.file_name().unwrap_or_default().to_string_lossy().into_owned());
+        }
         // Of all that is undone, the first change has what was there before.
         for revision in undone.iter().rev() {
             if let Some(text) = revision.text(place)? {
@@ -85,10 +90,29 @@ pub(super) fn rollback(number: Option<u32>, how: &How) -> Result<u8, Refused> {
         }
     }
     let what: Vec<&str> = undone.iter().map(|revision| revision.note.what.as_str()).collect();
+    let by_hand = match by_hand.is_empty() {
+        true => String::new(),
+        false => format!(", and what was edited by hand since in {}", by_hand.join(", ")),
+    };
     how.agreed(&match what[..] {
-        [one] => format!("\"{}\" will be taken back. Roll back?", harmless(one)),
-        _ => format!("{} changes will be taken back. Roll back?", what.len()),
+        [one] => format!("\"{}\" will be taken back{by_hand}. Roll back?", harmless(one)),
+        _ => format!("{} changes will be taken back{by_hand}. Roll back?", what.len()),
     })?;
     change.rename(format!("policy rollback {}", first.number));
-    Ok(change.finish(&format!("taken back: {}", what.join("; "))))
+    Ok(change.finish(&format!("taken back: {}{by_hand}", what.join("; "))))
+}
+
+/// Whether the file at `place`, which holds `now`, was changed by others than verbs since the first of `undone`.
+fn is_edited_by_hand(undone: &[&Revision], place: &Path, now: &str) -> Result<bool, Refused> {
+    let mut after: Option<String> = None;
+    for revision in undone.iter().rev() {
+        // What the next change found, or what is there.
+        if let Some(before) = revision.text(place)? {
+            if !revision.left(place, after.as_deref().unwrap_or(now)) {
+                return Ok(true);
+            }
+            after = Some(before);
+        }
+    }
+    Ok(false)
 }

@@ -228,7 +228,8 @@ pub(super) fn run(verb: PartnerVerb, look: Look) -> u8 {
                     }
                     settings.write(row)?;
                 }
-                let removes = clear_domains || !remove_domain.is_empty();
+                let unlisted = unset.iter().any(|key| key == "additional_domains");
+                let removes = clear_domains || unlisted || !remove_domain.is_empty();
                 if domain.contains('*') || removes {
                     let what = if removes { ", and domains of them get nothing then" } else { "" };
                     let found = format!("{} will be set: {}", many(&found), listed(&found));

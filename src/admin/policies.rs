@@ -361,10 +361,16 @@ fn new(document: &mut DocumentMut, identity: &Identity, settings: &Settings) -> 
     }
     settings.write(&mut row);
     all.push(row);
-    if let Identity::Site(site) = identity
-        && !rows::rows(document, "site")?.iter().any(|row| rows::text(row, "name") == Some(site))
-    {
-        return Err(Refused::failed(format!("there is no site {site}: stoxd site new {site} --member …")));
+    if let Identity::Site(site) = identity {
+        let sites = rows::rows(document, "site")?.iter();
+        let known: Vec<&str> = sites.filter_map(|row| rows::text(row, "name")).collect();
+        if !known.contains(&site.as_str()) {
+            let meant =
+                config::nearest(site, known).map(|name| format!("; or did you mean {}?", harmless(name)));
+            let make = format!("stoxd site new {site} --member …");
+            let text = format!("there is no site {site}: {make}{}", meant.unwrap_or_default());
+            return Err(Refused::failed(text));
+        }
     }
     Ok(match identity {
         Identity::User(name) => {

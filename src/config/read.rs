@@ -187,6 +187,12 @@ impl<'d> Section<'d> {
         range: RangeInclusive<Duration>,
         default: Duration,
     ) -> Duration {
+        let found = self.value(key);
+        if let Some(DeValue::Integer(number)) = found.map(Spanned::get_ref) {
+            let label = format!("a duration has a unit: \"{}s\"", number.as_str());
+            self.error(&self.span_of(key), format!("\"{key}\" must be a string"), label);
+            return default;
+        }
         let Some((duration, span)) = self.parsed(key, value::duration) else { return default };
         if range.contains(&duration) {
             return duration;

@@ -349,11 +349,16 @@ async fn drive(shard: Rc<Shard>, conn: Rc<StreamConn>, mut read: OwnedReadHalf) 
 fn ended(shard: &Rc<Shard>, conn: &StreamConn, condition: Condition, why: &str) {
     shard.remove_stream(conn.id);
     if !conn.initiating {
+        // Whoever was refused has proven nothing: what it called itself is all that there is to say.
+        let claimed =
+            conn.machine.try_borrow().ok().and_then(|machine| machine.remote().map(ToString::to_string));
+        let claimed = claimed.filter(|_| conn.pairs.borrow().is_empty());
+        let claimed = claimed.map(|domain| format!(" that calls itself {domain}")).unwrap_or_default();
         tracing::info!(
             stoxd_event = "stream.down",
             address = %conn.address,
             stoxd_partner = conn.pairs.borrow().first().map(|(pair, _)| pair.remote.to_string()).unwrap_or_default(),
-            "inbound stream ended: {}",
+            "inbound stream{claimed} ended: {}",
             Clean(why)
         );
     }

@@ -156,8 +156,27 @@ pub fn certificate(chain: &[CertificateDer<'static>], seen: &Seen, ours: &Ours, 
         let text = "without a CRL distribution point, which only Lync and Skype for Business ask for";
         lines.push(Line::new(Outcome::Pass, text, ""));
     }
+    lines.extend(chain.iter().skip(1).filter_map(|der| above(&Seen::of(der)?, now)));
     lines.extend(path(chain, ours));
     lines
+}
+
+/// What is wrong with the time of an intermediate: partners refuse the chain when one of it is over.
+fn above(seen: &Seen, now: Wall) -> Option<Line> {
+    let outcome = match seen.days_left(now) {
+        _ if seen.end < now || seen.begin > now => Outcome::Fail,
+        left if left <= SOON => Outcome::Warn,
+        _ => return None,
+    };
+    let subject = &seen.subject;
+    let text = match (seen.begin > now, seen.end < now) {
+        (true, _) => format!("{subject}, in the chain, is not valid before {}", seen.not_before),
+        (_, true) => format!("{subject}, in the chain, expired {} ({})", seen.expiry(now), seen.not_after),
+        _ => format!("{subject}, in the chain, expires {} ({})", seen.expiry(now), seen.not_after),
+    };
+    let fix =
+        "import the certificate again, with the authority's new intermediate: stoxd cert import --chain FILE";
+    Some(Line::new(outcome, text, fix))
 }
 
 /// The names in it against those that partners check.

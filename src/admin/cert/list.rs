@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// The certificates that are configured; only those that expire within `expiring` days, if it is given.
 pub fn list(ours: &Ours, expiring: Option<u64>, now: Wall, as_json: bool) -> String {
-    let mut rows = vec![["ID", "FOR", "EXPIRES", "KEY", "ISSUER", "DOMAINS"].map(str::to_owned)];
+    let mut rows = vec![["ID", "FOR", "EXPIRES", "KEY", "SUBJECT", "ISSUER", "DOMAINS"].map(str::to_owned)];
     let mut all: Vec<Value> = Vec::new();
     let read: Vec<(String, Result<Seen, String>)> = ours
         .all()
@@ -34,17 +34,18 @@ pub fn list(ours: &Ours, expiring: Option<u64>, now: Wall, as_json: bool) -> Str
         let replaces = certificate.replaces.as_ref();
         let from =
             replaces.map(|replaces| format!("in place of {} from {}", replaces.id, stamp(replaces.from)));
-        let (expires, kind, issuer) = match seen {
+        let (expires, kind, subject, issuer) = match seen {
             Ok(seen) => (
                 format!("{} {}", seen.not_after.get(..10).unwrap_or_default(), seen.expiry(now)),
                 seen.key.clone(),
+                seen.subject.clone(),
                 seen.issuer.clone(),
             ),
-            Err(why) => ("-".to_owned(), "-".to_owned(), why.clone()),
+            Err(why) => ("-".to_owned(), "-".to_owned(), "-".to_owned(), why.clone()),
         };
         let used = from.map_or_else(|| used.join(" "), |from| format!("{} ({from})", used.join(" ")));
         let sides = super::side_names(certificate.sides);
-        rows.push([id.clone(), sides.join(","), expires, kind, issuer, used]);
+        rows.push([id.clone(), sides.join(","), expires, kind, subject, issuer, used]);
         all.push(json!({
             "id": id, "for": sides, "chain": chain, "key": key, "certificate": seen.as_ref().ok(), "error": seen.as_ref().err(),
             "days_left": seen.as_ref().ok().map(|seen| seen.days_left(now)),
@@ -66,7 +67,7 @@ pub fn list(ours: &Ours, expiring: Option<u64>, now: Wall, as_json: bool) -> Str
 }
 
 /// Columns that are as wide as their widest cell.
-fn columns(rows: &[[String; 6]]) -> String {
+fn columns(rows: &[[String; 7]]) -> String {
     let width = |at: usize| rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max();
     let mut out = String::new();
     for row in rows {

@@ -25,11 +25,13 @@
 //! | `disk` | the lock, replacing files as one, owner and mode |
 //! | `revision` | what was there before, numbered |
 //! | [`rows`] | editing TOML with its comments |
+//! | `lists` | the same inside a list |
 //! | `staged` | edits that wait for `stoxd commit` |
 //! | `diff` | what changed, in lines |
 
 mod diff;
 pub(super) mod disk;
+mod lists;
 pub(super) mod revision;
 pub mod rows;
 pub(super) mod staged;
@@ -323,18 +325,24 @@ impl<'h> Change<'h> {
 
     /// Makes the change and prints what was done, `said` first; the exit code.
     pub fn finish(self, said: &str) -> u8 {
-        match self.make(said) {
+        self.finish_with(said, |_| String::new())
+    }
+
+    /// As [`Change::finish`]; `note` says more of the configuration as it will be, in whole lines.
+    pub fn finish_with(self, said: &str, note: impl FnOnce(&Config) -> String) -> u8 {
+        match self.make(said, note) {
             Ok((text, code)) => say(&text, code),
             Err(refused) => refused.print(),
         }
     }
 
-    fn make(mut self, said: &str) -> Result<(String, u8), Refused> {
+    fn make(mut self, said: &str, note: impl FnOnce(&Config) -> String) -> Result<(String, u8), Refused> {
         if self.edits.iter().all(|edit| edit.from.as_deref() == Some(&*edit.to)) {
             return Ok((format!("{said}: it was so before, nothing was changed\n"), exit::DONE));
         }
         let checked = self.judge();
         let mut out = format!("{said}\n");
+        out.push_str(&checked.as_ref().map(note).unwrap_or_default());
         for edit in &self.edits {
             out.push_str(&lines(&edit.path, edit.from.as_deref().unwrap_or_default(), &edit.to));
         }
@@ -420,7 +428,7 @@ impl<'h> Change<'h> {
         let revision = revision::keep(
             &lock,
             &self.what,
-            changed.iter().map(|edit| (edit.path.as_path(), edit.from.as_deref())),
+            changed.iter().map(|edit| (edit.path.as_path(), edit.from.as_deref(), &*edit.to)),
         )
         .map_err(nothing_changed)?;
         let files: Vec<(&Path, &str)> = changed.iter().map(|edit| (edit.path.as_path(), &*edit.to)).collect();
@@ -549,7 +557,7 @@ pub fn commit(how: &How, discard: bool) -> u8 {
         }
         let how = How { staged: false, ..how.clone() };
         let change = Change { what: staged.what.join("; "), how: &how, config: config.clone(), edits };
-        let (mut text, code) = change.make(&staged.what.join("\n"))?;
+        let (mut text, code) = change.make(&staged.what.join("\n"), |_| String::new())?;
         if !how.what_if && staged::discard(&config, &staged).is_err() {
             text.push_str("somebody staged another edit meanwhile, which is not applied\n");
         }

@@ -6,6 +6,7 @@
 
 use super::Refused;
 use super::disk::{Lock, fault};
+use super::staged::digest;
 use serde::{Deserialize, Serialize};
 use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
@@ -27,6 +28,9 @@ pub struct Note {
     pub by: String,
     /// Each file's path, and the name of its copy; no copy if there was no file.
     pub files: Vec<(PathBuf, Option<String>)>,
+    /// The [`digest`] of what the change made of each file, in the same order; none in notes of older versions.
+    #[serde(default)]
+    pub after: Vec<String>,
 }
 
 /// What was there before one change.
@@ -67,20 +71,26 @@ impl Revision {
         std::fs::read_to_string(&copy).map(Some).map_err(|error| fault(&copy, &error))
     }
 
+    /// Whether the change left the file at `path` with the content `text`; `true` if it does not say.
+    pub fn left(&self, path: &Path, text: &str) -> bool {
+        let at = self.note.files.iter().position(|(known, _)| known == path);
+        at.and_then(|at| self.note.after.get(at)).is_none_or(|after| *after == digest(Some(text)))
+    }
+
     /// Removes it: the change was not made.
     pub fn forget(&self) {
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
-/// Keeps `files` (where, and what is there) as they are before the change `what`.
+/// Keeps `files` (where, what is there, and what will be) as they are before the change `what`.
 ///
 /// # Errors
 /// They can't be written.
 pub fn keep<'f>(
     lock: &Lock,
     what: &str,
-    files: impl Iterator<Item = (&'f Path, Option<&'f str>)>,
+    files: impl Iterator<Item = (&'f Path, Option<&'f str>, &'f str)>,
 ) -> Result<Revision, Refused> {
     let all = lock.folder.join("revisions");
     let known = list(&lock.folder)?;
@@ -95,8 +105,8 @@ pub fn keep<'f>(
         // What a crash left before anything was changed is not counted.
         let _ = std::fs::remove_dir_all(&folder);
         DirBuilder::new().mode(0o700).create(&folder)?;
-        let mut note = Note { what: what.to_owned(), by: whoever(), files: Vec::new() };
-        for (index, (path, text)) in files.enumerate() {
+        let mut note = Note { what: what.to_owned(), by: whoever(), files: Vec::new(), after: Vec::new() };
+        for (index, (path, text, to)) in files.enumerate() {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let copy = text.map(|text| -> io::Result<String> {
                 let copy = format!("{index}-{name}");
@@ -104,6 +114,7 @@ pub fn keep<'f>(
                 Ok(copy)
             });
             note.files.push((path.to_owned(), copy.transpose()?));
+            note.after.push(digest(Some(to)));
         }
         write(&folder.join(NOTES[0]), &serde_json::to_vec(&note)?)?;
         File::open(&folder)?.sync_all()?;

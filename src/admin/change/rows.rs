@@ -1,7 +1,7 @@
 //! Editing TOML so that a person would have done the same: values keep the comments beside them, rows go
 //! where their kind stands, and what is removed takes its own comment along and nobody else's.
 
-use super::Refused;
+use super::{Refused, lists};
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, RawString, Table, Value, value};
 
 /// The rows `[[key]]` of `document`; none if there are none yet.
@@ -44,6 +44,29 @@ pub fn set(table: &mut Table, key: &str, new: impl Into<Value>) {
     }
 }
 
+/// Sets `key` in the table `name` of `document`, which may be written in any way, and is made if it is not there.
+///
+/// # Errors
+/// It is no table.
+pub fn set_in(
+    document: &mut DocumentMut,
+    name: &str,
+    key: &str,
+    new: impl Into<Value>,
+) -> Result<(), Refused> {
+    let item = document.entry(name).or_insert_with(|| Item::Table(Table::new()));
+    let table = item.as_table_like_mut();
+    let table = table.ok_or_else(|| Refused::failed(format!("{name} is no table: edit it by hand")))?;
+    let mut new = new.into();
+    if let Some(old) = table.get_mut(key).and_then(Item::as_value_mut) {
+        *new.decor_mut() = old.decor().clone();
+        *old = new;
+    } else {
+        table.insert(key, value(new));
+    }
+    Ok(())
+}
+
 /// The list of texts under `key`.
 pub fn list(table: &Table, key: &str) -> Vec<String> {
     let list = table.get(key).and_then(Item::as_array);
@@ -57,16 +80,14 @@ pub fn list(table: &Table, key: &str) -> Vec<String> {
 pub fn push(table: &mut Table, key: &str, item: &str) -> Result<(), Refused> {
     let list = table.entry(key).or_insert_with(|| value(Array::new()));
     let list = list.as_array_mut().ok_or_else(|| Refused::failed(format!("\"{key}\" is no list")))?;
-    list.push(item);
+    lists::push(list, item);
     Ok(())
 }
 
 /// Takes the items that `goes` is true of out of the list under `key`; how many they were.
 pub fn pull(table: &mut Table, key: &str, goes: impl Fn(&str) -> bool) -> usize {
     let Some(list) = table.get_mut(key).and_then(Item::as_array_mut) else { return 0 };
-    let before = list.len();
-    list.retain(|item| !item.as_str().is_some_and(&goes));
-    before - list.len()
+    lists::pull(list, goes)
 }
 
 /// Removes every row `[[key]]` that `goes` is true of; how many they were. Comments above a removed row that an
@@ -105,7 +126,7 @@ pub fn remove(
 }
 
 /// Where the last empty line of `text` begins, whichever ends its lines have; 0 if there is none.
-fn last_empty_line(text: &str) -> usize {
+pub(super) fn last_empty_line(text: &str) -> usize {
     let ends = ["\n\n", "\n\r\n"].iter().filter_map(|end| text.rfind(end));
     ends.max().map_or(0, |end| end + 1)
 }

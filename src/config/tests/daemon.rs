@@ -245,7 +245,7 @@ fn all_errors_of_both_files_come_in_one_pass() {
 error: \"keepalive_interval\" must be a string
   --> stoxd.toml:17:22
 17 | keepalive_interval = 300
-   |                      ^^^ this is an integer
+   |                      ^^^ a duration has a unit: \"300s\"
 
 error: \"connection_limit\" is out of range
   --> stoxd.toml:18:20
