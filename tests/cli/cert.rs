@@ -196,8 +196,18 @@ fn f060_a_request_overwrites_no_key_and_no_certificate() {
 
 #[test]
 fn f063_pem_der_pkcs7_and_pkcs12_are_imported() {
+    containers("p256");
+}
+
+#[test]
+fn f063_the_same_with_rsa() {
+    containers("rsa2048");
+}
+
+/// Imports each container that a certificate for a key of type `kind` comes in.
+fn containers(kind: &str) {
     let Some(house) = fresh() else { return };
-    done(&house, &["cert", "request", "--key-type", "p256"]);
+    done(&house, &["cert", "request", "--key-type", kind]);
     sign(&house, "credentials/gateway.csr", "back.pem", "90");
     made(&house, &["x509", "-in", "back.pem", "-outform", "DER", "-out", "back.cer"]);
     let chain = ["-certfile", "back.pem", "-certfile", "pki/ca.pem"];
@@ -342,6 +352,12 @@ fn f066_certificates_are_listed_and_those_that_expire_soon() {
     done(&house, &["cert", "assign", "short", "--for", "litware.example"]);
     let all = done(&house, &["cert", "list"]);
     assert!(all.contains("\ngateway  ") && all.contains("contoso.example (default)"), "{all}");
+    // Type, subject, issuer, expiry.
+    let row = all.lines().find(|line| line.starts_with("short ")).unwrap();
+    for cell in [" xmpp,sip ", " CN=gw.contoso.example ", " CN=stoxd test authority ca, "] {
+        assert!(row.contains(cell), "{cell}: {all}");
+    }
+    assert!(row.contains(" in 19 days ") || row.contains(" in 20 days "), "{all}");
     let soon = done(&house, &["cert", "list", "--expiring", "30d"]);
     assert!(!soon.contains("gateway  ") && soon.contains(" days  ECDSA P-256"), "{soon}");
     assert_eq!(
@@ -371,6 +387,7 @@ fn f067_what_is_wrong_is_found_and_reported() {
     assert!(ran.code == 3 && ran.out.contains(flagged), "{}", ran.out);
     let json: serde_json::Value = serde_json::from_str(&house.read("report.json")).unwrap();
     assert_eq!(json["outcome"], "fail");
+    assert!(house.read("report.json").contains("not for litware.example, which it is used for"), "{json}");
     // serverAuth alone, a key that others can read, a chain that nobody trusts.
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/certs/make-test-ca");
     let names = ["DNS:gw.contoso.example", "DNS:contoso.example", "DNS:litware.example"];

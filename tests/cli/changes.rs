@@ -20,6 +20,10 @@ const CHANGES: &[&[&str]] = &[
     &["partner", "rm", "fabrikam.example"],
     &["federation", "disable"],
     &["block", "evil.example"],
+    &["unblock", "worse.example"],
+    &["site", "set", "Redmond", "--remove-member", "*@contoso.example"],
+    &["partner", "set", "fabrikam.example", "--add-domain", "x.example", "--dialback", "off"],
+    &["config", "set", "sip.peer.edge.im", "pager"],
     &["config", "set", "xmpp.connection_limit", "1200"],
 ];
 
@@ -29,7 +33,7 @@ fn untested() -> String {
 
 #[test]
 fn f105_a_dry_run_of_every_change_changes_nothing() {
-    let house = house(&untested());
+    let house = house(&(untested() + "[[blocked]]\ndomain = \"worse.example\"\n"));
     let before = (house.read("policy.toml"), house.read("stoxd.toml"));
     for words in CHANGES {
         let ran = done(&house, &[words, &["--what-if"][..]].concat());

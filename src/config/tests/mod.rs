@@ -3,6 +3,7 @@
 
 mod daemon;
 mod gates;
+mod manual;
 mod policy;
 mod samples;
 mod shards;
@@ -60,7 +61,19 @@ pub(super) fn surroundings() -> Surroundings {
 }
 
 pub(super) fn read(files: &Memory) -> Result<Config, Vec<Problem>> {
-    parse(Path::new("/etc/stoxd/stoxd.toml"), files, &surroundings(), Purpose::Run)
+    let read = parse(Path::new("/etc/stoxd/stoxd.toml"), files, &surroundings(), Purpose::Run);
+    // Whatever a test brings to light has its page.
+    let problems = match &read {
+        Ok(config) => &config.warnings,
+        Err(problems) => problems,
+    };
+    // What is no TOML is said in the words of its reader, and has one page.
+    let parsed = files.0.values().flat_map(|(text, _)| toml::de::DeTable::parse_recoverable(text).1);
+    let syntax: Vec<String> = parsed.map(|error| error.message().to_owned()).collect();
+    for problem in problems.iter().filter(|problem| !syntax.iter().any(|s| s.starts_with(&problem.message))) {
+        assert!(manual::has(&problem.message), "no man page has a section of: {}", problem.message);
+    }
+    read
 }
 
 /// The configuration of these two texts.
