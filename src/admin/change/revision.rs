@@ -6,6 +6,7 @@
 
 use super::Refused;
 use super::disk::{Lock, fault};
+use super::summary::Facts;
 use serde::{Deserialize, Serialize};
 use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
@@ -27,6 +28,9 @@ pub struct Note {
     pub by: String,
     /// Each file's path, and the name of its copy; no copy if there was no file.
     pub files: Vec<(PathBuf, Option<String>)>,
+    /// What became of them.
+    #[serde(default)]
+    pub facts: Facts,
 }
 
 /// What was there before one change.
@@ -73,13 +77,14 @@ impl Revision {
     }
 }
 
-/// Keeps `files` (where, and what is there) as they are before the change `what`.
+/// Keeps `files` (where, and what is there) as they are before the change `what`, which makes `facts` of them.
 ///
 /// # Errors
 /// They can't be written.
 pub fn keep<'f>(
     lock: &Lock,
     what: &str,
+    facts: &Facts,
     files: impl Iterator<Item = (&'f Path, Option<&'f str>)>,
 ) -> Result<Revision, Refused> {
     let all = lock.folder.join("revisions");
@@ -95,7 +100,7 @@ pub fn keep<'f>(
         // What a crash left before anything was changed is not counted.
         let _ = std::fs::remove_dir_all(&folder);
         DirBuilder::new().mode(0o700).create(&folder)?;
-        let mut note = Note { what: what.to_owned(), by: whoever(), files: Vec::new() };
+        let mut note = Note { what: what.to_owned(), by: whoever(), files: Vec::new(), facts: facts.clone() };
         for (index, (path, text)) in files.enumerate() {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let copy = text.map(|text| -> io::Result<String> {

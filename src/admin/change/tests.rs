@@ -222,7 +222,8 @@ fn old_revisions_are_dropped() {
     let lock = Lock::take(&how.file.config).unwrap();
     let path = folder.path().join("policy.toml");
     for n in 0..60 {
-        revision::keep(&lock, &n.to_string(), [(path.as_path(), Some("x"))].into_iter()).unwrap();
+        revision::keep(&lock, &n.to_string(), &Facts::default(), [(path.as_path(), Some("x"))].into_iter())
+            .unwrap();
     }
     revision::prune(&lock);
     let kept = revision::list(folder.path()).unwrap();
