@@ -268,3 +268,49 @@ fn the_map_names_every_room() {
     }
     assert!(LEAVES.iter().all(|leaf| MAY_USE.iter().any(|(room, _)| room == leaf)));
 }
+
+/// Names of events in `text`: what stands in quotes and has a point in it.
+fn quoted_events(text: &str) -> impl Iterator<Item = &str> {
+    let is_event = |word: &&str| {
+        let part = |part: &str| !part.is_empty() && part.bytes().all(|octet| octet.is_ascii_lowercase());
+        word.split_once('.').is_some_and(|(one, other)| part(one) && part(other))
+    };
+    text.split('"').skip(1).step_by(2).filter(is_event)
+}
+
+#[test]
+fn every_event_of_the_journal_stands_in_the_manual() {
+    let mut events = BTreeSet::new();
+    for (path, text) in sources() {
+        let code = code(&path, &text);
+        for rest in code.split("stoxd_event = ").skip(1) {
+            let name = rest.strip_prefix('"').and_then(|rest| rest.split('"').next());
+            events.extend(name.map(str::to_owned));
+        }
+        // Where the name is chosen first, it stands in a line of its own.
+        let chosen = code.lines().filter(|line| line.contains("=> \"") || line.contains("event, "));
+        let is_one = |name: &&str| {
+            ["subscription", "stream", "link", "message"].iter().any(|kind| name.starts_with(kind))
+        };
+        events.extend(
+            chosen.flat_map(|line| quoted_events(line).filter(is_one).map(str::to_owned).collect::<Vec<_>>()),
+        );
+        let kinds = code.lines().filter(|line| line.contains("Kind::") && line.contains("=> (\""));
+        events.extend(kinds.flat_map(|line| quoted_events(line).map(str::to_owned).collect::<Vec<_>>()));
+    }
+    for known in
+        ["policy.deny", "session.down", "subscription.waits", "subscription.failed", "link.revoked", "panic"]
+    {
+        assert!(events.contains(known), "{known} is not found: {events:?}");
+    }
+    let manual = include_str!("../config/man/stoxd.8");
+    let journal = manual.split(".SH JOURNAL").nth(1).and_then(|rest| rest.split(".SH").next()).unwrap();
+    let listed: BTreeSet<String> = journal
+        .split(".TP")
+        .skip(1)
+        .flat_map(|item| item.lines().filter_map(|line| line.strip_prefix(".B ")).take(2))
+        .flat_map(|line| line.split(' ').map(str::to_owned))
+        .filter(|word| events.contains(word) || word.contains('.'))
+        .collect();
+    assert_eq!(listed, events);
+}

@@ -6,6 +6,8 @@
 
 #[path = "cli/cert.rs"]
 mod cert;
+#[path = "cli/cert_former.rs"]
+mod cert_former;
 #[path = "cli/cert_live.rs"]
 mod cert_live;
 #[path = "cli/cert_sides.rs"]

@@ -71,7 +71,7 @@ enum Verb {
         #[command(subcommand)]
         verb: FederationVerb,
     },
-    /// Let nothing of a domain or person through
+    /// Let nothing of a domain or person through; partner list --blocked lists who is blocked
     Block {
         /// evil.example, '*.evil.example' or mallory@fabrikam.example
         whom: String,

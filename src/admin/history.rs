@@ -1,12 +1,18 @@
 //! `stoxd policy history` and `rollback`.
 
 use super::change::revision::{self, Revision};
+use super::change::summary::cut;
 use super::change::{Change, How, Refused, Which, disk};
 use super::cli::{ConfigFile, say};
 use super::exit;
 use super::words::{columns, harmless};
 use serde_json::{Value, json};
 use std::path::Path;
+
+/// Facts of one change that are shown to a person; JSON has more of them.
+const SHOWN: usize = 3;
+/// Characters of a fact, and of what a change is called, in a line.
+const LONGEST: usize = 100;
 
 /// The changes that verbs made, the last one first; the exit code.
 pub(super) fn list(file: &ConfigFile, as_json: bool) -> u8 {
@@ -25,6 +31,8 @@ pub(super) fn list(file: &ConfigFile, as_json: bool) -> u8 {
                     "date": date(revision),
                     "by": revision.note.by,
                     "what": revision.note.what,
+                    "changed": revision.note.facts.changed,
+                    "more": revision.note.facts.more,
                     "files": files,
                 })
             })
@@ -39,10 +47,25 @@ pub(super) fn list(file: &ConfigFile, as_json: bool) -> u8 {
         .rev()
         .map(|revision| {
             let note = &revision.note;
-            [revision.number.to_string(), date(revision), harmless(&note.by), harmless(&note.what)]
+            let what = cut(&harmless(&note.what), LONGEST);
+            [revision.number.to_string(), date(revision), harmless(&note.by), what]
         })
         .collect();
-    say(&columns(["CHANGE", "DATE", "BY", "WHAT"], &rows), exit::DONE)
+    let table = columns(["CHANGE", "DATE", "BY", "WHAT"], &rows);
+    let (heads, lines) = table.split_once('\n').unwrap_or_default();
+    let mut out = format!("{heads}\n");
+    for (line, revision) in lines.lines().zip(revisions.iter().rev()) {
+        out.push_str(&format!("{line}\n"));
+        let facts = &revision.note.facts;
+        for fact in facts.changed.iter().take(SHOWN) {
+            out.push_str(&format!("        {}\n", cut(&harmless(fact), LONGEST)));
+        }
+        let more = facts.changed.len().saturating_sub(SHOWN) + facts.more;
+        if more > 0 {
+            out.push_str(&format!("        and {more} more\n"));
+        }
+    }
+    say(&out, exit::DONE)
 }
 
 fn date(revision: &Revision) -> String {

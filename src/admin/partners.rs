@@ -7,7 +7,7 @@ use super::exit;
 use super::policies::answer;
 use super::words::{self, Switch, canonical, columns, finds, harmless, yes};
 use crate::config::Config;
-use crate::policy::{Need, Partner, PartnerKind};
+use crate::policy::{BlockedRow, Need, Partner, PartnerKind};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -23,6 +23,9 @@ pub(super) enum PartnerVerb {
         /// Only those of this type
         #[arg(long = "type", value_enum)]
         kind: Option<Kind>,
+        /// In place of partners what is blocked, and by which row; for a domain also what blocks it
+        #[arg(long, conflicts_with = "kind")]
+        blocked: bool,
         #[command(flatten)]
         file: ConfigFile,
         #[command(flatten)]
@@ -190,7 +193,10 @@ impl Settings {
 pub(super) fn run(verb: PartnerVerb, look: Look) -> u8 {
     match verb {
         PartnerVerb::Test(args) => checks::test(&args, look),
-        PartnerVerb::List { filter, kind, file, output } => {
+        PartnerVerb::List { filter, blocked: true, file, output, .. } => {
+            answer(&file, |config| (blocked(config, filter.as_deref(), output.json), exit::DONE))
+        }
+        PartnerVerb::List { filter, kind, file, output, .. } => {
             answer(&file, |config| (list(config, filter.as_deref(), kind, output.json), exit::DONE))
         }
         PartnerVerb::Show { domain, file, output } => {
@@ -332,6 +338,47 @@ fn list(config: &Config, filter: Option<&str>, kind: Option<Kind>, as_json: bool
         })
         .collect();
     columns(["PARTNER", "TYPE", "TLS", "SASL", "DIALBACK", "ADDITIONAL DOMAINS"], &rows)
+}
+
+/// The rows that block what `filter` finds, or that block `filter` itself.
+fn blocked(config: &Config, filter: Option<&str>, as_json: bool) -> String {
+    let table = &config.table;
+    let wanted = |row: &&BlockedRow| {
+        filter.is_none_or(|filter| {
+            let whom = canonical(filter);
+            let domain = whom.rsplit_once('@').map_or(&*whom, |(_, domain)| domain);
+            let is_found =
+                |filter| finds(filter, row.block.domain()) || finds(filter, &row.block.to_string());
+            is_found(filter) || is_found(&whom) || table.block_of(domain) == Some(*row)
+        })
+    };
+    let found: Vec<&BlockedRow> = table.blocks().iter().filter(wanted).collect();
+    if as_json {
+        let all: Vec<Value> = found
+            .iter()
+            .map(|row| {
+                json!({
+                    "blocked": row.block.to_string(), "kind": row.block.kind(), "description": row.description,
+                    "at": table.show(row.at),
+                })
+            })
+            .collect();
+        return format!("{:#}\n", json!({ "blocked": all }));
+    }
+    if found.is_empty() {
+        return match filter {
+            Some(filter) => format!("no row blocks {}\n", harmless(filter)),
+            None => "nothing is blocked\n".to_owned(),
+        };
+    }
+    let rows: Vec<[String; 4]> = found
+        .iter()
+        .map(|row| {
+            let kind = row.block.kind().to_owned();
+            [row.block.to_string(), kind, table.show(row.at), harmless(&row.description)]
+        })
+        .collect();
+    columns(["BLOCKED", "KIND", "AT", "DESCRIPTION"], &rows)
 }
 
 fn show(config: &Config, domain: &str, as_json: bool) -> (String, u8) {

@@ -4,7 +4,9 @@ use super::daemon::ONE_STREAM;
 use super::read::{At, Section};
 use super::{fqdn, host_name};
 use crate::addr::{Domain, Jid};
-use crate::policy::{self, Block, Need, Partner, PartnerKind, Proxy, Strength, TableBuilder, Terms, written};
+use crate::policy::{
+    self, Block, BlockedRow, Need, Partner, PartnerKind, Proxy, Strength, TableBuilder, Terms, written,
+};
 use std::ops::Range;
 
 const DEFAULT_XMPP_PORT: u64 = 5269;
@@ -115,7 +117,7 @@ pub(super) fn blocked(root: &mut Section<'_>, builder: &mut TableBuilder, ours: 
     for mut section in root.sections("blocked", "[[blocked]]") {
         let domain = section.parsed("domain", block_of);
         let address = section.parsed("address", |text| written::xmpp(text).map_err(|e| e.to_string()));
-        section.parsed("description", |_| Ok(()));
+        let description = section.parsed("description", |text| Ok(text.to_owned()));
         match (section.has("domain"), section.has("address")) {
             (true, true) | (false, false) => {
                 let label = "one of the two";
@@ -126,7 +128,9 @@ pub(super) fn blocked(root: &mut Section<'_>, builder: &mut TableBuilder, ours: 
         if let Some((block, span)) = domain.or_else(|| address.map(|(jid, span)| (Block::Address(jid), span)))
         {
             conflicts(&section, &block, &span, builder, ours);
-            if let Err(first) = builder.block(&block, policy::At::policy(section.line())) {
+            let description = description.map(|(text, _)| text).unwrap_or_default();
+            let row = BlockedRow { block, description, at: policy::At::policy(section.line()) };
+            if let Err(first) = builder.block(row) {
                 section.error(&span, "blocked twice", format!("first in line {}", first.line));
             }
         }

@@ -109,6 +109,14 @@ impl Names {
     }
 }
 
+/// Who invited, and who was invited.
+fn invited<'a>(direction: Direction, user: &'a Jid, contact: &'a Jid) -> (&'a Jid, &'a Jid) {
+    match direction {
+        Direction::XmppToSip => (contact, user),
+        Direction::SipToXmpp => (user, contact),
+    }
+}
+
 /// Writes one observation.
 pub fn write(observation: &Observation, names: &Names) {
     match observation {
@@ -206,14 +214,37 @@ pub fn write(observation: &Observation, names: &Names) {
             stoxd_partner = remote.as_str(),
             "stream {local} to {remote} up, {auth}"
         ),
-        Observation::MsrpDown { user, contact, why } => tracing::info!(
-            stoxd_event = "session.down",
-            stoxd_from = %Masked(user.as_str()),
-            stoxd_to = %Masked(contact.as_str()),
-            stoxd_partner = contact.domain(),
-            "an MSRP session has ended: {}",
-            Clean(why)
-        ),
+        Observation::SessionUp { user, contact, direction, mode } => {
+            let (from, to) = invited(*direction, user, contact);
+            let (partner, peer) = names.ends(*direction, from, to);
+            tracing::info!(
+                stoxd_event = "session.up",
+                stoxd_from = %Masked(from.as_str()),
+                stoxd_to = %Masked(to.as_str()),
+                stoxd_partner = partner,
+                stoxd_peer = peer,
+                "session open, {}, {mode}",
+                way(*direction)
+            );
+        }
+        Observation::SessionDown { user, contact, direction, mode, why, delivered, seconds } => {
+            let (from, to) = invited(*direction, user, contact);
+            let (partner, peer) = names.ends(*direction, from, to);
+            let [to_xmpp, to_sip] = *delivered;
+            tracing::info!(
+                stoxd_event = "session.down",
+                stoxd_from = %Masked(from.as_str()),
+                stoxd_to = %Masked(to.as_str()),
+                stoxd_partner = partner,
+                stoxd_peer = peer,
+                stoxd_texts_to_xmpp = to_xmpp,
+                stoxd_texts_to_sip = to_sip,
+                stoxd_seconds = seconds,
+                "session over, {}, {mode}: {}",
+                way(*direction),
+                Clean(why)
+            );
+        }
         Observation::PairDown { local, remote, why, bounced } => {
             let why = Clean(why);
             if *bounced == 0 {

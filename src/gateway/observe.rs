@@ -138,14 +138,33 @@ pub enum Observation {
         /// Why, for a person.
         why: String,
     },
-    /// The MSRP half of a session ended by itself.
-    MsrpDown {
+    /// A session is open: texts can go.
+    SessionUp {
         /// The SIP user.
         user: Jid,
         /// The contact.
         contact: Jid,
+        /// Who invited whom.
+        direction: Direction,
+        /// What carries the texts: "ms-session" or "msrp".
+        mode: &'static str,
+    },
+    /// A session that was open is over.
+    SessionDown {
+        /// The SIP user.
+        user: Jid,
+        /// The contact.
+        contact: Jid,
+        /// Who invited whom.
+        direction: Direction,
+        /// What carried the texts: "ms-session" or "msrp".
+        mode: &'static str,
         /// Why, for a person.
         why: String,
+        /// Texts that were delivered: to the contact, to the SIP user.
+        delivered: [u32; 2],
+        /// How long it lasted.
+        seconds: u64,
     },
     /// An initiating stream is up.
     PairUp {

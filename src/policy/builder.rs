@@ -4,7 +4,7 @@ use super::hash::Map;
 use super::matcher::{MAX_GLOBS, Matcher};
 use super::partner::Partner;
 use super::rules::{At, Policy, Scope, UserPattern, is_under};
-use super::table::{Block, Blocked, Files, Listed, PolicyId, Site, Table};
+use super::table::{Block, Blocked, BlockedRow, Files, Listed, PolicyId, Site, Table};
 use crate::addr::Domain;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -44,6 +44,7 @@ impl TableBuilder {
                 partners: Vec::new(),
                 domains: Map::default(),
                 blocked: Blocked::default(),
+                blocks: Vec::new(),
                 unverifiable: Vec::new(),
             },
         }
@@ -137,9 +138,9 @@ impl TableBuilder {
     ///
     /// # Errors
     /// The row that blocks the same already.
-    pub fn block(&mut self, block: &Block, at: At) -> Result<(), At> {
-        let blocked = &mut self.table.blocked;
-        let (map, key) = match block {
+    pub fn block(&mut self, row: BlockedRow) -> Result<(), At> {
+        let (blocked, at) = (&mut self.table.blocked, row.at);
+        let (map, key) = match &row.block {
             Block::Address(jid) => (&mut blocked.addresses, jid.bare_str()),
             Block::Domain(domain) => (&mut blocked.domains, domain.as_str()),
             Block::Under(domain) => (&mut blocked.under, domain.as_str()),
@@ -150,11 +151,12 @@ impl TableBuilder {
                 entry.insert(at);
             }
         }
-        if let Block::Domain(domain) = block
+        if let Block::Domain(domain) = &row.block
             && let Some(listed) = self.table.domains.get_mut(domain.as_str())
         {
             listed.blocked = Some(at);
         }
+        self.table.blocks.push(row);
         Ok(())
     }
 

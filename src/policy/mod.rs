@@ -38,4 +38,4 @@ pub use gate::{Admitted, Contacts, Denial, Grant, NoContacts, Reason, Refusal};
 pub use matcher::MAX_GLOBS;
 pub use partner::{Need, Partner, PartnerKind, Proxy, Strength, Terms};
 pub use rules::{At, Policy, Scope, UserPattern};
-pub use table::{Block, Table};
+pub use table::{Block, BlockedRow, Table};

@@ -14,6 +14,7 @@ use super::partner::{Partner, PartnerKind};
 use super::rules::{At, File, Policy, UserPattern};
 use crate::addr::{Domain, Jid};
 use crate::crossing::{Crossing, Direction};
+use std::fmt;
 use std::sync::Arc;
 
 /// A policy of one table.
@@ -37,6 +38,7 @@ pub struct Table {
     pub(super) partners: Vec<Arc<Partner>>,
     pub(super) domains: Map<Listed>,
     pub(super) blocked: Blocked,
+    pub(super) blocks: Vec<BlockedRow>,
     /// Our domains whose users reach only whoever has them as a contact.
     pub(super) unverifiable: Vec<Domain>,
 }
@@ -97,6 +99,47 @@ pub enum Block {
     Domain(Domain),
     /// The proper subdomains of a domain: `*.evil.example`.
     Under(Domain),
+}
+
+impl Block {
+    /// What is blocked: "domain", "subdomains" or "person".
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Domain(_) => "domain",
+            Self::Under(_) => "subdomains",
+            Self::Address(_) => "person",
+        }
+    }
+
+    /// The domain that is blocked, whose subdomains are, or that the person is of.
+    pub fn domain(&self) -> &str {
+        match self {
+            Self::Domain(domain) | Self::Under(domain) => domain.as_str(),
+            Self::Address(jid) => jid.domain(),
+        }
+    }
+}
+
+impl fmt::Display for Block {
+    /// As the file and `stoxd unblock` have it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Domain(domain) => f.write_str(domain.as_str()),
+            Self::Under(parent) => write!(f, "*.{parent}"),
+            Self::Address(jid) => f.write_str(jid.bare_str()),
+        }
+    }
+}
+
+/// A row that blocks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockedRow {
+    /// Whom.
+    pub block: Block,
+    /// A note for administrators.
+    pub description: String,
+    /// Where it stands.
+    pub at: At,
 }
 
 #[derive(Debug, Default)]
@@ -181,6 +224,17 @@ impl Table {
     /// All partners, in the order of the file.
     pub fn partners(&self) -> &[Arc<Partner>] {
         &self.partners
+    }
+
+    /// The row by which `domain` gets nothing, whoever of it writes.
+    pub fn block_of(&self, domain: &str) -> Option<&BlockedRow> {
+        let at = self.listed(domain).err()?.at?;
+        self.blocks.iter().find(|row| row.at == at)
+    }
+
+    /// All rows that block, in the order of the file.
+    pub fn blocks(&self) -> &[BlockedRow] {
+        &self.blocks
     }
 
     /// All policies, in the order of the file; the global one is among them.

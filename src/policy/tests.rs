@@ -101,15 +101,16 @@ fn build(rows: &Rows) -> Table {
         let _ = builder.partner(Partner { kind: *kind, ..Partner::new(domain, At::policy(50)) });
     }
     let domain = |index: &usize| Domain::parse(DOMAINS[*index]).unwrap();
+    let blocked = |block, line| BlockedRow { block, description: String::new(), at: At::policy(line) };
     for index in &rows.blocked_domains {
-        let _ = builder.block(&Block::Domain(domain(index)), At::policy(60));
+        let _ = builder.block(blocked(Block::Domain(domain(index)), 60));
     }
     for index in &rows.blocked_under {
-        let _ = builder.block(&Block::Under(domain(index)), At::policy(61));
+        let _ = builder.block(blocked(Block::Under(domain(index)), 61));
     }
     for (name, index) in &rows.blocked_people {
         let jid = Jid::parse(&format!("{}@{}", NAMES[*name], DOMAINS[*index])).unwrap();
-        let _ = builder.block(&Block::Address(jid), At::policy(62));
+        let _ = builder.block(blocked(Block::Address(jid), 62));
     }
     builder.build(7)
 }

@@ -123,6 +123,51 @@ fn history_says_who_changed_what_and_rollback_takes_it_back() {
 }
 
 #[test]
+fn history_says_what_changed_in_few_words() {
+    let house = house(&untested());
+    done(&house, &["config", "set", "xmpp.connection_limit", "1200"]);
+    done(&house, &["partner", "set", "fabrikam.example", "--tls", "optional", "--sasl", "optional"]);
+    let domains: Vec<String> = (0..300).map(|n| format!("d{n}.example")).collect();
+    let words = ["partner", "new", "one.example", "--add-domain", &domains.join(",")];
+    done(&house, &words);
+    done(&house, &["policy", "set", "Sales", "--xmpp", "off", "--staged"]);
+    for n in 0..30 {
+        done(&house, &["block", &format!("evil{n}.example"), "--staged"]);
+    }
+    done(&house, &["commit"]);
+    let listed = done(&house, &["policy", "history"]).out;
+    let lines: Vec<&str> = listed.lines().collect();
+    assert_eq!(
+        lines[2..6],
+        [
+            "        policy Sales: xmpp true → false",
+            "        blocked evil0.example added",
+            "        blocked evil1.example added",
+            "        and 28 more"
+        ],
+        "{listed}"
+    );
+    assert!(
+        lines[7].starts_with("        partner one.example added: additional_domains [d0.example, "),
+        "{listed}"
+    );
+    assert_eq!(
+        lines[9..11],
+        [
+            "        partner fabrikam.example: tls default → optional",
+            "        partner fabrikam.example: sasl default → optional"
+        ]
+    );
+    assert_eq!(lines[12..], ["        xmpp.connection_limit default → 1200"]);
+    assert!(lines.iter().all(|line| line.chars().count() < 150), "{listed}");
+    let json = done(&house, &["policy", "history", "--json"]).out;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let last = &json["changes"][0];
+    assert_eq!((last["changed"].as_array().unwrap().len(), last["more"].as_u64()), (20, Some(11)));
+    assert_eq!(json["changes"][3]["changed"], serde_json::json!(["xmpp.connection_limit default → 1200"]));
+}
+
+#[test]
 fn of_administrators_at_the_same_time_nobody_loses_a_change() {
     let house = house(&untested());
     let config = house.path("stoxd.toml");

@@ -2,6 +2,7 @@
 
 use super::rig::{House, POLICY, has, wait_for};
 use std::collections::BTreeMap;
+use std::net::UdpSocket;
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 
@@ -22,6 +23,44 @@ fn entry(mut octets: &[u8]) -> BTreeMap<String, String> {
         }
     }
     fields
+}
+
+/// alice invites romeo to a conversation over UDP, and leaves it.
+fn converse(house: &House) {
+    let socket = UdpSocket::bind((house.ip.as_str(), 0)).unwrap();
+    socket.set_read_timeout(Some(super::rig::PATIENCE)).unwrap();
+    let (at, port) = (&house.ip, socket.local_addr().unwrap().port());
+    let offer = format!(
+        "v=0\r\no=- 0 0 IN IP4 {at}\r\ns=-\r\nc=IN IP4 {at}\r\nt=0 0\r\nm=message 5060 sip null\r\n\
+         a=accept-types:text/plain\r\n"
+    );
+    let mut tag = String::new();
+    for (cseq, method, headers, body) in [
+        (1, "INVITE", "Content-Type: application/sdp\r\n", offer.as_str()),
+        (1, "ACK", "", ""),
+        (2, "BYE", "", ""),
+    ] {
+        let request = format!(
+            "{method} sip:romeo@fabrikam.example SIP/2.0\r\nVia: SIP/2.0/UDP {at}:{port};branch=z9hG4bK{method};rport\r\n\
+             From: <sip:alice@contoso.example>;tag=1\r\nTo: <sip:romeo@fabrikam.example>{tag}\r\n\
+             Call-ID: {port}@{at}\r\nCSeq: {cseq} {method}\r\nMax-Forwards: 70\r\n\
+             Contact: <sip:alice@{at}:{port}>\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        socket.send_to(request.as_bytes(), (at.as_str(), 15060)).unwrap();
+        // An ACK has no answer.
+        while method != "ACK" {
+            let mut answer = [0; 4096];
+            let (octets, _) = socket.recv_from(&mut answer).unwrap();
+            let answer = String::from_utf8_lossy(&answer[..octets]).into_owned();
+            if answer.starts_with("SIP/2.0 200 ") && answer.contains(&format!("CSeq: {cseq} {method}")) {
+                let to = answer.lines().find(|line| line.starts_with("To: ")).unwrap();
+                tag = to[to.find(";tag=").unwrap()..].to_owned();
+                break;
+            }
+            assert!(answer.starts_with("SIP/2.0 1"), "{answer}");
+        }
+    }
 }
 
 #[test]
@@ -105,6 +144,23 @@ fn a_refusal_is_found_by_its_fields() {
         assert_eq!(asked.get(field).map(String::as_str), Some(value), "{field}: {asked:?}");
     }
     assert_eq!(asked["STOXD_TRACE"].len(), 18);
+    // A conversation has a beginning and an end.
+    converse(&house);
+    let (up, down) = (found("session.up"), found("session.down"));
+    for (field, value) in [
+        ("STOXD_FROM", "a***@contoso.example"),
+        ("STOXD_TO", "r***@fabrikam.example"),
+        ("STOXD_PARTNER", "fabrikam.example"),
+        ("STOXD_PEER", "edge"),
+    ] {
+        assert_eq!(up.get(field).map(String::as_str), Some(value), "{field}: {up:?}");
+        assert_eq!(down.get(field).map(String::as_str), Some(value), "{field}: {down:?}");
+    }
+    assert_eq!(up["MESSAGE"], "session open, sip-to-xmpp, ms-session");
+    assert_eq!(down["MESSAGE"], "session over, sip-to-xmpp, ms-session: the SIP user has left");
+    for (field, value) in [("STOXD_TEXTS_TO_XMPP", "0"), ("STOXD_TEXTS_TO_SIP", "0"), ("PRIORITY", "5")] {
+        assert_eq!(down.get(field).map(String::as_str), Some(value), "{field}: {down:?}");
+    }
     house.write("policy.toml", "x = 1");
     daemon.hang_up();
     assert_eq!(found("config.reject")["PRIORITY"], "3");

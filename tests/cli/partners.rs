@@ -172,3 +172,49 @@ fn f049_one_setting_is_changed_and_the_others_stay() {
     assert_eq!(house.read("policy.toml"), before);
     refused(&house, &["partner", "set", "fabrikam.example", "--connection-limit", "0"], 3, "out of range");
 }
+
+#[test]
+fn what_is_blocked_is_listed_with_the_row_that_blocks_it() {
+    let house = fabrikam();
+    assert_eq!(done(&house, &["partner", "list", "--blocked"]).out, "nothing is blocked\n");
+    done(&house, &["partner", "new", "good.evil.example"]);
+    for (whom, why) in
+        [("bad.example", "spam"), ("*.evil.example", ""), ("mallory@fabrikam.example", "insults")]
+    {
+        done(&house, &["block", whom, "--description", why]);
+    }
+    let blocked = |words: &[&str]| done(&house, &[&["partner", "list", "--blocked"], words].concat()).out;
+    assert_eq!(
+        blocked(&[]),
+        "\
+BLOCKED                   KIND        AT              DESCRIPTION
+bad.example               domain      policy.toml:11  spam
+*.evil.example            subdomains  policy.toml:15
+mallory@fabrikam.example  person      policy.toml:19  insults
+"
+    );
+    for (filter, rows) in [
+        ("bad.example", &["bad.example"][..]),
+        ("BAD.example.", &["bad.example"]),
+        ("a.bad.example", &[]),
+        ("evil.example", &["*.evil.example"]),
+        ("a.b.evil.example", &["*.evil.example"]),
+        // A partner's entry is more specific.
+        ("good.evil.example", &[]),
+        ("fabrikam.example", &["mallory@fabrikam.example"]),
+        ("mallory@fabrikam.example", &["mallory@fabrikam.example"]),
+        ("romeo@fabrikam.example", &[]),
+        ("eve@bad.example", &["bad.example"]),
+        ("*ad.example", &["bad.example"]),
+    ] {
+        let out = blocked(&[filter]);
+        let found: Vec<&str> = out.lines().skip(1).filter_map(|line| line.split(' ').next()).collect();
+        assert_eq!(found, rows, "{filter}: {out}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&blocked(&["evil.example", "--json"])).unwrap();
+    let row = serde_json::json!({
+        "blocked": "*.evil.example", "kind": "subdomains", "description": "", "at": "policy.toml:15"
+    });
+    assert_eq!(json["blocked"], serde_json::json!([row]));
+    refused(&house, &["partner", "list", "--blocked", "--type", "federated"], 2, "cannot be used with");
+}

@@ -76,6 +76,18 @@ pub enum BundleError {
 /// # Errors
 /// See [`BundleError`].
 pub fn read(path: &Path, password: Option<&str>) -> Result<Bundle, BundleError> {
+    let bundle = parse(path, &octets(path)?, password)?;
+    match bundle.certificates.is_empty() && bundle.keys.is_empty() {
+        true => Err(BundleError::Empty(path.to_owned())),
+        false => Ok(bundle),
+    }
+}
+
+/// What is in the file at `path`.
+///
+/// # Errors
+/// It can't be read, or is too long.
+pub fn octets(path: &Path) -> Result<Vec<u8>, BundleError> {
     let unreadable = |source| BundleError::Unreadable { path: path.to_owned(), source };
     let mut octets = Vec::new();
     let file = std::fs::File::open(path).map_err(unreadable)?;
@@ -83,14 +95,14 @@ pub fn read(path: &Path, password: Option<&str>) -> Result<Bundle, BundleError> 
     if octets.len() as u64 > MAX_FILE {
         return Err(BundleError::TooLong(path.to_owned()));
     }
-    let bundle = parse(path, &octets, password)?;
-    match bundle.certificates.is_empty() && bundle.keys.is_empty() {
-        true => Err(BundleError::Empty(path.to_owned())),
-        false => Ok(bundle),
-    }
+    Ok(octets)
 }
 
-fn parse(path: &Path, octets: &[u8], password: Option<&str>) -> Result<Bundle, BundleError> {
+/// What is in `octets`, the content of the file at `path`; `password` is for PKCS #12.
+///
+/// # Errors
+/// See [`BundleError`].
+pub fn parse(path: &Path, octets: &[u8], password: Option<&str>) -> Result<Bundle, BundleError> {
     if memchr::memmem::find(octets, b"-----BEGIN ").is_some() {
         return from_pem(path, octets);
     }

@@ -1,6 +1,10 @@
 //! `stoxd cert import`: what an authority sent, joined to its key, in the files that the daemon reads.
+//!
+//! What was in them stays as a copy beside them ([`super::former`]), which is imported to go back. A key that is there
+//! is another's: it is replaced only where somebody says so.
 
 use super::bundle::{self, Bundle};
+use super::former::{self, Former};
 use super::keys::{self, Readers};
 use super::seen::Seen;
 use super::{Ours, Report, examine, request};
@@ -39,7 +43,7 @@ pub struct Import {
     /// Say what would be written, and write nothing
     #[arg(long)]
     what_if: bool,
-    /// Overwrite a report that is there
+    /// Replace a key that is there by another one, and overwrite a report that is there
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
@@ -88,20 +92,34 @@ pub fn run(import: &Import, now: Wall) -> Result<u8, Refused> {
     }
     let (chain_file, key_file) = ours.files_of(&id);
     let _lock = if import.what_if { None } else { Some(Lock::take(&import.file.config)?) };
-    let is_there = found.file.as_deref().is_some_and(|file| same(file, &key_file));
-    if !is_there && key_file.exists() && !keys::read(&key_file).is_ok_and(|there| there == found.key) {
+    let is_there = keys::read(&key_file).is_ok_and(|there| keys::fits(&there, &own) == Ok(true));
+    let is_new_key = !is_there && key_file.exists();
+    if is_new_key && !import.yes {
         return Err(Refused::failed(format!(
-            "{}: there is another key, which may be in use: give another --id",
+            "{}: there is another key, which may be in use: give another --id, or --yes to replace it (a copy is kept)",
             key_file.display()
         )));
     }
-    let text: String = chain.iter().map(|der| keys::pem_section("CERTIFICATE", der)).collect();
+    let mut text: String = chain.iter().map(|der| keys::pem_section("CERTIFICATE", der)).collect();
+    let is_one_file = same(&chain_file, &key_file);
+    if is_one_file {
+        text.push_str(&keys::to_pem(&found.key));
+    }
+    let former = Former::of(&chain_file, &text, &key_file, is_new_key && !is_one_file)?;
+    let writes_key = !is_there && !is_one_file;
     if !import.what_if {
+        former.chain.iter().chain(&former.key).try_for_each(former::Replaced::keep)?;
         // The key first, so that no certificate is ever without its key.
-        if !is_there {
-            keys::write(&key_file, &keys::to_pem(&found.key), Readers::Owner)?;
+        if writes_key {
+            keys::write(&key_file, keys::to_pem(&found.key), Readers::Owner)?;
         }
-        keys::write(&chain_file, &text, Readers::All)?;
+        let readers = if is_one_file { Readers::Owner } else { Readers::All };
+        if let Err(refused) = keys::write(&chain_file, &text, readers) {
+            // The certificate that stays keeps its key.
+            former.key.as_ref().map_or(Ok(()), former::Replaced::undo)?;
+            return Err(refused);
+        }
+        former::prune(&chain_file, &key_file);
     }
     let lines = examine::certificate(&chain, &seen, &ours, now);
     let in_use = ours.certificates.tls.certificates.iter().any(|certificate| certificate.id == id);
@@ -109,6 +127,7 @@ pub fn run(import: &Import, now: Wall) -> Result<u8, Refused> {
         "id": id, "format": kind, "certificate": seen, "days_left": seen.days_left(now),
         "chain": chain.iter().filter_map(Seen::of).map(|seen| seen.subject).collect::<Vec<_>>(),
         "chain_file": chain_file, "key_file": key_file, "written": !import.what_if,
+        "kept": former.copies(), "back": former.back(&id, now),
         "findings": lines.iter().map(examine::Line::to_json).collect::<Vec<_>>(),
     });
     let report = format!("{report:#}\n");
@@ -135,20 +154,35 @@ pub fn run(import: &Import, now: Wall) -> Result<u8, Refused> {
             text.push_str(&format!("      {note}\n"));
         }
     }
-    let (chain_file, key_file) = (chain_file.display(), key_file.display());
-    text.push_str(&match (import.what_if, in_use) {
-        (true, _) => format!("{chain_file} and {key_file} would be written; nothing was changed\n"),
-        (false, true) => format!(
-            "wrote  {chain_file} ({} in the chain), {key_file}\nnext   stoxd reload (where the unit loads credentials: systemctl \
-             restart stoxd)\n",
-            chain.len()
-        ),
-        (false, false) => format!(
-            "wrote  {chain_file} ({} in the chain), {key_file}\nnext   stoxd cert assign {id} --for all\n",
-            chain.len()
-        ),
+    let files = if writes_key { vec![&*chain_file, &*key_file] } else { vec![&*chain_file] };
+    let (files, kept) = (listed(&files), listed(&former.copies()));
+    if import.what_if {
+        text.push_str(&format!("{files} would be written; "));
+        if !kept.is_empty() {
+            text.push_str(&format!("what is there would be kept as {kept}; "));
+        }
+        text.push_str("nothing was changed\n");
+        return Ok(say(&text, exit::DONE));
+    }
+    text.push_str(&format!("wrote  {files} ({} in the chain)\n", chain.len()));
+    if !kept.is_empty() {
+        text.push_str(&format!("kept   {kept}: what was there\n"));
+    }
+    if let Some(back) = former.back(&id, now) {
+        text.push_str(&format!("back   {back}\n"));
+    }
+    text.push_str(&match in_use {
+        true => {
+            "next   stoxd reload (where the unit loads credentials: systemctl restart stoxd)\n".to_owned()
+        }
+        false => format!("next   stoxd cert assign {id} --for all\n"),
     });
     Ok(say(&text, exit::DONE))
+}
+
+/// Files, for a person.
+fn listed(files: &[&Path]) -> String {
+    files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(" and ")
 }
 
 /// The password in a file, without the line end behind it.
@@ -214,7 +248,11 @@ fn id(ours: &Ours, import: &Import, found: &Found) -> Result<String, Refused> {
     if let Some(id) = &import.id {
         return Ok(id.clone());
     }
-    let of_key = found.file.as_deref().and_then(|file| {
+    let file = found.file.as_deref().map(|file| match former::is_copy(file) {
+        true => file.with_extension(""),
+        false => file.to_owned(),
+    });
+    let of_key = file.as_deref().and_then(|file| {
         let configured = ours.all().find(|(_, _, key)| same(key, file)).map(|(c, _, _)| c.id.clone());
         configured.or_else(|| file.file_stem()?.to_str().map(str::to_owned))
     });

@@ -1,15 +1,14 @@
 //! Private keys: found, matched to their certificates, written so that nobody else can read them.
 
-use super::Ours;
-use super::bundle;
+use super::{Ours, bundle, former};
 use crate::admin::change::Refused;
 use crate::admin::change::disk::fault;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 /// Whether `key` is that of `certificate`.
@@ -24,7 +23,7 @@ pub fn fits(key: &PrivateKeyDer<'static>, certificate: &CertificateDer<'static>)
     Ok(CertifiedKey::new(vec![certificate.clone()], key).keys_match().is_ok())
 }
 
-/// Every key file that we know of: those of requests, and those of the configuration.
+/// Every key file that we know of: those of requests, those of the configuration, and the copies of both.
 pub fn files(ours: &Ours) -> Vec<PathBuf> {
     let requested = std::fs::read_dir(&ours.folder).into_iter().flatten().filter_map(|entry| {
         let path = entry.ok()?.path();
@@ -33,6 +32,9 @@ pub fn files(ours: &Ours) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = requested.chain(ours.all().map(|(_, _, key)| key)).collect();
     files.sort();
     files.dedup();
+    // A key that is in place comes before a copy, the last copy before older ones.
+    let copies: Vec<PathBuf> = files.iter().flat_map(|file| former::copies(file).into_iter().rev()).collect();
+    files.extend(copies);
     files
 }
 
@@ -78,11 +80,12 @@ pub enum Readers {
     All,
 }
 
-/// Writes `text` to `path`, whole or not at all; its folder is made if it is not there (mode 0700).
+/// Writes `content` to `path`, whole or not at all, for `readers`; what is there keeps its owner and its mode. The folder
+/// is made if it is not there (mode 0700).
 ///
 /// # Errors
 /// It can't be written.
-pub fn write(path: &Path, text: &str, readers: Readers) -> Result<(), Refused> {
+pub fn write(path: &Path, content: impl AsRef<[u8]>, readers: Readers) -> Result<(), Refused> {
     let put = || -> io::Result<()> {
         let folder = crate::admin::change::disk::folder_of(path);
         DirBuilder::new().mode(0o700).recursive(true).create(&folder)?;
@@ -96,7 +99,9 @@ pub fn write(path: &Path, text: &str, readers: Readers) -> Result<(), Refused> {
         let new = folder.join(name);
         let _ = std::fs::remove_file(&new);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?;
-        let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+        let written = as_before(&file, path)
+            .and_then(|()| file.write_all(content.as_ref()))
+            .and_then(|()| file.sync_all());
         if let Err(error) = written.and_then(|()| std::fs::rename(&new, path)) {
             let _ = std::fs::remove_file(&new);
             return Err(error);
@@ -106,11 +111,24 @@ pub fn write(path: &Path, text: &str, readers: Readers) -> Result<(), Refused> {
     put().map_err(|error| fault(path, &error))
 }
 
+/// Gives `file` the owner and the mode of what is at `path`, if something is: the daemon reads it as a user of its own.
+fn as_before(file: &File, path: &Path) -> io::Result<()> {
+    let old = match std::fs::metadata(path) {
+        Ok(old) => old,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let own = file.metadata()?;
+    if (own.uid(), own.gid()) != (old.uid(), old.gid()) {
+        fchown(file, Some(old.uid()), Some(old.gid()))?;
+    }
+    file.set_permissions(Permissions::from_mode(old.mode() & 0o7777))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn a_key_is_written_as_it_was_and_only_ours_to_read() {
@@ -119,7 +137,7 @@ mod tests {
         let key = PrivateKeyDer::try_from(pair.serialize_der()).unwrap();
         let path = dir.path().join("deep").join("a.key");
         for _ in 0..2 {
-            write(&path, &to_pem(&key), Readers::Owner).unwrap();
+            write(&path, to_pem(&key), Readers::Owner).unwrap();
         }
         assert_eq!(read(&path).unwrap(), key);
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -129,6 +147,10 @@ mod tests {
             1,
             "nothing is left beside it"
         );
+        // The group that the daemon is in goes on reading it.
+        std::fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        write(&path, to_pem(&key), Readers::Owner).unwrap();
+        assert_eq!(mode(&path), 0o640);
         assert_eq!(to_pem(&key), pair.serialize_pem().replace("\r\n", "\n"));
     }
 

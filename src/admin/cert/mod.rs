@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`request`] | a key and a request (PKCS #10) with every name that a partner checks |
 //! | [`import`] | what an authority answered, joined to its key, written where it belongs |
+//! | [`former`] | copies of what an import replaced |
 //! | [`assign`] | which certificate is for which domain, at once or from a date on |
 //! | [`list`] | `list` and `show` |
 //! | [`examine`] | `check`: what is wrong with a certificate, and what to do |
@@ -19,6 +20,7 @@
 pub mod assign;
 pub mod bundle;
 pub mod examine;
+pub mod former;
 pub mod import;
 pub mod keys;
 pub mod list;
@@ -59,7 +61,7 @@ pub enum CertVerb {
     },
     /// Make a key and a request for a certificate
     Request(Box<request::Request>),
-    /// Take what the authority sent: PEM, DER, PKCS #7 (.p7b) or PKCS #12 (.pfx, .p12)
+    /// Take what the authority sent: PEM, DER, PKCS #7 (.p7b) or PKCS #12 (.pfx, .p12); what it replaces is kept
     Import(import::Import),
     /// Say which domains get a certificate, at once or from a date on
     Assign(assign::Assign),

@@ -249,7 +249,7 @@ pub fn run(request: &Request) -> Result<u8, Refused> {
     if !request.what_if {
         // The key first, so that no request is ever without its key.
         if !request.reuse_key {
-            keys::write(&key_file, &key.serialize_pem(), Readers::Owner)?;
+            keys::write(&key_file, key.serialize_pem(), Readers::Owner)?;
         }
         keys::write(&out, &pem, Readers::All)?;
     }

@@ -28,6 +28,7 @@
 //! | `lists` | the same inside a list |
 //! | `staged` | edits that wait for `stoxd commit` |
 //! | `diff` | what changed, in lines |
+//! | `summary` | what changed, in a few words for the history |
 
 mod diff;
 pub(super) mod disk;
@@ -35,6 +36,7 @@ mod lists;
 pub(super) mod revision;
 pub mod rows;
 pub(super) mod staged;
+pub(super) mod summary;
 #[cfg(test)]
 mod tests;
 
@@ -48,6 +50,7 @@ pub(super) use diff::lines;
 use disk::Lock;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
+use summary::Facts;
 use toml_edit::DocumentMut;
 
 /// How a change is made: the options of every verb that changes something.
@@ -425,9 +428,14 @@ impl<'h> Change<'h> {
         let mut changed: Vec<Edit> =
             self.edits.into_iter().filter(|edit| edit.from.as_deref() != Some(&*edit.to)).collect();
         changed.sort_by_key(|edit| edit.turn(grants.as_deref()));
+        let mut facts = Facts::default();
+        for edit in &changed {
+            facts.add(&edit.path, edit.from.as_deref().unwrap_or_default(), &edit.to);
+        }
         let revision = revision::keep(
             &lock,
             &self.what,
+            &facts,
             changed.iter().map(|edit| (edit.path.as_path(), edit.from.as_deref(), &*edit.to)),
         )
         .map_err(nothing_changed)?;

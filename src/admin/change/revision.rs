@@ -7,6 +7,7 @@
 use super::Refused;
 use super::disk::{Lock, fault};
 use super::staged::digest;
+use super::summary::Facts;
 use serde::{Deserialize, Serialize};
 use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
@@ -31,6 +32,9 @@ pub struct Note {
     /// The [`digest`] of what the change made of each file, in the same order; none in notes of older versions.
     #[serde(default)]
     pub after: Vec<String>,
+    /// What became of them.
+    #[serde(default)]
+    pub facts: Facts,
 }
 
 /// What was there before one change.
@@ -83,13 +87,15 @@ impl Revision {
     }
 }
 
-/// Keeps `files` (where, what is there, and what will be) as they are before the change `what`.
+/// Keeps `files` (where, what is there, and what will be) as they are before the change `what`, which makes `facts`
+/// of them.
 ///
 /// # Errors
 /// They can't be written.
 pub fn keep<'f>(
     lock: &Lock,
     what: &str,
+    facts: &Facts,
     files: impl Iterator<Item = (&'f Path, Option<&'f str>, &'f str)>,
 ) -> Result<Revision, Refused> {
     let all = lock.folder.join("revisions");
@@ -105,7 +111,8 @@ pub fn keep<'f>(
         // What a crash left before anything was changed is not counted.
         let _ = std::fs::remove_dir_all(&folder);
         DirBuilder::new().mode(0o700).create(&folder)?;
-        let mut note = Note { what: what.to_owned(), by: whoever(), files: Vec::new(), after: Vec::new() };
+        let (copies, after, facts) = (Vec::new(), Vec::new(), facts.clone());
+        let mut note = Note { what: what.to_owned(), by: whoever(), files: copies, after, facts };
         for (index, (path, text, to)) in files.enumerate() {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let copy = text.map(|text| -> io::Result<String> {

@@ -222,7 +222,8 @@ fn old_revisions_are_dropped() {
     let lock = Lock::take(&how.file.config).unwrap();
     let path = folder.path().join("policy.toml");
     for n in 0..60 {
-        revision::keep(&lock, &n.to_string(), [(path.as_path(), Some("x"), "y")].into_iter()).unwrap();
+        let files = [(path.as_path(), Some("x"), "y")].into_iter();
+        revision::keep(&lock, &n.to_string(), &Facts::default(), files).unwrap();
     }
     revision::prune(&lock);
     let kept = revision::list(folder.path()).unwrap();

@@ -1,6 +1,7 @@
 //! What SIP users send in a dialog: texts, words about typing, changes of the session, and its end.
 
 use super::SessionRef;
+use super::journal::UNUSABLE;
 use super::table::Described;
 use crate::body::cpim::Cpim;
 use crate::body::mime::MediaType;
@@ -145,6 +146,7 @@ impl Gateway {
             Acked::Confirmed if wants_answer && !self.is_usable(now, session, ack.message) => {
                 // RFC 3264: it has not taken what was offered.
                 let Some(found) = self.sessions.table.get_mut(session) else { return };
+                found.ends(UNUSABLE);
                 if let Leave::Bye(bye) = found.dialog.end() {
                     self.send_of_session(now, session, peer, bye, super::What::Bye);
                 }

@@ -68,7 +68,7 @@ impl Conversation {
         SessionRow {
             user: self.user.to_string(),
             contact: self.contact.to_string(),
-            mode: if self.msrp.is_some() { "msrp" } else { "ms-session" },
+            mode: self.mode(),
             begun_by: if self.dialog.is_callee() { "sip" } else { "xmpp" },
             state: self.machine.state().as_str(),
             since: self.since,

@@ -18,6 +18,7 @@
 //! | `receipts` | what texts ask, and answers both ways |
 //! | `auto` | who is written to in which way, found out |
 //! | `rights` | the gate asked again, stopping |
+//! | `journal` | what is told of a session: that it is open, why it ended |
 //! | `list` | what an operator may read |
 //!
 //! No session outlives the process: a request in a dialog that nobody knows is answered 481.
@@ -27,6 +28,7 @@
 
 mod auto;
 mod inside;
+mod journal;
 mod list;
 mod msrp;
 mod ours;
@@ -154,7 +156,9 @@ impl Gateway {
         };
         let mut actions = std::mem::take(&mut self.sessions.actions);
         let idle = self.settings.sessions.idle;
+        let (before, why) = (found.machine.state(), journal::reason(&input));
         found.machine.handle(&mut Turn { now: now.mono, idle, actions: &mut actions }, input);
+        self.note_session_state(session, before, why);
         for action in actions.drain(..) {
             self.perform(now, session, action);
         }

@@ -298,10 +298,7 @@ impl Gateway {
                 }
             }
             Event::Down { why, .. } => {
-                if let Some(found) = self.sessions.table.get(session) {
-                    let (user, contact) = (found.user.clone(), found.contact.clone());
-                    self.effects.observe(Observation::MsrpDown { user, contact, why: why.to_string() });
-                }
+                self.session_ends(session, why.to_string());
                 self.end_dialog(now, session);
             }
         }

@@ -9,6 +9,7 @@
 //! | 408, none | MESSAGE | nobody knows; it goes back with all that waits, and the session ends |
 //! | other | MESSAGE | refused; the session goes on, unless that ends the dialog (RFC 5057 §5.1) |
 
+use super::journal::{SILENT, no_answer};
 use super::{SessionLoad, SessionRef, What};
 use crate::body::cpim;
 use crate::body::sdp::{Description, Kind};
@@ -137,6 +138,7 @@ impl Gateway {
             Answered::Again(request) => self.send_of_session(now, session, peer, request, load.what),
             Answered::Refused { .. } => self.sessions.later(session, Input::Refused(failure)),
             Answered::Gone { bye, .. } => {
+                self.session_ends(session, no_answer(&failure));
                 if let Some(bye) = bye {
                     self.send_of_session(now, session, peer, bye, other);
                 }
@@ -222,6 +224,7 @@ impl Gateway {
                 }
                 Due::Refresh(request) => self.send_of_session(now, session, peer, request, What::Other),
                 Due::End(bye) => {
+                    found.ends(SILENT);
                     self.send_of_session(now, session, peer, bye, What::Bye);
                     self.sessions.later(session, Input::Bye);
                 }

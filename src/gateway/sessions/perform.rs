@@ -136,6 +136,7 @@ impl Gateway {
 
     fn forget_session(&mut self, now: Now, session: SessionRef) {
         let Some(mut gone) = self.sessions.table.remove(session) else { return };
+        self.note_end(now, &gone);
         if let Some(msrp) = gone.msrp.take() {
             self.close_msrp(now, msrp.id);
         }

@@ -43,6 +43,7 @@ impl Gateway {
     /// The gateway is to stop: each session ends when its texts are delivered.
     pub(in crate::gateway) fn leave_sessions(&mut self, now: Now) {
         for session in self.sessions.table.refs() {
+            self.session_ends(session, STOPPING);
             self.drive_session(now, session, Input::Leave);
         }
     }

@@ -1,5 +1,6 @@
 //! Where conversations stand.
 
+use super::journal::Why;
 use super::receipts::Asking;
 use crate::addr::Jid;
 use crate::bridge::receipts::Question;
@@ -153,6 +154,10 @@ pub(super) struct Conversation {
     pub(super) delivered: [u32; 2],
     /// For when a timer was set.
     pub(super) armed: Option<Mono>,
+    /// Whether texts could go.
+    pub(super) was_open: bool,
+    /// Why it ends.
+    pub(super) ended: Option<Why>,
 }
 
 impl Conversation {
@@ -182,6 +187,8 @@ impl Conversation {
             since,
             delivered: [0; 2],
             armed: None,
+            was_open: false,
+            ended: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Texts of XMPP contacts for SIP users in sessions: into which session each one goes, or back.
 
 use super::auto::Mode;
+use super::journal::GONE;
 use super::receipts::Asking;
 use super::table::{Conversation, Described, MsrpSession};
 use super::{SessionRef, Text, What};
@@ -114,6 +115,7 @@ impl Gateway {
         if is_gone {
             let all: Vec<_> = self.sessions.table.of_pair(&admitted.to, &admitted.from).collect();
             for session in all {
+                self.session_ends(session, GONE);
                 self.drive_session(now, session, Input::Leave);
             }
         }

@@ -1,6 +1,7 @@
 //! Sessions at the gateway: a SIP user agent that talks as Lync's do, and partners on real streams.
 
 mod auto;
+mod journal;
 mod limits;
 mod msrp;
 mod receipts;
