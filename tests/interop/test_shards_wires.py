@@ -2,12 +2,14 @@
 import collections
 import socket
 import threading
+import time
+from contextlib import contextmanager
 
 from rig import EDGE, wait_for
 from shards_usual import FIRST, SHARDS, USERS, address, statuses, told
 from sip_peer import Link, request
 from usual import UNLIMITED
-from wire_usual import Scene, at
+from wire_usual import Scene, at, udp
 from xmpp_peer import Peer
 
 NEEDS_GATEWAY = True
@@ -15,9 +17,11 @@ CAPULET, VERONA, MONTAGUE = "capulet.example", "verona.example", "montague.examp
 EVERYBODY = "".join(f'[[grant]]\nuser = "sip:{address(user)}"\npolicy = "global"\n' for user in USERS)
 
 
+CHANGES = [(FIRST, f"{FIRST}shards = {SHARDS}\n"), ("[metrics]", f"{UNLIMITED}[metrics]")]
+
+
 def scene(rig):
-    s = Scene(rig, (CAPULET, VERONA, MONTAGUE), "",
-              [(FIRST, f"{FIRST}shards = {SHARDS}\n"), ("[metrics]", f"{UNLIMITED}[metrics]")])
+    s = Scene(rig, (CAPULET, VERONA, MONTAGUE), "", CHANGES)
     s.peers = {}
     return s
 
@@ -30,6 +34,17 @@ def partner(s, domain, settings=None, **more):
     peer = s.peers[domain] = Peer(s.rig, domain, **more)
     s.load(at(peer, **(settings or {})))
     return peer
+
+
+@contextmanager
+def idle_after(s, seconds):
+    """A stream is closed when nothing was sent on it for so long."""
+    idle = [("[xmpp]\n", f'[xmpp]\nstream_inactivity_timeout = "{seconds}s"\n')]
+    s.rig.gateway_config([*udp(s.rig), *CHANGES, *idle])
+    s.gateway.reload()
+    yield
+    s.rig.gateway_config([*udp(s.rig), *CHANGES])
+    s.gateway.reload()
 
 
 def texts(peer):
@@ -118,6 +133,37 @@ def test_a_lent_stream_that_is_lost_is_lost_to_all_who_used_it(s):
     twice = [text for text, count in collections.Counter(texts(peer)).items() if count > 1]
     assert not twice, twice
     each_once(s, peer, "lent at last")
+
+
+def test_who_borrows_a_stream_keeps_it_up(s):
+    """What another shard sends on it is traffic of the stream."""
+    with idle_after(s, 2):
+        peer = partner(s, MONTAGUE, {"connection_limit": 2})
+        each_once(s, peer, "lent once more")
+        # Of four shards one lends: three of four of them borrow.
+        for user in USERS[:3]:
+            for n in range(8):
+                assert s.status(s.say(f"romeo@{MONTAGUE}", f"{user} {n}", address(user))) == 202
+                time.sleep(0.5)
+        assert len(peer.streams) == 1, [wire.ended for wire in peer.streams]
+
+
+def test_what_comes_while_a_stream_is_being_closed_goes_by_the_next(s):
+    """RFC 6120 section 4.4: after our close tag nothing is sent there, and the partner may take its time with its own."""
+    for limit in (20, 2, 1):
+        with idle_after(s, 2):
+            peer = partner(s, MONTAGUE, {"connection_limit": limit}, hold="close")
+            each_once(s, peer, f"before {limit}")
+            wait_for("all streams to be closed by us", lambda: all(wire.ended == "closed" for wire in peer.streams))
+        before = list(peer.streams)
+        calls = from_all(s, peer, f"meanwhile {limit}")
+        if limit == 1:
+            # There is room for one when that one is closed.
+            peer.let_go.set()
+        got = collections.Counter(s.status(call) for call in calls.values())
+        assert got == {202: len(USERS)}, (limit, got)
+        assert not {wire for text, wire in peer.stanzas if text.startswith(f"meanwhile {limit}")} & set(before)
+        peer.let_go.set()
 
 
 def test_who_closes_its_side_gets_all_answers(s):

@@ -64,7 +64,12 @@ impl Shard {
     pub async fn borrow_stream(self: &Rc<Self>, stream: StreamId, lender: StreamId) -> bool {
         self.lending.borrowed.borrow_mut().insert(stream, lender);
         let lends = move |shard: &Rc<Shard>| shard.lend(lender, stream);
-        let lent = self.ask(shard_of(lender.0), lends).await == Some(true);
+        let lent = self.ask(shard_of(lender.0), lends).await;
+        if lent.is_err() {
+            // It may still do what it was asked.
+            self.post(shard_of(lender.0), Parcel::GivenBack { lender, by: stream });
+        }
+        let lent = lent == Ok(true);
         if !lent {
             self.lending.borrowed.borrow_mut().remove(&stream);
         }
