@@ -247,11 +247,11 @@ impl Daemon {
                     Ok(pair) => pair,
                     Err((is_from, error)) => {
                         let (option, text) = if is_from { ("--from", from) } else { ("--to", to) };
-                        return Ok(Answer::Failed(format!("{option} {}: {error}", text.escape_debug())));
+                        return Ok(Answer::Misused(format!("{option} {}: {error}", text.escape_debug())));
                     }
                 };
                 if !serves(pair.local().domain()) {
-                    return Ok(Answer::Failed(format!("{} is not served here", pair.local().domain())));
+                    return Ok(Answer::Misused(format!("{} is not served here", pair.local().domain())));
                 }
                 let (now, people) = (self.shard.clock.now().mono, pair.clone());
                 let has = move |one: &Crossing<'_>, _: &Gateway| {
@@ -261,7 +261,7 @@ impl Daemon {
                 };
                 (self.on_record(why::ROWS, has).await?, Some(pair))
             }
-            (None, None) => return Ok(Answer::Failed("a name or two people".to_owned())),
+            (None, None) => return Ok(Answer::Misused("a name or two people".to_owned())),
         };
         let pair = match pair {
             Some(pair) => Some(self.about(pair).await?),

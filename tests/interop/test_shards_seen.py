@@ -73,16 +73,19 @@ def cross_all(s, word):
 
 
 def test_who_follows_has_each_step_of_each_crossing_once(s):
+    # What becomes known of a crossing later stands in its later lines.
+    facts = ("time", "trace", "direction", "step", "way", "sip_code", "xmpp_error")
+    ends = lambda one: (one["from"].split("/")[0], one["to"].split("/")[0])
     def steps(lines):
-        return [one for one in map(json.loads, lines) if JULIET in (one["from"].split("/")[0], one["to"].split("/")[0])]
+        return [one for one in map(json.loads, lines) if JULIET in ends(one)]
     with following(s, "--format", "json", has_begun=lambda f, user: address(user).encode() in f.octets) as follower:
         cross_all(s, "followed")
         on_record = lambda: steps(stoxd(s, "trace", "--json").splitlines())
-        crossings = lambda: collections.Counter(
-            one["from"].split("/")[0] + " " + one["to"].split("/")[0] for one in on_record() if one["step"] == "delivered")
-        every = collections.Counter([f"{a} {JULIET}" for a in ADDRESSES] + [f"{JULIET} {a}" for a in ADDRESSES])
+        last = {"sip-to-xmpp": "told", "xmpp-to-sip": "answered"}
+        crossings = lambda: collections.Counter(ends(one) for one in on_record() if one["step"] == last[one["direction"]])
+        every = collections.Counter([(a, JULIET) for a in ADDRESSES] + [(JULIET, a) for a in ADDRESSES])
         wait_for(lambda: f"all on record; it lacks {every - crossings()}", lambda: crossings() == every)
-        same = lambda steps: collections.Counter(json.dumps(one, sort_keys=True) for one in steps)
+        same = lambda steps: collections.Counter(json.dumps([one[fact] for fact in facts]) for one in steps)
         wait_for(lambda: f"all to be followed: {list((same(on_record()) - same(steps(follower.lines()))).items())[:3]}",
                  lambda: same(steps(follower.lines())) == same(on_record()))
 
@@ -100,16 +103,16 @@ def test_a_capture_has_the_packets_of_the_crossings_of_all_shards(s):
             return size() == before
         wait_for("the last packet", quiet, 20)
     packets = read(follower.octets)
-    asked = collections.Counter((one["sip.from.addr"], one["sip.to.addr"]) for one in packets if one["sip.Method"] == "MESSAGE")
+    ends = lambda one: tuple(one[end].split(";")[0] for end in ("sip.from.addr", "sip.to.addr"))
+    asked = collections.Counter(ends(one) for one in packets if one["sip.Method"] == "MESSAGE")
     for user in ADDRESSES:
-        for ends in ((f"sip:{user}", f"sip:{JULIET}"), (f"sip:{JULIET}", f"sip:{user}")):
-            assert asked[ends] == 1, (ends, asked[ends])
+        for pair in ((f"sip:{user}", f"sip:{JULIET}"), (f"sip:{JULIET}", f"sip:{user}")):
+            assert asked[pair] == 1, (pair, asked[pair])
     calls = {one["sip.Call-ID"] for one in packets
-             if one["sip.Method"] == "MESSAGE" and f"sip:{JULIET}" in (one["sip.from.addr"], one["sip.to.addr"])}
+             if one["sip.Method"] == "MESSAGE" and f"sip:{JULIET}" in ends(one)}
     answers = collections.Counter(one["sip.Call-ID"] for one in packets if one["sip.Status-Code"] in ("200", "202"))
     assert len(calls) == 2 * len(USERS) and all(answers[call] == 1 for call in calls), answers
-    stanzas = [one for one in packets if brief(one)[0] == "XMPP/XML" and "captured" not in str(one)]
-    assert len(stanzas) >= 2 * len(USERS), len(stanzas)
+    assert len([one for one in packets if brief(one)[0] == "XMPP/XML"]) >= 2 * len(USERS)
     times = [float(one["frame.time_epoch"]) for one in packets]
     assert times == sorted(times), "in the order in which it happened"
 
@@ -149,7 +152,7 @@ def test_a_stuck_shard_is_named_and_costs_no_answer(s):
     assert health(s, "healthz")[0] == 200
     following = Follower(s, "--json")
     with stopped(s.gateway.pid, STUCK):
-        for words in (("status",), ("streams",), ("links",), ("subscriptions", "list"), ("sessions", "list"), ("trace",),
+        for words in (("status",), ("streams",), ("links",), ("subscriptions",), ("sessions",), ("trace",),
                       ("why", "--from", ROMEO, "--to", ADDRESSES[0]), ("trace", "-f"), ("drain", "--what-if")):
             status, out, err = run_verb(*words, "-c", s.gateway.config)
             assert status == 1 and STUCK in err, (words, status, out, err)
