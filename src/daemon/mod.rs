@@ -16,6 +16,7 @@
 //! | [`look`] | what `stoxd check` finds out over the network, without the daemon |
 //! | `selftest` | synthetic exchanges: what each came to, and the one that runs by itself |
 //! | `trail`, `watching` | what it says of crossings; copies of what comes and goes |
+//! | `in_order` | what several shards tell, in the order in which it happened |
 //! | `certificates` | roll-overs at their date, warnings before an expiry |
 //!
 //! ```text
@@ -28,6 +29,7 @@
 
 mod certificates;
 mod control;
+mod in_order;
 pub mod journal;
 mod live;
 pub mod look;

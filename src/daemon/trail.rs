@@ -1,6 +1,7 @@
 //! What the daemon says of crossings: `trace`, its live form, and `why`.
 
 use super::Daemon;
+use super::in_order::{InOrder, Part};
 use super::live::locked;
 use crate::addr::{Domain, Jid};
 use crate::admin::control::{Answer, LINE_LIMIT};
@@ -97,7 +98,7 @@ fn newest(shard: &Shard, limit: usize, has: impl Fn(&Crossing<'_>, &Gateway) -> 
 /// What became new for a follower.
 struct News {
     place: u64,
-    steps: Vec<trace::Crossing>,
+    steps: Part<trace::Crossing>,
     /// Some are lost.
     is_cut: bool,
 }
@@ -106,17 +107,20 @@ struct News {
 fn news(shard: &Shard, mut place: u64, wanted: &Wanted) -> News {
     let gateway = shard.gateway();
     let scribe = scribe(&gateway);
-    let mut steps = Vec::new();
-    let mut is_cut = false;
+    let (mut steps, mut more, mut is_cut) = (Vec::new(), true, false);
     for _ in 0..LOOKED_AT {
         match gateway.trail().next_event(&mut place) {
-            Ok(None) => break,
+            Ok(None) => {
+                more = false;
+                break;
+            }
             Err(_) => {
                 is_cut = true;
                 break;
             }
             Ok(Some(event)) if wanted.has(&event, gateway.table()) => {
-                steps.push(scribe.crossing(&event));
+                let after = event.steps.last().map_or(0, |(after, _)| *after);
+                steps.push((event.begun.mono + Duration::from_micros(after), scribe.crossing(&event)));
                 if steps.len() >= LINES {
                     break;
                 }
@@ -124,7 +128,7 @@ fn news(shard: &Shard, mut place: u64, wanted: &Wanted) -> News {
             Ok(Some(_)) => {}
         }
     }
-    News { place, steps, is_cut }
+    News { place, steps: (steps, more), is_cut }
 }
 
 impl Daemon {
@@ -171,9 +175,9 @@ impl Daemon {
             let refused = Answer::Failed(format!("{FOLLOWERS} follow already, as many as may"));
             return send(stream, &refused).await.unwrap_or_default();
         };
-        let mut nothing = [0];
+        let (mut nothing, mut steps) = ([0], InOrder::default());
         loop {
-            let (octets, is_cut) = match leave.0.news(&mut places, &wanted).await {
+            let (octets, is_cut) = match leave.0.news(&mut places, &wanted, &mut steps).await {
                 Ok(news) => news,
                 Err(silent) => {
                     return send(stream, &Answer::Failed(silent.to_string())).await.unwrap_or_default();
@@ -196,8 +200,13 @@ impl Daemon {
     }
 
     /// Lines for what is new from `places` on, in the order in which it happened; and whether some are lost.
-    async fn news(&self, places: &mut [u64], wanted: &Wanted) -> Result<(Vec<u8>, bool), Silent> {
-        let (from, wanted) = (places.to_vec(), wanted.clone());
+    async fn news(
+        &self,
+        places: &mut [u64],
+        wanted: &Wanted,
+        steps: &mut InOrder<trace::Crossing>,
+    ) -> Result<(Vec<u8>, bool), Silent> {
+        let (from, wanted, asked) = (places.to_vec(), wanted.clone(), self.shard.clock.now().mono);
         let parts = self
             .shard
             .ask_all(move |shard| {
@@ -205,16 +214,15 @@ impl Daemon {
                 news(shard, place, &wanted)
             })
             .await?;
-        let (mut steps, mut is_cut) = (Vec::new(), false);
-        for (place, part) in places.iter_mut().zip(parts) {
-            *place = part.place;
-            is_cut |= part.is_cut;
-            steps.extend(part.steps);
+        let is_cut = parts.iter().any(|part| part.is_cut);
+        places.iter_mut().zip(&parts).for_each(|(place, part)| *place = part.place);
+        let mut next = steps.take(asked, parts.into_iter().map(|part| part.steps));
+        if is_cut {
+            // There is no next time.
+            next.extend(steps.rest());
         }
-        let when = |one: &trace::Crossing| one.begun + one.steps.first().map_or(0, |step| step.after);
-        steps.sort_by_key(when);
         let mut octets = Vec::new();
-        for step in steps {
+        for step in next {
             let line = Answer::Trace(Crossings { crossings: vec![step], older: 0 });
             octets.extend(serde_json::to_vec(&line).unwrap_or_default());
             octets.push(b'\n');

@@ -1,10 +1,11 @@
 //! `stoxd trace -f` as packets: copies of what comes and goes, while somebody watches.
 
 use super::Daemon;
+use super::in_order::{InOrder, Part};
 use super::live::locked;
 use super::trail::{PATIENCE, TICK, send, wanted};
 use crate::admin::control::{Answer, LINE_LIMIT};
-use crate::admin::trace::{Scribe, Watched};
+use crate::admin::trace::{Copy, Scribe, Watched};
 use crate::gateway::trail::{COPY, Copies, WATCHERS, WatcherId};
 use crate::net::shard::{Shard, Silent};
 use crate::now::Now;
@@ -40,9 +41,9 @@ impl Daemon {
         if let Some(refused) = refused {
             return send(stream, &Answer::Failed(refused)).await.unwrap_or_default();
         }
-        let mut nothing = [0];
+        let (mut nothing, mut copies) = ([0], InOrder::default());
         loop {
-            let (watched, more) = match leave.take(began).await {
+            let (watched, more) = match leave.take(began, &mut copies).await {
                 Ok(taken) => taken,
                 Err(silent) => {
                     return send(stream, &Answer::Failed(silent.to_string())).await.unwrap_or_default();
@@ -79,14 +80,14 @@ fn lines(mut watched: Watched) -> Vec<u8> {
     octets
 }
 
-/// What waits in `shard` for its watcher, written out; and whether there is more.
-fn taken(shard: &Shard, watcher: WatcherId, began: Now) -> (Watched, bool) {
+/// What waits in `shard` for its watcher, written out; and how many are lost.
+fn taken(shard: &Shard, watcher: WatcherId, began: Now) -> (Part<Copy>, u64) {
     let now = shard.clock.now();
     let Copies { copies, lost, more } = shard.with_trail(|trail| trail.take_copies(now, watcher, COPIES));
     let gateway = shard.gateway();
     let (trail, settings, table) = (gateway.trail(), gateway.settings(), gateway.table());
     let scribe = Scribe { trail, settings, table };
-    (Watched { copies: copies.iter().map(|one| scribe.copy(began, one)).collect(), lost }, more)
+    ((copies.iter().map(|one| (one.at.mono, scribe.copy(began, one))).collect(), more), lost)
 }
 
 /// The watcher of each shard that has one. It ends the watching when its task ends, however that is: also in a
@@ -94,21 +95,16 @@ fn taken(shard: &Shard, watcher: WatcherId, began: Now) -> (Watched, bool) {
 struct Leave<'d>(&'d Daemon, Arc<Mutex<BTreeMap<u8, WatcherId>>>);
 
 impl Leave<'_> {
-    /// What waits in all shards, by its time; and whether there is more.
-    async fn take(&self, began: Now) -> Result<(Watched, bool), Silent> {
-        let watchers = self.1.clone();
+    /// What waits in all shards, in its order; and whether there is more.
+    async fn take(&self, began: Now, copies: &mut InOrder<Copy>) -> Result<(Watched, bool), Silent> {
+        let (watchers, asked) = (self.1.clone(), self.0.shard.clock.now().mono);
         let parts = self.0.shard.ask_all(move |shard| {
             let watcher = locked(&watchers).get(&shard.place.shard()).copied()?;
             Some(taken(shard, watcher, began))
         });
-        let (mut all, mut more) = (Watched::default(), false);
-        for (part, has_more) in parts.await?.into_iter().flatten() {
-            all.copies.extend(part.copies);
-            all.lost += part.lost;
-            more |= has_more;
-        }
-        all.copies.sort_by_key(|copy| copy.at);
-        Ok((all, more))
+        let (parts, lost): (Vec<Part<Copy>>, Vec<u64>) = parts.await?.into_iter().flatten().unzip();
+        let more = parts.iter().any(|(_, more)| *more);
+        Ok((Watched { copies: copies.take(asked, parts), lost: lost.iter().sum() }, more))
     }
 }
 

@@ -1,12 +1,13 @@
 """Several shards on the wires: SIP over UDP and TCP, dialback, few streams, connections that end early."""
 import collections
+import json
 import socket
 import threading
 import time
 from contextlib import contextmanager
 
 from rig import EDGE, wait_for
-from shards_usual import FIRST, SHARDS, USERS, address, statuses, told
+from shards_usual import FIRST, SHARDS, USERS, address, statuses, stoxd, told
 from sip_peer import Link, request
 from usual import UNLIMITED
 from wire_usual import Scene, at, udp
@@ -146,6 +147,33 @@ def test_who_borrows_a_stream_keeps_it_up(s):
                 assert s.status(s.say(f"romeo@{MONTAGUE}", f"{user} {n}", address(user))) == 202
                 time.sleep(0.5)
         assert len(peer.streams) == 1, [wire.ended for wire in peer.streams]
+
+
+def test_what_waited_too_long_on_a_lent_stream_does_not_come_late(s):
+    """Who borrows a stream that the partner does not read says 504; what it said that of is not delivered after all."""
+    each_once(s, partner(s, MONTAGUE, {"connection_limit": 2}), "who is whose")
+    def shard(user):
+        """By the name of the stream: out#3 is the first shard's, out#2.3 another's."""
+        steps = map(json.loads, stoxd(s, "trace", "--json", "--user", address(user)).splitlines())
+        names = [one["way"]["name"] for one in steps if one["step"] == "sent"]
+        return names[-1].partition("#")[2].rpartition(".")[0]
+    user = next(user for user in USERS if shard(user) != shard(USERS[0]))
+    peer = partner(s, MONTAGUE, {"connection_limit": 2})
+    for sender in (USERS[0], user):
+        assert s.status(s.say(f"romeo@{MONTAGUE}", "lends and borrows", address(sender))) == 202
+    assert len(peer.streams) == 1
+    peer.reads.clear()
+    there = dial(s)
+    calls = [f"unread-{n}" for n in range(130)]
+    got = statuses(there, [over_tcp(request(address(user), f"romeo@{MONTAGUE}", f"{call} " + 60_000 * "x", call_id=call))
+                           for call in calls])
+    there.close()
+    assert len(got) == len(calls) and {202} < set(got.values()), collections.Counter(got.values())
+    peer.reads.set()
+    each_once(s, peer, "read again")
+    came = collections.Counter(text.split()[0] for text in texts(peer) if text and text.startswith("unread-"))
+    assert set(came.values()) == {1} and set(came) <= {call for call in calls if got[call] == 202}, (
+        sorted((got[call], count) for call, count in came.items() if got[call] != 202 or count > 1)[:5])
 
 
 def test_what_comes_while_a_stream_is_being_closed_goes_by_the_next(s):

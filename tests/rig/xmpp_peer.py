@@ -200,7 +200,8 @@ class Peer:
         self.tls, self.external, self.dialback, self.hold = tls, external, dialback, hold
         self.certificate, self.pki = certificate, pki or rig.pki
         self.streams, self.stanzas, self.questions, self.faults = [], [], [], []
-        self._secret, self.let_go = secrets.token_bytes(16), threading.Event()
+        self._secret, self.let_go, self.reads = secrets.token_bytes(16), threading.Event(), threading.Event()
+        self.reads.set()
         self._listener = socket.create_server((rig.ip(octet), port))
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -271,6 +272,7 @@ class Peer:
         try:
             self._greet(wire, wire.read(3600))
             while (element := wire.read(3600)) is not None:
+                self.reads.wait(60)
                 if wire.ended != "by us":
                     self._take(wire, element)
             if wire.ended == "closed":
