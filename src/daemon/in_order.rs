@@ -57,7 +57,7 @@ mod tests {
         // The second shard was asked later, and has told what was newer than the question.
         assert_eq!(all.take(at(3), [(part(&[1, 3]), false), (part(&[2, 5]), false)]), [1, 2, 3]);
         assert_eq!(all.take(at(6), [(part(&[4]), false), (part(&[6]), false)]), [4, 5, 6]);
-        assert_eq!(all.take(at(9), [(part(&[]), false), (part(&[]), false)]), []);
+        assert!(all.take(at(9), [(part(&[]), false), (part(&[]), false)]).is_empty());
     }
 
     #[test]
@@ -65,9 +65,9 @@ mod tests {
         let mut all = InOrder::default();
         assert_eq!(all.take(at(9), [(part(&[1, 2]), true), (part(&[2, 7]), false)]), [1, 2, 2]);
         assert_eq!(all.take(at(9), [(part(&[3, 8]), false), (part(&[]), false)]), [3, 7, 8]);
-        assert_eq!(all.take(at(9), [(part(&[]), true), (part(&[9]), false)]), []);
+        assert!(all.take(at(9), [(part(&[]), true), (part(&[9]), false)]).is_empty());
         assert_eq!(all.take(at(9), [(part(&[]), false), (part(&[]), false)]), [9]);
-        assert_eq!(all.take(at(1), [(part(&[2]), false)]), []);
+        assert!(all.take(at(1), [(part(&[2]), false)]).is_empty());
         assert_eq!(all.rest(), [2]);
     }
 }

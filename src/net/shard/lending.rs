@@ -7,8 +7,12 @@
 //! ```text
 //!   borrower: dial ─▶ no place ─▶ ask the lender ─────▶ Lent (up) ─▶ StreamUp
 //!             XmppSend ─────────▶ the lender's stream ─▶ Written ──▶ Written
-//!             XmppClose ────────▶ given back          ─▶ Gone ─────▶ StreamDown
+//!             XmppClose ────────▶ given back ───────────────────────▶ StreamDown
+//!             XmppClose (error) ▶ the lender closes it ─▶ Gone ────▶ StreamDown
 //! ```
+//!
+//! What a borrower sends is traffic of the stream as what its own shard sends: it is idle when nobody has sent. When
+//! our close tag is out everybody hears that it is gone, and what comes then goes by another.
 
 use super::Shard;
 use super::hops::Parcel;
