@@ -1,12 +1,14 @@
 """Several shards on the wires: SIP over UDP and TCP, dialback, few streams, connections that end early."""
 import collections
 import json
+import os
+import signal
 import socket
 import threading
 import time
 from contextlib import contextmanager
 
-from rig import EDGE, wait_for
+from rig import EDGE, SIPS, wait_for
 from shards_usual import FIRST, SHARDS, USERS, address, statuses, stoxd, told
 from sip_peer import Link, request
 from usual import UNLIMITED
@@ -235,3 +237,19 @@ def test_each_of_many_connections_gets_its_own_answers(s):
     assert len(many()) == len(set(many())) == 9 * len(USERS)
     for there in links:
         there.close()
+
+
+def test_what_comes_up_when_all_is_being_closed_is_closed_cleanly(s):
+    """A partner takes its time with its close tag; who had connected and says something only then hears of the stop."""
+    peer = partner(s, CAPULET, hold="close")
+    each_once(s, peer, "to hold the stop up")
+    late, link = peer.connect(), socket.create_connection((s.at[0], s.rig.port(SIPS)), 5)
+    os.kill(s.gateway.pid, signal.SIGTERM)
+    wait_for("the streams to be closed by us", lambda: all(wire.ended == "closed" for wire in peer.streams), every=0.005)
+    assert late.greet(CAPULET, "contoso.example") == "system-shutdown" and late.read() is None and late.ended == "closed"
+    context = peer.context(False, certificate=False)
+    with context.wrap_socket(link, server_hostname="contoso.example", suppress_ragged_eofs=False) as secured:
+        assert secured.recv(100) == b"", "a close_notify"
+    peer.let_go.set()
+    assert s.gateway.wait_exit(8) == 0
+    s.gateway = s.rig.gateway([*udp(s.rig), *CHANGES])
