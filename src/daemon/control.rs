@@ -5,7 +5,7 @@ use crate::addr::{Jid, Masked};
 use crate::admin::control::{Answer, QUESTION_LIMIT, Question};
 use crate::admin::sessions::{self, Sessions};
 use crate::admin::subscriptions::{ROWS, Subscriptions};
-use crate::net::shard::Shard;
+use crate::net::shard::{Shard, Silent};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -96,30 +96,35 @@ async fn answer(stream: UnixStream, daemon: &Rc<Daemon>) -> io::Result<()> {
     tokio::time::timeout(PATIENCE, asked.read_line(&mut line)).await??;
     let mut stops = false;
     let answer = match serde_json::from_str(&line) {
-        Ok(Question::Status) => Answer::Status(Box::new(daemon.status().await)),
+        Ok(Question::Status) => answered(daemon.status().await, |status| Answer::Status(Box::new(status))),
         Ok(Question::Subscriptions { user }) => match user.as_deref().map(Jid::parse).transpose() {
-            Ok(user) => Answer::Subscriptions(daemon.subscriptions(user).await),
+            Ok(user) => answered(daemon.subscriptions(user).await, Answer::Subscriptions),
             Err(error) => Answer::Misused(format!("not an address: {error}")),
         },
         Ok(Question::Sessions { user }) => match user.as_deref().map(Jid::parse).transpose() {
-            Ok(user) => Answer::Sessions(daemon.sessions(user).await),
+            Ok(user) => answered(daemon.sessions(user).await, Answer::Sessions),
             Err(error) => Answer::Misused(format!("not an address: {error}")),
         },
         Ok(Question::Unsubscribe { watcher, presentity, what_if }) => {
             match (Jid::parse(&watcher), Jid::parse(&presentity)) {
-                (Ok(watcher), Ok(presentity)) => daemon.unsubscribe(&watcher, &presentity, what_if).await,
+                (Ok(watcher), Ok(presentity)) => {
+                    answered(daemon.unsubscribe(&watcher, &presentity, what_if).await, |answer| answer)
+                }
                 (Err(error), _) | (_, Err(error)) => Answer::Misused(format!("not an address: {error}")),
             }
         }
-        Ok(Question::Streams) => Answer::Streams(daemon.streams().await),
-        Ok(Question::Links) => Answer::Links(daemon.links().await),
+        Ok(Question::Streams) => answered(daemon.streams().await, Answer::Streams),
+        Ok(Question::Links) => answered(daemon.links().await, Answer::Links),
         Ok(Question::Drain { what_if }) => {
-            stops = !what_if;
-            daemon.drain_answer(what_if).await
+            let said = daemon.drain_answer(what_if).await;
+            stops = !what_if && said.is_ok();
+            answered(said, |answer| answer)
         }
         Ok(Question::LogLevel { level, seconds, what_if }) => daemon.log_level(level, seconds, what_if),
         Ok(Question::Test { kind, from, to, text }) => daemon.test(kind, from, to, text).await,
-        Ok(Question::Trace { user, partner }) => daemon.trace(user.as_deref(), partner.as_deref()).await,
+        Ok(Question::Trace { user, partner }) => {
+            answered(daemon.trace(user.as_deref(), partner.as_deref()).await, |answer| answer)
+        }
         Ok(Question::Follow { user, partner }) => {
             daemon.follow(stream.get_mut(), user.as_deref(), partner.as_deref()).await;
             return Ok(());
@@ -128,7 +133,9 @@ async fn answer(stream: UnixStream, daemon: &Rc<Daemon>) -> io::Result<()> {
             daemon.watch(stream.get_mut(), user.as_deref(), partner.as_deref()).await;
             return Ok(());
         }
-        Ok(Question::Why { trace, from, to, since }) => daemon.why(trace, from.zip(to), since).await,
+        Ok(Question::Why { trace, from, to, since }) => {
+            answered(daemon.why(trace, from.zip(to), since).await, |answer| answer)
+        }
         Ok(Question::Config) => Answer::Config(daemon.texts.borrow().clone()),
         Ok(Question::Reload) => match daemon.reload().await {
             Ok(said) => Answer::Done(said),
@@ -147,6 +154,11 @@ async fn answer(stream: UnixStream, daemon: &Rc<Daemon>) -> io::Result<()> {
     written
 }
 
+/// What was asked, or which shard did not answer.
+fn answered<T>(said: Result<T, Silent>, answer: impl FnOnce(T) -> Answer) -> Answer {
+    said.map_or_else(|silent| Answer::Failed(silent.to_string()), answer)
+}
+
 /// Rows of all shards, and how many there are.
 fn together<T>(parts: Vec<(Vec<T>, usize)>) -> (Vec<T>, usize) {
     let total = parts.iter().map(|(_, count)| count).sum();
@@ -154,22 +166,22 @@ fn together<T>(parts: Vec<(Vec<T>, usize)>) -> (Vec<T>, usize) {
 }
 
 impl Daemon {
-    async fn subscriptions(&self, user: Option<Jid>) -> Subscriptions {
+    async fn subscriptions(&self, user: Option<Jid>) -> Result<Subscriptions, Silent> {
         let rows = move |shard: &Rc<Shard>| shard.gateway().watches(shard.clock.now(), user.as_ref(), ROWS);
-        let (mut rows, total) = together(self.shard.ask_all(rows).await);
+        let (mut rows, total) = together(self.shard.ask_all(rows).await?);
         rows.sort_by(|one, other| (&one.watcher, &one.presentity).cmp(&(&other.watcher, &other.presentity)));
-        Subscriptions::of(rows, total)
+        Ok(Subscriptions::of(rows, total))
     }
 
-    async fn sessions(&self, user: Option<Jid>) -> Sessions {
+    async fn sessions(&self, user: Option<Jid>) -> Result<Sessions, Silent> {
         let limit = sessions::ROWS;
         let rows = move |shard: &Rc<Shard>| shard.gateway().sessions(shard.clock.now(), user.as_ref(), limit);
-        let (mut rows, total) = together(self.shard.ask_all(rows).await);
+        let (mut rows, total) = together(self.shard.ask_all(rows).await?);
         rows.sort_by(|one, other| (&one.user, &one.contact).cmp(&(&other.user, &other.contact)));
-        Sessions::of(rows, total)
+        Ok(Sessions::of(rows, total))
     }
 
-    async fn unsubscribe(&self, watcher: &Jid, presentity: &Jid, what_if: bool) -> Answer {
+    async fn unsubscribe(&self, watcher: &Jid, presentity: &Jid, what_if: bool) -> Result<Answer, Silent> {
         let (one, other) = (watcher.clone(), presentity.clone());
         let there = move |shard: &Rc<Shard>| {
             if what_if {
@@ -179,8 +191,8 @@ impl Daemon {
                 shard.tell(|gateway, now| gateway.revoke_watch(now, &one, &other))
             }
         };
-        let there = self.shard.ask_all(there).await.contains(&true);
-        match (there, what_if) {
+        let there = self.shard.ask_all(there).await?.contains(&true);
+        Ok(match (there, what_if) {
             (false, _) => Answer::Failed(format!("{watcher} does not see {presentity}: nothing was changed")),
             (true, true) => Answer::Done(format!(
                 "{watcher} would have to ask again to see {presentity}; nothing was changed"
@@ -201,13 +213,14 @@ impl Daemon {
                     ))
                 }
             }
-        }
+        })
     }
 
     /// Waits until the store has everything; false if it takes too long.
     async fn kept(&self) -> bool {
+        let shards = usize::from(self.shard.place.shards());
         let all = async {
-            while self.shard.ask_all(|shard| shard.gateway().is_kept()).await.contains(&false) {
+            while self.shard.ask_all(|shard| shard.gateway().is_kept()).await != Ok(vec![true; shards]) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };

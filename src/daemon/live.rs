@@ -9,7 +9,7 @@ use crate::gateway::meter::Standing;
 use crate::gateway::observe::Observation;
 use crate::net::dialer::shown;
 use crate::net::seen::{Seen, SeenCertificate};
-use crate::net::shard::Shard;
+use crate::net::shard::{Shard, Silent};
 use crate::net::sip_conn::LinkConn;
 use crate::net::xmpp_conn::{StreamConn, auth_name};
 use crate::now::Mono;
@@ -150,9 +150,9 @@ fn is_bad(standing: Standing, end: Option<&End>) -> bool {
     }
 }
 
-/// How connections ended, as all shards tell it.
-pub(super) fn locked(ends: &Mutex<Ends>) -> MutexGuard<'_, Ends> {
-    ends.lock().unwrap_or_else(PoisonError::into_inner)
+/// What all shards tell into.
+pub(super) fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn open_streams(shard: &Shard) -> Vec<StreamStatus> {
@@ -192,26 +192,26 @@ fn add<T: std::ops::AddAssign>(sums: &mut [T; 2], more: [T; 2]) {
 }
 
 impl Daemon {
-    async fn open_streams(&self) -> Vec<StreamStatus> {
-        self.shard.ask_all(|shard| open_streams(shard)).await.concat()
+    async fn open_streams(&self) -> Result<Vec<StreamStatus>, Silent> {
+        Ok(self.shard.ask_all(|shard| open_streams(shard)).await?.concat())
     }
 
-    async fn open_links(&self) -> Vec<LinkStatus> {
-        self.shard.ask_all(|shard| open_links(shard)).await.concat()
+    async fn open_links(&self) -> Result<Vec<LinkStatus>, Silent> {
+        Ok(self.shard.ask_all(|shard| open_links(shard)).await?.concat())
     }
 
-    pub(super) async fn streams(&self) -> Streams {
-        let partners = self.partners().await;
+    pub(super) async fn streams(&self) -> Result<Streams, Silent> {
+        let partners = self.partners().await?;
         let partners = partners.into_iter().filter(|route| route.state != "established").collect();
-        Streams { streams: self.open_streams().await, partners }
+        Ok(Streams { streams: self.open_streams().await?, partners })
     }
 
-    pub(super) async fn links(&self) -> Links {
-        Links { links: self.open_links().await, peers: self.peers().await }
+    pub(super) async fn links(&self) -> Result<Links, Silent> {
+        Ok(Links { links: self.open_links().await?, peers: self.peers().await? })
     }
 
     /// Every way out to a partner that is up, wanted, or ended with an error.
-    async fn partners(&self) -> Vec<RouteStatus> {
+    async fn partners(&self) -> Result<Vec<RouteStatus>, Silent> {
         let standings = |shard: &Rc<Shard>| {
             let gateway = shard.gateway();
             let row = |(pair, standing, waiting): (&Pair, Standing, usize)| {
@@ -220,7 +220,7 @@ impl Daemon {
             gateway.pair_standings().map(row).collect::<Vec<_>>()
         };
         let mut known: HashMap<(String, String), (Standing, usize)> = HashMap::new();
-        for (pair, standing, waiting) in self.shard.ask_all(standings).await.concat() {
+        for (pair, standing, waiting) in self.shard.ask_all(standings).await?.concat() {
             let (overall_so_far, waits) = known.entry(pair).or_insert((standing, 0));
             *overall_so_far = overall(*overall_so_far, standing);
             *waits += waiting;
@@ -233,24 +233,22 @@ impl Daemon {
         });
         let all: BTreeSet<(String, String)> = known.keys().cloned().chain(ended).collect();
         let is_partner = |(_, remote): &(String, String)| realm.is_welcome(remote);
-        all.into_iter()
-            .filter(is_partner)
-            .map(|pair| {
-                let (standing, waiting) = known.get(&pair).copied().unwrap_or((Standing::Idle, 0));
-                let (local, remote) = pair;
-                let name = format!("{local} {remote}");
-                let next = format!("stoxd check connectivity --partner {remote}");
-                let last_end = ends.of(&Route::Pair(local, remote), now);
-                let next = is_bad(standing, last_end.as_ref()).then_some(next);
-                RouteStatus { name, state: state(standing), waiting, last_end, next }
-            })
-            .collect()
+        let routes = all.into_iter().filter(is_partner).map(|pair| {
+            let (standing, waiting) = known.get(&pair).copied().unwrap_or((Standing::Idle, 0));
+            let (local, remote) = pair;
+            let name = format!("{local} {remote}");
+            let next = format!("stoxd check connectivity --partner {remote}");
+            let last_end = ends.of(&Route::Pair(local, remote), now);
+            let next = is_bad(standing, last_end.as_ref()).then_some(next);
+            RouteStatus { name, state: state(standing), waiting, last_end, next }
+        });
+        Ok(routes.collect())
     }
 
-    async fn peers(&self) -> Vec<RouteStatus> {
+    async fn peers(&self) -> Result<Vec<RouteStatus>, Silent> {
         let standings = |shard: &Rc<Shard>| shard.gateway().peer_standings().collect::<Vec<_>>();
         let mut all: Vec<(Standing, usize)> = Vec::new();
-        for of_shard in self.shard.ask_all(standings).await {
+        for of_shard in self.shard.ask_all(standings).await? {
             all.resize(all.len().max(of_shard.len()), (Standing::Idle, 0));
             for ((so_far, waits), (standing, waiting)) in all.iter_mut().zip(of_shard) {
                 *so_far = overall(*so_far, standing);
@@ -273,10 +271,10 @@ impl Daemon {
             });
             RouteStatus { name: peer.name.clone(), state: state(standing), waiting, last_end, next }
         };
-        peers.map(status).collect()
+        Ok(peers.map(status).collect())
     }
 
-    pub(super) async fn status(&self) -> Status {
+    pub(super) async fn status(&self) -> Result<Status, Silent> {
         let numbers = |shard: &Rc<Shard>| {
             let gateway = shard.gateway();
             Numbers {
@@ -287,23 +285,23 @@ impl Daemon {
             }
         };
         let (mut waiting, mut counts, mut watches, mut sessions) = (0, Counts::default(), [0; 2], 0);
-        for of_shard in self.shard.ask_all(numbers).await {
+        for of_shard in self.shard.ask_all(numbers).await? {
             waiting += of_shard.waiting;
             sessions += of_shard.sessions;
             add(&mut counts.delivered, of_shard.counts.delivered);
             add(&mut counts.failed, of_shard.counts.failed);
             add(&mut watches, of_shard.watches);
         }
-        Status {
+        Ok(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime: Duration::from_micros(self.shard.clock.now().mono.as_micros()).as_secs(),
             shards: self.shard.place.shards(),
             listening: self.listening.clone(),
             not_listening: self.not_listening(),
-            streams: self.open_streams().await,
-            links: self.open_links().await,
-            partners: self.partners().await,
-            peers: self.peers().await,
+            streams: self.open_streams().await?,
+            links: self.open_links().await?,
+            partners: self.partners().await?,
+            peers: self.peers().await?,
             waiting,
             delivered: counts.delivered,
             failed: counts.failed,
@@ -313,7 +311,7 @@ impl Daemon {
             store_fault: self.records.fault(),
             last_reload: self.last_reload.borrow().clone(),
             federation_off: self.shard.realm().is_off(),
-        }
+        })
     }
 
     /// Which listeners are missing, and what to do about it.

@@ -16,6 +16,7 @@
 //! | [`look`] | what `stoxd check` finds out over the network, without the daemon |
 //! | `selftest` | synthetic exchanges: what each came to, and the one that runs by itself |
 //! | `trail`, `watching` | what it says of crossings; copies of what comes and goes |
+//! | `in_order` | what several shards tell, in the order in which it happened |
 //! | `certificates` | roll-overs at their date, warnings before an expiry |
 //!
 //! ```text
@@ -23,10 +24,12 @@
 //!     SIGHUP: read again, test, swap; a mistake changes nothing
 //!     SIGTERM: no new work, wait for what is open, close streams and the store, exit 0; 5 s at most,
 //!              at once when told again
+//!     a shard that can't go on: exit 1, at once ([`threads`])
 //! ```
 
 mod certificates;
 mod control;
+mod in_order;
 pub mod journal;
 mod live;
 pub mod look;
@@ -75,7 +78,7 @@ const DRAIN: Duration = Duration::from_secs(3);
 /// the store's end is part of.
 const CLOSING: Duration = Duration::from_secs(1);
 
-/// Why the daemon does not start.
+/// Why the daemon does not start, or does not go on.
 #[derive(Debug, thiserror::Error)]
 enum StartError {
     /// A certificate, a key or a secret.
@@ -93,6 +96,11 @@ enum StartError {
     /// Something that the system should have given.
     #[error("{what}: {error}")]
     System { what: &'static str, error: std::io::Error },
+    /// One that carries messages.
+    #[error(
+        "the thread of shard {0} has ended: the process ends, to be started anew; please report what stands above"
+    )]
+    Shard(u8),
 }
 
 /// Runs the daemon with the configuration at `path`, until it is told to stop; the exit code.
@@ -116,9 +124,10 @@ pub fn run(path: &Path) -> u8 {
                 StartError::Config(_) => exit::CONFIG,
                 StartError::Store(error) if records::needs_a_hand(&error) => exit::CONFIG,
                 StartError::Store(_) => exit::FAILED,
-                StartError::Listen { .. } | StartError::Control { .. } | StartError::System { .. } => {
-                    exit::FAILED
-                }
+                StartError::Listen { .. }
+                | StartError::Control { .. }
+                | StartError::System { .. }
+                | StartError::Shard(_) => exit::FAILED,
             }
         }
     }
@@ -207,8 +216,8 @@ fn start(path: &Path, config: Config) -> Result<(), StartError> {
             names,
         };
         let (ends, faults) = (whole.ends.clone(), whole.faults.clone());
-        let shard = threads::start(parts, whole, &keeper)?
-            .ok_or_else(|| StartError::Config("[gateway] shards: none".to_owned()))?;
+        let (shard, ended) = threads::start(parts, whole, &keeper)?;
+        let shard = shard.ok_or_else(|| StartError::Config("[gateway] shards: none".to_owned()))?;
         let daemon = Rc::new(Daemon {
             path: path.to_owned(),
             shard,
@@ -231,7 +240,7 @@ fn start(path: &Path, config: Config) -> Result<(), StartError> {
             stop: Notify::new(),
         });
         daemon.note_loaded();
-        serve(daemon, sockets, control, records).await
+        serve(daemon, sockets, control, records, ended).await
     })
 }
 
@@ -240,9 +249,10 @@ async fn serve(
     sockets: Sockets,
     control: control::Control,
     records: Vec<Vec<Record>>,
+    mut ended: threads::Ended,
 ) -> Result<(), StartError> {
     let shard = daemon.shard.clone();
-    threads::run(&shard);
+    let mut own = threads::run(&shard);
     let fault = |error| StartError::System { what: "a listening socket", error };
     for socket in sockets.udp {
         listener::udp(&shard, socket).map_err(fault)?;
@@ -277,16 +287,22 @@ async fn serve(
         daemon.listening.join(", ")
     );
     manager::tell(Note::Ready("ready".to_owned()));
-    loop {
+    let lost = loop {
         tokio::select! {
             _ = hangup.recv() => {
                 let daemon = daemon.clone();
                 tokio::task::spawn_local(async move { daemon.reload().await });
             }
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            () = daemon.stop.notified() => break,
+            _ = terminate.recv() => break None,
+            _ = interrupt.recv() => break None,
+            () = daemon.stop.notified() => break None,
+            _ = own.join_next() => break Some(shard.place.shard()),
+            Some(shard) = ended.recv() => break Some(shard),
         }
+    };
+    if let Some(shard) = lost {
+        daemon.records.close(CLOSING).await;
+        return Err(StartError::Shard(shard));
     }
     manager::tell(Note::Stopping);
     tokio::select! {
@@ -306,8 +322,9 @@ fn watchdog(shard: Rc<Shard>) {
             let mut tick = tokio::time::interval(interval / 2);
             loop {
                 tick.tick().await;
-                if shard.ask_all(|_| ()).await.len() == usize::from(shard.place.shards()) {
-                    manager::tell(Note::Watchdog);
+                match shard.ask_all(|_| ()).await {
+                    Ok(_) => manager::tell(Note::Watchdog),
+                    Err(silent) => tracing::error!(stoxd_event = "shard.silent", "{silent}"),
                 }
             }
         });

@@ -217,9 +217,11 @@ impl Daemon {
                 gateway.reload(now, table)
             })
         };
-        let before = shard.ask_all(change).await;
-        // To free a million grants takes longer than messages may wait.
-        tokio::task::spawn_blocking(move || drop(before));
+        match shard.ask_all(change).await {
+            // To free a million grants takes longer than messages may wait.
+            Ok(before) => drop(tokio::task::spawn_blocking(move || drop(before))),
+            Err(silent) => said.push_str(&format!("; {silent}: if it goes on, then with these files")),
+        }
         // Only if it is another: each change begins its interval anew.
         if *self.selftest.borrow() != config.selftest {
             *self.selftest.borrow_mut() = config.selftest;
@@ -228,7 +230,9 @@ impl Daemon {
         *self.texts.borrow_mut() = config.texts;
         self.note_loaded();
         for peer in strangers {
-            shard.ask_all(move |shard| shard.close_links_of(peer, "the peer's identity was changed")).await;
+            let close =
+                move |shard: &Rc<Shard>| shard.close_links_of(peer, "the peer's identity was changed");
+            (0..shard.place.shards()).for_each(|to| shard.hand(to, close));
         }
         Ok(said)
     }

@@ -68,7 +68,7 @@ impl Daemon {
         let trial = Trial { from: pair.from.clone(), to: pair.to.clone(), kind, text };
         let owner = self.shard.place.of_user(pair.local().bare_str());
         let begun = self.shard.ask(owner, move |shard| shard.try_out(&trial)).await;
-        let told = begun.ok_or("shutting down")?.map_err(|error| error.to_string())?;
+        let told = begun.map_err(|silent| silent.to_string())?.map_err(|error| error.to_string())?;
         // The gateway keeps the deadline.
         let (outcome, took) = told.await.unwrap_or((Outcome::Late(Stage::Sent), PATIENCE));
         Ok(self.report(pair, outcome, took).await)

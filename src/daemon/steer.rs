@@ -6,7 +6,7 @@ use crate::admin::control::Answer;
 use crate::admin::steer::LONGEST;
 use crate::config::settings::LogLevel;
 use crate::gateway::UnderWay;
-use crate::net::shard::Shard;
+use crate::net::shard::{Shard, Silent};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -101,14 +101,14 @@ impl Daemon {
     }
 
     /// What a drain waits for, in words.
-    pub(super) async fn drain_answer(&self, what_if: bool) -> Answer {
+    pub(super) async fn drain_answer(&self, what_if: bool) -> Result<Answer, Silent> {
         let counted = |shard: &Rc<Shard>| {
             let UnderWay { waiting, sent, answers, kept } = shard.gateway().under_way();
             let connections = [shard.all_streams().len(), shard.all_links().len()];
             [waiting, sent, answers, usize::from(!kept), connections[0], connections[1]]
         };
         let mut sums = [0; 6];
-        for counts in self.shard.ask_all(counted).await {
+        for counts in self.shard.ask_all(counted).await? {
             sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
         }
         let [waiting, sent, answers, kept, streams, links] = sums;
@@ -127,11 +127,11 @@ impl Daemon {
             .collect();
         let nothing = if rows.is_empty() { " for nothing" } else { " for:" };
         let limit = (DRAIN + 2 * CLOSING).as_secs();
-        Answer::Done(match what_if {
+        Ok(Answer::Done(match what_if {
             true => format!(
                 "a drain would take no new work and wait, {limit} s at most,{nothing}{rows}\nnothing was changed"
             ),
             false => format!("draining: no new work is taken; waiting, {limit} s at most,{nothing}{rows}"),
-        })
+        }))
     }
 }

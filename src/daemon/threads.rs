@@ -1,5 +1,11 @@
 //! The shards' threads. The first shard is the daemon's own thread, which also answers the control socket; each
 //! other has a thread of its own.
+//!
+//! | what fails | what holds |
+//! |---|---|
+//! | an item can't be handled | its connection ends, whichever shard read it (`net::shard`) |
+//! | a task that a shard runs by itself ends, or a thread does | the process ends with an error, exit code 1, and the service manager starts it anew: nobody can say what that shard had done. What was not answered comes back to its sender, as after any crash |
+//! | a thread does not come to an end of what it does | who asks it hears so in time (`net::shard::asking`), `/healthz` is 503, and systemd's watchdog ends the process |
 
 use super::journal::Names;
 use super::records::Records;
@@ -15,7 +21,8 @@ use crate::policy::Table;
 use crate::store::record::Record;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
 
 /// How many shards `[gateway] shards` means: 0 is one for each core that we may use.
 pub(super) fn count(wanted: u8) -> u8 {
@@ -108,7 +115,21 @@ impl Part {
     }
 }
 
-/// Starts a thread for each of `parts` but the first; that one's shard is given back, to be run here.
+/// Where it is told which shard's thread has ended.
+pub(super) type Ended = mpsc::UnboundedReceiver<u8>;
+
+/// Tells that a shard's thread has ended, however it did.
+struct Last(u8, mpsc::UnboundedSender<u8>);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        // Who would hear it may have gone first.
+        let _ = self.1.send(self.0);
+    }
+}
+
+/// Starts a thread for each of `parts` but the first; that one's shard is given back, to be run here, and where it
+/// is told when one of the others has ended.
 ///
 /// # Errors
 /// The system gives no thread or no epoll instance.
@@ -116,7 +137,8 @@ pub(super) fn start(
     parts: Vec<Part>,
     whole: Whole,
     records: &Arc<Records>,
-) -> Result<Option<Rc<Shard>>, StartError> {
+) -> Result<(Option<Rc<Shard>>, Ended), StartError> {
+    let (tell, ended) = mpsc::unbounded_channel();
     let together = Together::new(u8::try_from(parts.len()).unwrap_or(SHARDS_MAX), whole.limits);
     let whole = Arc::new(whole);
     let mut first = None;
@@ -129,38 +151,53 @@ pub(super) fn start(
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fault)?;
         let (whole, together, records) = (whole.clone(), together.clone(), records.clone());
         let name = format!("shard-{}", part.place.shard());
+        let last = Last(part.place.shard(), tell.clone());
         let run = move || {
+            let _last = last;
             let local = tokio::task::LocalSet::new();
             local.block_on(&runtime, async move {
-                run(&part.build(&whole, together, &records));
-                std::future::pending::<()>().await;
+                let mut own = run(&part.build(&whole, together, &records));
+                own.join_next().await;
             });
         };
         std::thread::Builder::new().name(name).spawn(run).map_err(fault)?;
     }
-    Ok(first)
+    Ok((first, ended))
 }
 
-/// Runs what a shard does by itself.
-pub(super) fn run(shard: &Rc<Shard>) {
-    tokio::task::spawn_local(shard.clone().flusher());
-    tokio::task::spawn_local(shard.clone().timers());
-    tokio::task::spawn_local(shard.clone().keeping());
+/// Runs what a shard does by itself. None of it ever ends, unless it can't go on.
+pub(super) fn run(shard: &Rc<Shard>) -> JoinSet<()> {
+    let mut own = JoinSet::new();
+    own.spawn_local(shard.clone().flusher());
+    own.spawn_local(shard.clone().timers());
+    own.spawn_local(shard.clone().keeping());
     if !shard.place.is_alone() {
-        tokio::task::spawn_local(shard.clone().receiving());
+        own.spawn_local(shard.clone().receiving());
     }
+    own
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
     use crate::addr::Jid;
     use crate::config::{FileFault, Files, Purpose, Surroundings, parse};
     use crate::daemon::setup;
+    use crate::net::dns::Dns;
+    use crate::net::edge::Edge;
+    use crate::net::shard::Silent;
+    use crate::net::tls::{CertStore, Trust};
+    use crate::net::{msrp_conn, sip_conn, xmpp_conn};
     use crate::now::Wall;
-    use crate::store::record::Contact;
+    use crate::sip::locate::Transport;
+    use crate::store::record::{Change, Contact};
+    use crate::store::{Store, StoreError};
+    use std::io::{Read, Write};
+    use std::net::SocketAddr;
     use std::path::Path;
+    use std::time::Duration;
+    use tokio::net::TcpStream;
 
     struct Memory;
 
@@ -210,6 +247,218 @@ mod tests {
             (0..64).map(|n| parts[0].place.of_user(&format!("user{n}@contoso.example"))).collect::<Vec<_>>()
         };
         assert_ne!(owners(), owners());
+    }
+
+    /// Keeps nothing.
+    struct Nothing;
+
+    impl Store for Nothing {
+        fn name(&self) -> String {
+            "nothing".to_owned()
+        }
+
+        fn load(&mut self, _take: &mut dyn FnMut(Record)) -> Result<(), StoreError> {
+            Ok(())
+        }
+
+        fn apply(&mut self, _changes: &[Change]) -> Result<(), StoreError> {
+            Ok(())
+        }
+
+        fn rest(&mut self) {}
+
+        fn close(self: Box<Self>) -> Result<(), StoreError> {
+            Ok(())
+        }
+    }
+
+    /// Runs `test` in the first of `count` shards that have their threads.
+    fn running(count: u8, test: impl AsyncFnOnce(Rc<Shard>, Ended)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, async move {
+            let directory = tempfile::tempdir().unwrap();
+            let anchor = directory.path().join("anchor.pem");
+            let made_up = rcgen::generate_simple_self_signed(["ca.example".to_owned()]).unwrap();
+            std::fs::write(&anchor, made_up.cert.pem()).unwrap();
+            let config =
+                parse(Path::new("/etc/stoxd/stoxd.toml"), &Memory, &Surroundings::default(), Purpose::Check)
+                    .unwrap();
+            let dialer = Dialer::new(
+                Edge::start().unwrap(),
+                Arc::new(CertStore::load(setup::certificates(&config)).unwrap()),
+                setup::min_version(&config),
+                Arc::new(Trust::bundle(&anchor).unwrap()),
+                Arc::new(Dns::new(setup::dns(&config)).unwrap()),
+                setup::peers(&config),
+            );
+            let (settings, parts, _) = made(count, Vec::new());
+            let wakes = parts.iter().map(Part::wake).collect();
+            let records = Records::start(Box::new(Nothing), wakes).unwrap();
+            let whole = Whole {
+                clock: Clock::start(),
+                dialer: Arc::new(dialer.unwrap()),
+                limits: setup::limits(&config),
+                ends: Arc::default(),
+                faults: Arc::default(),
+                names: Arc::new(Names::of(&settings)),
+            };
+            let (first, ended) = start(parts, whole, &records).unwrap();
+            let first = first.unwrap();
+            let _own = run(&first);
+            test(first, ended).await;
+        });
+    }
+
+    async fn within<T>(what: impl Future<Output = T>) -> T {
+        tokio::time::timeout(Duration::from_secs(30), what).await.unwrap()
+    }
+
+    #[test]
+    fn a_shard_that_cant_go_on_is_told_of_and_nobody_waits_for_it() {
+        running(3, async |shard, mut ended| {
+            let numbers = async || shard.ask_all(|shard| shard.place.shard()).await;
+            assert_eq!(within(numbers()).await, Ok(vec![0, 1, 2]));
+            shard.hand(1, |shard| shard.lose_flusher());
+            assert_eq!(within(ended.recv()).await, Some(1));
+            assert_eq!(within(numbers()).await, Err(Silent(1)));
+            assert_eq!(within(shard.ask(1, |_| ())).await, Err(Silent(1)));
+            assert_eq!(within(shard.ask(2, |shard| shard.place.shard())).await, Ok(2));
+        });
+    }
+
+    #[test]
+    fn a_shard_that_is_stuck_is_named_in_time_and_heard_when_it_goes_on() {
+        running(3, async |shard, mut ended| {
+            let numbers = async || shard.ask_all(|shard| shard.place.shard()).await;
+            let (free, stuck) = std::sync::mpsc::channel::<()>();
+            shard.hand(2, move |_| {
+                let _ = stuck.recv();
+            });
+            assert_eq!(within(numbers()).await, Err(Silent(2)));
+            drop(free);
+            assert_eq!(within(numbers()).await, Ok(vec![0, 1, 2]));
+            assert!(ended.try_recv().is_err(), "it has not ended");
+        });
+    }
+
+    /// The name of a SIP user of shard 1 of 2.
+    fn user_of(shard: &Rc<Shard>) -> String {
+        let user = (0..).map(|n| format!("user{n}@contoso.example"));
+        user.into_iter().find(|user| shard.place.of_user(user) == 1).unwrap()
+    }
+
+    /// A TCP connection, and the near end of it.
+    fn connected() -> (std::net::TcpStream, TcpStream, SocketAddr) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let far = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (near, address) = listener.accept().unwrap();
+        near.set_nonblocking(true).unwrap();
+        (far, TcpStream::from_std(near).unwrap(), address)
+    }
+
+    /// What comes on `far` after `octets`, up to the end of what `over` looks for or of the connection.
+    async fn said(far: &std::net::TcpStream, octets: String, over: &'static str) -> String {
+        let mut far = far.try_clone().unwrap();
+        let reading = tokio::task::spawn_blocking(move || {
+            far.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            far.write_all(octets.as_bytes()).unwrap();
+            let (mut heard, mut part) = (String::new(), [0; 4096]);
+            while !heard.contains(over) {
+                match far.read(&mut part) {
+                    Ok(0) => return heard + "the end",
+                    Ok(count) => heard += &String::from_utf8_lossy(&part[..count]),
+                    Err(_) => return heard + "nothing",
+                }
+            }
+            heard
+        });
+        reading.await.unwrap()
+    }
+
+    fn message(user: &str, n: u32) -> String {
+        format!(
+            "MESSAGE sip:romeo@fabrikam.example SIP/2.0\r\nVia: SIP/2.0/TCP a.example;branch=z9hG4bK{n}\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:{user}>;tag=1\r\nTo: <sip:romeo@fabrikam.example>\r\n\
+             Call-ID: {n}@a\r\nCSeq: 1 MESSAGE\r\nContent-Length: 0\r\n\r\n"
+        )
+    }
+
+    #[test]
+    fn an_item_that_another_shard_cant_handle_ends_its_connection_and_nothing_else() {
+        running(2, async |shard, mut ended| {
+            let user = user_of(&shard);
+            let accept = |near, address| {
+                tokio::task::spawn_local(sip_conn::accept(shard.clone(), near, address, Transport::Tcp));
+            };
+            let ((one, near_one, address), (other, near_other, elsewhere)) = (connected(), connected());
+            accept(near_one, address);
+            accept(near_other, elsewhere);
+            for (n, far) in [(1, &one), (2, &other)] {
+                let answer = within(said(far, message(&user, n), "\r\n\r\n")).await;
+                assert!(answer.starts_with("SIP/2.0 403 "), "{answer}");
+            }
+            shard.hand(1, |shard| shard.trap.set(true));
+            assert_eq!(within(said(&one, message(&user, 3), "\r\n\r\n")).await, "the end");
+            shard.hand(1, |shard| shard.trap.set(false));
+            let answer = within(said(&other, message(&user, 4), "\r\n\r\n")).await;
+            assert!(answer.starts_with("SIP/2.0 403 "), "{answer}");
+            assert_eq!(within(shard.ask_all(|shard| shard.place.shard())).await, Ok(vec![0, 1]));
+            assert!(ended.try_recv().is_err(), "no shard has ended");
+        });
+    }
+
+    #[test]
+    fn a_frame_that_another_shard_cant_handle_ends_its_connection_and_nothing_else() {
+        running(2, async |shard, mut ended| {
+            let session =
+                within(shard.ask(1, |shard| shard.ids.borrow_mut().mint().to_string())).await.unwrap();
+            let frame = format!(
+                "MSRP a1b2c3d4 SEND\r\nTo-Path: msrp://127.0.0.1:2855/{session};tcp\r\n\
+                 From-Path: msrp://127.0.0.1:9/far;tcp\r\nMessage-ID: 1\r\n-------a1b2c3d4$\r\n"
+            );
+            let (far, near, address) = connected();
+            tokio::task::spawn_local(msrp_conn::accept(shard.clone(), near, address, false));
+            let answer = within(said(&far, frame.clone(), "$\r\n")).await;
+            assert!(answer.starts_with("MSRP a1b2c3d4 481"), "{answer}");
+            shard.hand(1, |shard| shard.trap.set(true));
+            assert_eq!(within(said(&far, frame, "$\r\n")).await, "the end");
+            assert_eq!(within(shard.ask_all(|shard| shard.place.shard())).await, Ok(vec![0, 1]));
+            assert!(ended.try_recv().is_err(), "no shard has ended");
+        });
+    }
+
+    #[test]
+    fn work_that_fails_has_no_answer_and_costs_nothing_else() {
+        running(2, async |shard, mut ended| {
+            let fails: fn(&Rc<Shard>) = |_| panic!("a bug");
+            assert_eq!(within(shard.ask(1, fails)).await, Err(Silent(1)));
+            assert_eq!(within(shard.ask_all(|shard| shard.place.shard())).await, Ok(vec![0, 1]));
+            assert!(ended.try_recv().is_err(), "no shard has ended");
+        });
+    }
+
+    #[test]
+    fn a_link_that_comes_up_when_all_are_closed_is_closed() {
+        running(2, async |shard, _ended| {
+            within(shard.run_all(|shard| async move { shard.close_all().await })).await;
+            let (far, near, address) = connected();
+            tokio::task::spawn_local(sip_conn::accept(shard.clone(), near, address, Transport::Tcp));
+            assert_eq!(within(said(&far, String::new(), "\r\n")).await, "the end");
+        });
+    }
+
+    #[test]
+    fn a_stream_that_comes_up_when_all_are_closed_hears_of_the_shutdown() {
+        running(2, async |shard, _ended| {
+            within(shard.run_all(|shard| async move { shard.close_all().await })).await;
+            let (far, near, address) = connected();
+            tokio::task::spawn_local(xmpp_conn::accept(shard.clone(), near, address));
+            let opening = "<?xml version='1.0'?><stream:stream xmlns='jabber:server' to='contoso.example' \
+                           from='fabrikam.example' xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>";
+            let heard = within(said(&far, opening.to_owned(), "</stream:stream>")).await;
+            assert!(heard.contains("<system-shutdown "), "{heard}");
+            assert!(heard.ends_with("</stream:stream>"), "{heard}");
+        });
     }
 
     #[test]

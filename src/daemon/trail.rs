@@ -1,6 +1,8 @@
 //! What the daemon says of crossings: `trace`, its live form, and `why`.
 
 use super::Daemon;
+use super::in_order::{InOrder, Part};
+use super::live::locked;
 use crate::addr::{Domain, Jid};
 use crate::admin::control::{Answer, LINE_LIMIT};
 use crate::admin::policy_test;
@@ -10,15 +12,15 @@ use crate::admin::why::{self, About, Fault, Why};
 use crate::crossing::Direction;
 use crate::gateway::Gateway;
 use crate::gateway::observe::Observation;
-use crate::gateway::trail::Crossing;
+use crate::gateway::trail::{Crossing, Trail};
 use crate::net::clock::Clock;
-use crate::net::shard::Shard;
+use crate::net::shard::{Shard, Silent};
 use crate::now::Mono;
 use crate::policy::written::Pair;
 use crate::sip::link::PeerId;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -96,7 +98,7 @@ fn newest(shard: &Shard, limit: usize, has: impl Fn(&Crossing<'_>, &Gateway) -> 
 /// What became new for a follower.
 struct News {
     place: u64,
-    steps: Vec<trace::Crossing>,
+    steps: Part<trace::Crossing>,
     /// Some are lost.
     is_cut: bool,
 }
@@ -105,17 +107,20 @@ struct News {
 fn news(shard: &Shard, mut place: u64, wanted: &Wanted) -> News {
     let gateway = shard.gateway();
     let scribe = scribe(&gateway);
-    let mut steps = Vec::new();
-    let mut is_cut = false;
+    let (mut steps, mut more, mut is_cut) = (Vec::new(), true, false);
     for _ in 0..LOOKED_AT {
         match gateway.trail().next_event(&mut place) {
-            Ok(None) => break,
+            Ok(None) => {
+                more = false;
+                break;
+            }
             Err(_) => {
                 is_cut = true;
                 break;
             }
             Ok(Some(event)) if wanted.has(&event, gateway.table()) => {
-                steps.push(scribe.crossing(&event));
+                let after = event.steps.last().map_or(0, |(after, _)| *after);
+                steps.push((event.begun.mono + Duration::from_micros(after), scribe.crossing(&event)));
                 if steps.len() >= LINES {
                     break;
                 }
@@ -123,7 +128,7 @@ fn news(shard: &Shard, mut place: u64, wanted: &Wanted) -> News {
             Ok(Some(_)) => {}
         }
     }
-    News { place, steps, is_cut }
+    News { place, steps: (steps, more), is_cut }
 }
 
 impl Daemon {
@@ -132,19 +137,19 @@ impl Daemon {
         &self,
         limit: usize,
         has: impl Fn(&Crossing<'_>, &Gateway) -> bool + Clone + Send + 'static,
-    ) -> Crossings {
-        let parts = self.shard.ask_all(move |shard| newest(shard, limit, has)).await;
-        Crossings::together(parts, limit)
+    ) -> Result<Crossings, Silent> {
+        let parts = self.shard.ask_all(move |shard| newest(shard, limit, has)).await?;
+        Ok(Crossings::together(parts, limit))
     }
 
     /// What is on record.
-    pub(super) async fn trace(&self, user: Option<&str>, partner: Option<&str>) -> Answer {
+    pub(super) async fn trace(&self, user: Option<&str>, partner: Option<&str>) -> Result<Answer, Silent> {
         let wanted = match wanted(user, partner) {
             Ok(wanted) => wanted,
-            Err(refused) => return Answer::Failed(refused),
+            Err(refused) => return Ok(Answer::Failed(refused)),
         };
         let has = move |one: &Crossing<'_>, gateway: &Gateway| wanted.has(one, gateway.table());
-        Answer::Trace(self.on_record(trace::ROWS, has).await)
+        Ok(Answer::Trace(self.on_record(trace::ROWS, has).await?))
     }
 
     /// Sends every new step to `stream`, until its reader leaves or is too slow.
@@ -153,16 +158,31 @@ impl Daemon {
             Ok(wanted) => wanted,
             Err(refused) => return send(stream, &Answer::Failed(refused)).await.unwrap_or_default(),
         };
-        let places = self.shard.ask_all(|shard| shard.with_trail(|trail| trail.follow(FOLLOWERS))).await;
-        // Each shard has the same followers, so all say the same.
+        let leave = Leave(self, Arc::default());
+        let followed = leave.1.clone();
+        let follow = move |shard: &Rc<Shard>| {
+            let place = shard.with_trail(|trail| trail.follow(FOLLOWERS))?;
+            locked(&followed).insert(shard.place.shard());
+            Some(place)
+        };
+        let places = match self.shard.ask_all(follow).await {
+            Ok(places) => places,
+            Err(silent) => {
+                return send(stream, &Answer::Failed(silent.to_string())).await.unwrap_or_default();
+            }
+        };
         let Some(mut places) = places.into_iter().collect::<Option<Vec<u64>>>() else {
             let refused = Answer::Failed(format!("{FOLLOWERS} follow already, as many as may"));
             return send(stream, &refused).await.unwrap_or_default();
         };
-        let leave = Leave(self);
-        let mut nothing = [0];
+        let (mut nothing, mut steps) = ([0], InOrder::default());
         loop {
-            let (octets, is_cut) = leave.0.news(&mut places, &wanted).await;
+            let (octets, is_cut) = match leave.0.news(&mut places, &wanted, &mut steps).await {
+                Ok(news) => news,
+                Err(silent) => {
+                    return send(stream, &Answer::Failed(silent.to_string())).await.unwrap_or_default();
+                }
+            };
             let sent = tokio::time::timeout(PATIENCE, stream.write_all(&octets)).await;
             if !matches!(sent, Ok(Ok(()))) {
                 return;
@@ -180,30 +200,34 @@ impl Daemon {
     }
 
     /// Lines for what is new from `places` on, in the order in which it happened; and whether some are lost.
-    async fn news(&self, places: &mut [u64], wanted: &Wanted) -> (Vec<u8>, bool) {
-        let (from, wanted) = (places.to_vec(), wanted.clone());
+    async fn news(
+        &self,
+        places: &mut [u64],
+        wanted: &Wanted,
+        steps: &mut InOrder<trace::Crossing>,
+    ) -> Result<(Vec<u8>, bool), Silent> {
+        let (from, wanted, asked) = (places.to_vec(), wanted.clone(), self.shard.clock.now().mono);
         let parts = self
             .shard
             .ask_all(move |shard| {
                 let place = from.get(usize::from(shard.place.shard())).copied().unwrap_or_default();
                 news(shard, place, &wanted)
             })
-            .await;
-        let (mut steps, mut is_cut) = (Vec::new(), false);
-        for (place, part) in places.iter_mut().zip(parts) {
-            *place = part.place;
-            is_cut |= part.is_cut;
-            steps.extend(part.steps);
+            .await?;
+        let is_cut = parts.iter().any(|part| part.is_cut);
+        places.iter_mut().zip(&parts).for_each(|(place, part)| *place = part.place);
+        let mut next = steps.take(asked, parts.into_iter().map(|part| part.steps));
+        if is_cut {
+            // There is no next time.
+            next.extend(steps.rest());
         }
-        let when = |one: &trace::Crossing| one.begun + one.steps.first().map_or(0, |step| step.after);
-        steps.sort_by_key(when);
         let mut octets = Vec::new();
-        for step in steps {
+        for step in next {
             let line = Answer::Trace(Crossings { crossings: vec![step], older: 0 });
             octets.extend(serde_json::to_vec(&line).unwrap_or_default());
             octets.push(b'\n');
         }
-        (octets, is_cut)
+        Ok((octets, is_cut))
     }
 
     /// What is known of a crossing, or of those between two people.
@@ -212,13 +236,13 @@ impl Daemon {
         trace: Option<String>,
         people: Option<(String, String)>,
         since: u64,
-    ) -> Answer {
+    ) -> Result<Answer, Silent> {
         let (found, pair) = match (trace, people) {
             (Some(name), _) => {
                 let whole = name.clone();
-                let mut found = self.on_record(1, move |one, _| one.name == whole).await;
+                let mut found = self.on_record(1, move |one, _| one.name == whole).await?;
                 if found.crossings.is_empty() && name.len() >= 6 {
-                    found = self.on_record(1, move |one, _| one.name.starts_with(&name)).await;
+                    found = self.on_record(1, move |one, _| one.name.starts_with(&name)).await?;
                 }
                 let pair =
                     found.crossings.first().and_then(|one| pair_of(&one.from, &one.to, one.is_from_sip()));
@@ -231,11 +255,11 @@ impl Daemon {
                     Ok(pair) => pair,
                     Err((is_from, error)) => {
                         let (option, text) = if is_from { ("--from", from) } else { ("--to", to) };
-                        return Answer::Failed(format!("{option} {}: {error}", text.escape_debug()));
+                        return Ok(Answer::Misused(format!("{option} {}: {error}", text.escape_debug())));
                     }
                 };
                 if !serves(pair.local().domain()) {
-                    return Answer::Failed(format!("{} is not served here", pair.local().domain()));
+                    return Ok(Answer::Misused(format!("{} is not served here", pair.local().domain())));
                 }
                 let (now, people) = (self.shard.clock.now().mono, pair.clone());
                 let has = move |one: &Crossing<'_>, _: &Gateway| {
@@ -243,18 +267,19 @@ impl Daemon {
                         && trace::bare_of(one.from) == people.from.bare_str()
                         && trace::bare_of(one.to) == people.to.bare_str()
                 };
-                (self.on_record(why::ROWS, has).await, Some(pair))
+                (self.on_record(why::ROWS, has).await?, Some(pair))
             }
-            (None, None) => return Answer::Failed("a name or two people".to_owned()),
+            (None, None) => return Ok(Answer::Misused("a name or two people".to_owned())),
         };
         let pair = match pair {
-            Some(pair) => self.about(pair).await,
+            Some(pair) => Some(self.about(pair).await?),
             None => None,
         };
-        Answer::Why(Box::new(Why { crossings: found.crossings, older: found.older, since, pair }))
+        let Crossings { crossings, older } = found;
+        Ok(Answer::Why(Box::new(Why { crossings, older, since, pair })))
     }
 
-    async fn about(&self, pair: Pair) -> Option<About> {
+    async fn about(&self, pair: Pair) -> Result<About, Silent> {
         let owner = self.shard.place.of_user(pair.local().bare_str());
         let asked = pair.clone();
         let judged = move |shard: &Rc<Shard>| {
@@ -263,7 +288,7 @@ impl Daemon {
             (policy_test::judged(&asked, gateway.table(), gateway.contacts()), rows)
         };
         let (policy, rows) = self.shard.ask(owner, judged).await?;
-        let status = self.status().await;
+        let status = self.status().await?;
         let now = self.shard.clock.now();
         let settings = self.shard.gateway().settings().clone();
         let (local, remote) = (pair.local().domain(), pair.remote().domain());
@@ -274,7 +299,7 @@ impl Daemon {
         let (user, contact) = (pair.local().bare_str(), pair.remote().bare_str());
         let is_between =
             |one: &str, other: &str| (one, other) == (user, contact) || (other, one) == (user, contact);
-        Some(About {
+        Ok(About {
             from: pair.shown_from(),
             to: pair.shown_to(),
             policy,
@@ -300,13 +325,19 @@ fn pair_of(from: &str, to: &str, is_from_sip: bool) -> Option<Pair> {
     Some(Pair { from: Jid::parse(from).ok()?.to_bare(), to: Jid::parse(to).ok()?.to_bare(), direction })
 }
 
-/// Ends the following when its task does, however that is.
-struct Leave<'d>(&'d Daemon);
+/// Ends the following when its task does, however that is, in the shards that it was begun in: also in one that
+/// had not come to that yet.
+struct Leave<'d>(&'d Daemon, Arc<Mutex<BTreeSet<u8>>>);
 
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
         for shard in 0..self.0.shard.place.shards() {
-            self.0.shard.hand(shard, |shard| shard.with_trail(crate::gateway::trail::Trail::unfollow));
+            let followed = self.1.clone();
+            self.0.shard.hand(shard, move |shard| {
+                if locked(&followed).remove(&shard.place.shard()) {
+                    shard.with_trail(Trail::unfollow);
+                }
+            });
         }
     }
 }

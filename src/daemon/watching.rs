@@ -1,12 +1,17 @@
 //! `stoxd trace -f` as packets: copies of what comes and goes, while somebody watches.
 
 use super::Daemon;
+use super::in_order::{InOrder, Part};
+use super::live::locked;
 use super::trail::{PATIENCE, TICK, send, wanted};
 use crate::admin::control::{Answer, LINE_LIMIT};
-use crate::admin::trace::{Scribe, Watched};
+use crate::admin::trace::{Copy, Scribe, Watched};
 use crate::gateway::trail::{COPY, Copies, WATCHERS, WatcherId};
-use crate::net::shard::Shard;
+use crate::net::shard::{Shard, Silent};
 use crate::now::Now;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
@@ -21,17 +26,29 @@ impl Daemon {
             Err(refused) => return send(stream, &Answer::Failed(refused)).await.unwrap_or_default(),
         };
         let began = self.shard.clock.now();
-        let watchers = self.shard.ask_all(move |shard| shard.with_trail(|trail| trail.watch(wanted))).await;
-        let is_full = watchers.contains(&None);
-        // Also of those shards that had room, if one had none.
-        let leave = Leave(self, watchers);
-        if is_full {
-            let refused = Answer::Failed(format!("{WATCHERS} watch already, as many as may"));
-            return send(stream, &refused).await.unwrap_or_default();
+        let leave = Leave(self, Arc::default());
+        let watchers = leave.1.clone();
+        let watch = move |shard: &Rc<Shard>| {
+            let watcher = shard.with_trail(|trail| trail.watch(wanted));
+            locked(&watchers).extend(watcher.map(|watcher| (shard.place.shard(), watcher)));
+            watcher.is_some()
+        };
+        let refused = match self.shard.ask_all(watch).await {
+            Ok(begun) if begun.contains(&false) => Some(format!("{WATCHERS} watch already, as many as may")),
+            Ok(_) => None,
+            Err(silent) => Some(silent.to_string()),
+        };
+        if let Some(refused) = refused {
+            return send(stream, &Answer::Failed(refused)).await.unwrap_or_default();
         }
-        let mut nothing = [0];
+        let (mut nothing, mut copies) = ([0], InOrder::default());
         loop {
-            let (watched, more) = leave.take(began).await;
+            let (watched, more) = match leave.take(began, &mut copies).await {
+                Ok(taken) => taken,
+                Err(silent) => {
+                    return send(stream, &Answer::Failed(silent.to_string())).await.unwrap_or_default();
+                }
+            };
             if watched != Watched::default() {
                 let octets = lines(watched);
                 let sent = tokio::time::timeout(PATIENCE, stream.write_all(&octets)).await;
@@ -63,44 +80,43 @@ fn lines(mut watched: Watched) -> Vec<u8> {
     octets
 }
 
-/// What waits in `shard` for its watcher, written out; and whether there is more.
-fn taken(shard: &Shard, watcher: WatcherId, began: Now) -> (Watched, bool) {
+/// What waits in `shard` for its watcher, written out; and how many are lost.
+fn taken(shard: &Shard, watcher: WatcherId, began: Now) -> (Part<Copy>, u64) {
     let now = shard.clock.now();
     let Copies { copies, lost, more } = shard.with_trail(|trail| trail.take_copies(now, watcher, COPIES));
     let gateway = shard.gateway();
     let (trail, settings, table) = (gateway.trail(), gateway.settings(), gateway.table());
     let scribe = Scribe { trail, settings, table };
-    (Watched { copies: copies.iter().map(|one| scribe.copy(began, one)).collect(), lost }, more)
+    ((copies.iter().map(|one| (one.at.mono, scribe.copy(began, one))).collect(), more), lost)
 }
 
-/// The watcher of each shard. It ends the watching when its task ends, however that is.
-struct Leave<'d>(&'d Daemon, Vec<Option<WatcherId>>);
+/// The watcher of each shard that has one. It ends the watching when its task ends, however that is: also in a
+/// shard that had not begun it yet.
+struct Leave<'d>(&'d Daemon, Arc<Mutex<BTreeMap<u8, WatcherId>>>);
 
 impl Leave<'_> {
-    /// What waits in all shards, by its time; and whether there is more.
-    async fn take(&self, began: Now) -> (Watched, bool) {
-        let watchers = self.1.clone();
+    /// What waits in all shards, in its order; and whether there is more.
+    async fn take(&self, began: Now, copies: &mut InOrder<Copy>) -> Result<(Watched, bool), Silent> {
+        let (watchers, asked) = (self.1.clone(), self.0.shard.clock.now().mono);
         let parts = self.0.shard.ask_all(move |shard| {
-            let watcher = watchers.get(usize::from(shard.place.shard())).copied().flatten()?;
+            let watcher = locked(&watchers).get(&shard.place.shard()).copied()?;
             Some(taken(shard, watcher, began))
         });
-        let (mut all, mut more) = (Watched::default(), false);
-        for (part, has_more) in parts.await.into_iter().flatten() {
-            all.copies.extend(part.copies);
-            all.lost += part.lost;
-            more |= has_more;
-        }
-        all.copies.sort_by_key(|copy| copy.at);
-        (all, more)
+        let (parts, lost): (Vec<Part<Copy>>, Vec<u64>) = parts.await?.into_iter().flatten().unzip();
+        let more = parts.iter().any(|(_, more)| *more);
+        Ok((Watched { copies: copies.take(asked, parts), lost: lost.iter().sum() }, more))
     }
 }
 
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
-        for (shard, watcher) in (0..).zip(&self.1) {
-            if let Some(watcher) = *watcher {
-                self.0.shard.hand(shard, move |shard| shard.with_trail(|trail| trail.unwatch(watcher)));
-            }
+        for shard in 0..self.0.shard.place.shards() {
+            let watchers = self.1.clone();
+            self.0.shard.hand(shard, move |shard| {
+                if let Some(watcher) = locked(&watchers).remove(&shard.place.shard()) {
+                    shard.with_trail(|trail| trail.unwatch(watcher));
+                }
+            });
         }
     }
 }

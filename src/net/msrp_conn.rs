@@ -75,6 +75,13 @@ impl MsrpConns {
         }
     }
 
+    /// Ends a connection: an item of it could not be handled.
+    pub fn break_off(&self, id: ConnId, why: &str) {
+        if let Some(conn) = self.all.borrow().get(&id) {
+            conn.io.kill(why);
+        }
+    }
+
     /// Ends all of them.
     pub fn close_all(&self) {
         self.all.borrow().values().for_each(|conn| conn.io.kill("shutting down"));
@@ -234,6 +241,9 @@ fn register(shard: &Rc<Shard>, id: ConnId, wire: Wire, sorter: Option<Sorter>) -
     let (sent, reported) = (Cell::new(0), Cell::new(0));
     let conn = Rc::new(MsrpConn { id, io: Conn::new(wire), sorter, sent, reported });
     shard.msrp.all.borrow_mut().insert(id, conn.clone());
+    if shard.closing.get() {
+        conn.io.kill("shutting down");
+    }
     conn
 }
 

@@ -6,14 +6,20 @@
 //! that was touched is written once, when the tasks that are ready have run ([`Shard::flusher`]).
 //! Streams are written before links: a SIP request is answered 2xx when the kernel has the stanza.
 //!
-//! Where there are several shards, [`hops`] carries items between them.
+//! Where there are several shards, [`hops`] carries items between them, and [`asking`] work and its answers.
+//!
+//! What may fail: an item that the gateway can't handle (a panic in [`Shard::input`]) costs its connection and
+//! nothing else, whichever shard it came through. The tasks that a shard runs by itself never end: when one does,
+//! the shard is of no use any more, and the process ends with an error (`daemon::threads`).
 
+mod asking;
 mod certs;
 mod hops;
 mod lending;
 mod perform;
 mod together;
 
+pub use asking::{PATIENCE, Silent};
 pub use lending::Offer;
 pub use together::{Limits, NoPlace, Open, Seat, Together};
 
@@ -32,7 +38,7 @@ use crate::gateway::trial::{NoTrial, Outcome, Trial, TrialId};
 use crate::gateway::{Gateway, Input, Realm};
 use crate::ids::{Ids, shard_of};
 use crate::now::Now;
-use crate::xmpp::StreamId;
+use crate::xmpp::{StreamCondition, StreamId};
 use hops::{Batch, Parcel};
 use lending::Lending;
 use std::cell::{Cell, RefCell};
@@ -78,6 +84,8 @@ pub struct Shard {
     pub scratch: RefCell<Box<[u8]>>,
     /// Set when the daemon drains: no new connections.
     pub draining: Cell<bool>,
+    /// Set when all connections are closed: so is what comes up from then on.
+    pub closing: Cell<bool>,
     /// Told while draining whenever less may be open than before.
     drained: Notify,
     /// What goes to the other shards at the end of the turn.
@@ -85,6 +93,9 @@ pub struct Shard {
     lending: Lending,
     /// Who waits for the end of a trial.
     trials: RefCell<HashMap<TrialId, oneshot::Sender<(Outcome, Duration)>>>,
+    /// No item can be handled.
+    #[cfg(test)]
+    pub trap: Cell<bool>,
 }
 
 impl Shard {
@@ -121,10 +132,13 @@ impl Shard {
             tickets,
             scratch: RefCell::new(vec![0; READ_SIZE].into_boxed_slice()),
             draining: Cell::new(false),
+            closing: Cell::new(false),
             drained: Notify::new(),
             outboxes: RefCell::new(outboxes),
             lending: Lending::default(),
             trials: RefCell::default(),
+            #[cfg(test)]
+            trap: Cell::default(),
         })
     }
 
@@ -208,7 +222,12 @@ impl Shard {
     /// brought it.
     pub fn input(&self, now: Now, input: Input<'_>) -> bool {
         let mut gateway = self.gateway.borrow_mut();
-        let handled = catch_unwind(AssertUnwindSafe(|| gateway.handle(now, input))).is_ok();
+        let handled = catch_unwind(AssertUnwindSafe(|| {
+            #[cfg(test)]
+            assert!(!self.trap.get(), "a bug");
+            gateway.handle(now, input);
+        }))
+        .is_ok();
         if !handled {
             tracing::error!(stoxd_event = "panic", "an item could not be handled; its connection is closed");
         }
@@ -257,6 +276,13 @@ impl Shard {
             self.flush.notified().await;
             self.end_turn();
         }
+    }
+
+    /// Has the flusher end by a panic.
+    #[cfg(test)]
+    pub fn lose_flusher(&self) {
+        std::mem::forget(self.dirty_streams.borrow_mut());
+        self.flush.notify_one();
     }
 
     fn end_turn(self: &Rc<Self>) {
@@ -367,8 +393,9 @@ impl Shard {
         }
     }
 
-    /// Closes all streams and links cleanly; waits for their end.
+    /// Closes all streams and links cleanly, also those that were just being made; waits for their end.
     pub async fn close_all(self: &Rc<Self>) {
+        self.closing.set(true);
         // Answers of other shards may have come.
         self.receive();
         let now = self.clock.now();
@@ -398,6 +425,11 @@ impl Shard {
     /// Registers a stream.
     pub fn add_stream(&self, conn: &Rc<StreamConn>) {
         self.streams.borrow_mut().insert(conn.id, conn.clone());
+        if self.closing.get() {
+            // RFC 6120 §4.9.3.20. A stream of ours has not said anything yet.
+            let condition = (!conn.initiating).then_some(StreamCondition::SystemShutdown);
+            conn.close(self.clock.now(), condition);
+        }
     }
 
     /// Forgets a stream.
@@ -409,6 +441,9 @@ impl Shard {
     /// Registers a link.
     pub fn add_link(&self, conn: &Rc<LinkConn>) {
         self.links.borrow_mut().insert(conn.id, conn.clone());
+        if self.closing.get() {
+            conn.io.kill("shutting down");
+        }
     }
 
     /// Forgets a link.

@@ -270,9 +270,12 @@ async fn settle(shard: &Rc<Shard>, conn: &Rc<LinkConn>) {
     let _ = tokio::time::timeout(SETTLE, answered).await;
 }
 
-/// Does any shard still have to answer what came on `link`?
+/// Does any shard still have to answer what came on `link`? One that says nothing may.
 async fn owes_answers(shard: &Rc<Shard>, link: LinkId) -> bool {
-    shard.ask_all(move |shard| shard.gateway().owes_answers(link)).await.into_iter().any(|owes| owes)
+    shard
+        .ask_all(move |shard| shard.gateway().owes_answers(link))
+        .await
+        .map_or(true, |owe| owe.contains(&true))
 }
 
 async fn drive(

@@ -63,6 +63,8 @@ pub struct StreamConn {
     /// How often stanzas were given to it, and what of them is not known to be written.
     sent: Cell<u64>,
     unwritten: RefCell<VecDeque<Unwritten>>,
+    /// Was everybody told that nothing more is sent on it?
+    left: Cell<bool>,
 }
 
 /// Stanzas that the kernel does not have yet, as far as we know.
@@ -96,6 +98,7 @@ impl StreamConn {
             seats: RefCell::default(),
             sent: Cell::new(0),
             unwritten: RefCell::default(),
+            left: Cell::new(false),
         })
     }
 
@@ -202,6 +205,13 @@ impl StreamConn {
     pub(super) fn reload(&self, realm: &crate::gateway::Realm) {
         self.machine.borrow_mut().handle_reload(realm);
         self.io.wake.notify_one();
+    }
+
+    /// Why nothing more is sent on it, once: our close tag is out, and the peer's is awaited (RFC 6120 §4.4).
+    fn leave(&self) -> Option<DownReason> {
+        let machine = self.machine.borrow();
+        let why = machine.leaving().filter(|_| self.initiating && self.unwritten.borrow().is_empty())?;
+        (!self.left.replace(true)).then(|| why.clone())
     }
 
     /// Moves what the machine has written to the wire.
@@ -311,7 +321,12 @@ async fn drive(shard: Rc<Shard>, conn: Rc<StreamConn>, mut read: OwnedReadHalf) 
     shard.add_stream(&conn);
     let (condition, why) = loop {
         match turn(&shard, &conn) {
-            Next::Wait => {}
+            Next::Wait => {
+                // What comes meanwhile goes to another stream.
+                if let Some(reason) = conn.leave() {
+                    shard.stream_down(shard.clock.now(), conn.id, reason.bounce(), &reason.to_string());
+                }
+            }
             Next::StartTls => match start_tls(&shard, &conn, read).await {
                 Ok(half) => {
                     read = half;

@@ -1,4 +1,5 @@
 """Presence and sessions of users of several shards; connections that carry sessions of several."""
+import collections
 import os
 import secrets
 import signal
@@ -6,11 +7,14 @@ import signal
 import msrp_peer
 import pidf
 import sip_chat
+import sip_peer
 import sip_presence
 from presence_usual import barrier, mark
 from rig import GATEWAY, ROMEO, wait_for
-from shards_usual import SHARDS, USERS, address, bodies, many, stoxd, told
+from shards_usual import SHARDS, USERS, address, bodies, link, many, statuses, stoxd, told
 from usual import restart
+from wire_usual import at
+from xmpp_peer import Peer
 
 NEEDS_GATEWAY = True
 PORT = 2855
@@ -33,6 +37,13 @@ def talk(s, user, offer=None):
     one.invite(sip_chat.ms_sdp() if offer is None else offer)
     assert one.answer.status == 200, one.answer.start
     return one
+
+
+def cancel_of(invite):
+    """The CANCEL of an INVITE (RFC 3261 section 9.1)."""
+    start, *headers = invite.partition(b"\r\n\r\n")[0].decode().split("\r\n")
+    same = [line for line in headers if line.split(":")[0] in ("Via", "Max-Forwards", "From", "To", "Call-ID")]
+    return "\r\n".join([start.replace("INVITE", "CANCEL"), *same, "CSeq: 1 CANCEL", "Content-Length: 0", "", ""]).encode()
 
 
 def opened_to(s, user):
@@ -170,6 +181,45 @@ def test_sessions_of_users_of_all_shards(s):
     for one in talks.values():
         assert one.bye() == 200
     wait_for("no session", lambda: not told(s, "sessions")["sessions"])
+
+
+def test_an_invitation_is_cancelled_whichever_shard_has_it(s):
+    """Its text waits for a partner that never answers; the CANCEL comes on the same connection, and on another's."""
+    peer = Peer(s.rig, "verona.example", hold="header")
+    s.rig.policy(USERS, more=at(peer))
+    s.gateway.reload()
+    here, there = link(s), link(s)
+    for other in (here, there):
+        word = "here" if other is here else "there"
+        invites = {}
+        for user in SOME:
+            call = f"cancel-{word}-{user}"
+            headers = [("Contact", s.edge.contact), *sip_chat.first_text("never mind"),
+                       ("Content-Type", "application/sdp")]
+            invites[call] = sip_peer.request(address(user), "romeo@verona.example", sip_chat.ms_sdp(), "INVITE", call,
+                                             headers, ("Content-Type",))
+        here.send(b"".join(invites.values()))
+        heard = []
+        def hears(way, done):
+            while not done() and (answer := way.read(5)) is not None:
+                heard.append((answer.get("call-id"), answer.get("cseq").split()[1], answer.status, answer))
+            assert done(), collections.Counter(one[1:3] for one in heard)
+        count = lambda method, status: len({call for call, m, code, _ in heard if (m, code) == (method, status)})
+        hears(here, lambda: count("INVITE", 100) == len(SOME))
+        other.send(b"".join(map(cancel_of, invites.values())))
+        if other is there:
+            hears(there, lambda: count("CANCEL", 200) == len(SOME))
+        hears(here, lambda: (count("CANCEL", 200), count("INVITE", 487)) == (len(SOME), len(SOME)))
+        assert {code for _, m, code, _ in heard if m == "INVITE"} == {100, 487}, heard
+        wait_for("no session", lambda: not told(s, "sessions")["sessions"])
+        # Nothing is left to be cancelled.
+        answers = statuses(there, list(map(cancel_of, invites.values())))
+        assert set(answers.values()) <= {200, 481}, answers
+    here.close()
+    there.close()
+    peer.close()
+    s.rig.policy(USERS)
+    s.gateway.reload()
 
 
 def over_msrp(s, user):

@@ -1,13 +1,18 @@
 """Several shards on the wires: SIP over UDP and TCP, dialback, few streams, connections that end early."""
 import collections
+import json
+import os
+import signal
 import socket
 import threading
+import time
+from contextlib import contextmanager
 
-from rig import EDGE, wait_for
-from shards_usual import FIRST, SHARDS, USERS, address, statuses, told
+from rig import EDGE, SIPS, wait_for
+from shards_usual import FIRST, SHARDS, USERS, address, statuses, stoxd, told
 from sip_peer import Link, request
 from usual import UNLIMITED
-from wire_usual import Scene, at
+from wire_usual import Scene, at, udp
 from xmpp_peer import Peer
 
 NEEDS_GATEWAY = True
@@ -15,9 +20,11 @@ CAPULET, VERONA, MONTAGUE = "capulet.example", "verona.example", "montague.examp
 EVERYBODY = "".join(f'[[grant]]\nuser = "sip:{address(user)}"\npolicy = "global"\n' for user in USERS)
 
 
+CHANGES = [(FIRST, f"{FIRST}shards = {SHARDS}\n"), ("[metrics]", f"{UNLIMITED}[metrics]")]
+
+
 def scene(rig):
-    s = Scene(rig, (CAPULET, VERONA, MONTAGUE), "",
-              [(FIRST, f"{FIRST}shards = {SHARDS}\n"), ("[metrics]", f"{UNLIMITED}[metrics]")])
+    s = Scene(rig, (CAPULET, VERONA, MONTAGUE), "", CHANGES)
     s.peers = {}
     return s
 
@@ -30,6 +37,17 @@ def partner(s, domain, settings=None, **more):
     peer = s.peers[domain] = Peer(s.rig, domain, **more)
     s.load(at(peer, **(settings or {})))
     return peer
+
+
+@contextmanager
+def idle_after(s, seconds):
+    """A stream is closed when nothing was sent on it for so long."""
+    idle = [("[xmpp]\n", f'[xmpp]\nstream_inactivity_timeout = "{seconds}s"\n')]
+    s.rig.gateway_config([*udp(s.rig), *CHANGES, *idle])
+    s.gateway.reload()
+    yield
+    s.rig.gateway_config([*udp(s.rig), *CHANGES])
+    s.gateway.reload()
 
 
 def texts(peer):
@@ -120,6 +138,64 @@ def test_a_lent_stream_that_is_lost_is_lost_to_all_who_used_it(s):
     each_once(s, peer, "lent at last")
 
 
+def test_who_borrows_a_stream_keeps_it_up(s):
+    """What another shard sends on it is traffic of the stream."""
+    with idle_after(s, 2):
+        peer = partner(s, MONTAGUE, {"connection_limit": 2})
+        each_once(s, peer, "lent once more")
+        # Of four shards one lends: three of four of them borrow.
+        for user in USERS[:3]:
+            for n in range(8):
+                assert s.status(s.say(f"romeo@{MONTAGUE}", f"{user} {n}", address(user))) == 202
+                time.sleep(0.5)
+        assert len(peer.streams) == 1, [wire.ended for wire in peer.streams]
+
+
+def test_what_waited_too_long_on_a_lent_stream_does_not_come_late(s):
+    """Who borrows a stream that the partner does not read says 504; what it said that of is not delivered after all."""
+    each_once(s, partner(s, MONTAGUE, {"connection_limit": 2}), "who is whose")
+    def shard(user):
+        """By the name of the stream: out#3 is the first shard's, out#2.3 another's."""
+        steps = map(json.loads, stoxd(s, "trace", "--json", "--user", address(user)).splitlines())
+        names = [one["way"]["name"] for one in steps if one["step"] == "sent"]
+        return names[-1].partition("#")[2].rpartition(".")[0]
+    user = next(user for user in USERS if shard(user) != shard(USERS[0]))
+    peer = partner(s, MONTAGUE, {"connection_limit": 2})
+    for sender in (USERS[0], user):
+        assert s.status(s.say(f"romeo@{MONTAGUE}", "lends and borrows", address(sender))) == 202
+    assert len(peer.streams) == 1
+    peer.reads.clear()
+    there = dial(s)
+    calls = [f"unread-{n}" for n in range(130)]
+    got = statuses(there, [over_tcp(request(address(user), f"romeo@{MONTAGUE}", f"{call} " + 60_000 * "x", call_id=call))
+                           for call in calls])
+    there.close()
+    assert len(got) == len(calls) and {202} < set(got.values()), collections.Counter(got.values())
+    peer.reads.set()
+    each_once(s, peer, "read again")
+    came = collections.Counter(text.split()[0] for text in texts(peer) if text and text.startswith("unread-"))
+    assert set(came.values()) == {1} and set(came) <= {call for call in calls if got[call] == 202}, (
+        sorted((got[call], count) for call, count in came.items() if got[call] != 202 or count > 1)[:5])
+
+
+def test_what_comes_while_a_stream_is_being_closed_goes_by_the_next(s):
+    """RFC 6120 section 4.4: after our close tag nothing is sent there, and the partner may take its time with its own."""
+    for limit in (20, 2, 1):
+        with idle_after(s, 2):
+            peer = partner(s, MONTAGUE, {"connection_limit": limit}, hold="close")
+            each_once(s, peer, f"before {limit}")
+            wait_for("all streams to be closed by us", lambda: all(wire.ended == "closed" for wire in peer.streams))
+        before = list(peer.streams)
+        calls = from_all(s, peer, f"meanwhile {limit}")
+        if limit == 1:
+            # There is room for one when that one is closed.
+            peer.let_go.set()
+        got = collections.Counter(s.status(call) for call in calls.values())
+        assert got == {202: len(USERS)}, (limit, got)
+        assert not {wire for text, wire in peer.stanzas if text.startswith(f"meanwhile {limit}")} & set(before)
+        peer.let_go.set()
+
+
 def test_who_closes_its_side_gets_all_answers(s):
     """Refused at once or delivered, by any shard: whoever has stopped sending hears it."""
     peer = partner(s, CAPULET)
@@ -161,3 +237,19 @@ def test_each_of_many_connections_gets_its_own_answers(s):
     assert len(many()) == len(set(many())) == 9 * len(USERS)
     for there in links:
         there.close()
+
+
+def test_what_comes_up_when_all_is_being_closed_is_closed_cleanly(s):
+    """A partner takes its time with its close tag; who had connected and says something only then hears of the stop."""
+    peer = partner(s, CAPULET, hold="close")
+    each_once(s, peer, "to hold the stop up")
+    late, link = peer.connect(), socket.create_connection((s.at[0], s.rig.port(SIPS)), 5)
+    os.kill(s.gateway.pid, signal.SIGTERM)
+    wait_for("the streams to be closed by us", lambda: all(wire.ended == "closed" for wire in peer.streams), every=0.005)
+    assert late.greet(CAPULET, "contoso.example") == "system-shutdown" and late.read() is None and late.ended == "closed"
+    context = peer.context(False, certificate=False)
+    with context.wrap_socket(link, server_hostname="contoso.example", suppress_ragged_eofs=False) as secured:
+        assert secured.recv(100) == b"", "a close_notify"
+    peer.let_go.set()
+    assert s.gateway.wait_exit(8) == 0
+    s.gateway = s.rig.gateway([*udp(s.rig), *CHANGES])

@@ -59,7 +59,7 @@ class Scene:
         """The final status code of a MESSAGE."""
         def found():
             with self._lock:
-                return next((m.status for m in self.got if m.status and m.get("call-id") == call_id), None)
+                return next((m.status for m in self.got if (m.status or 0) >= 200 and m.get("call-id") == call_id), None)
         return wait_for(f"the final response to {call_id}", found, timeout)
 
     def has(self, body):

@@ -191,7 +191,8 @@ def words(features):
 
 
 class Peer:
-    """The server of `domain`. `tls` is "offered", "required" or "no"; `hold` stalls at "header", "features" or "tls"."""
+    """The server of `domain`. `tls` is "offered", "required" or "no"; `hold` stalls at "header", "features",
+    "tls" or "close"."""
 
     def __init__(self, rig, domain, tls="offered", external=True, dialback=True, certificate="peers", pki=None,
                  octet=MONTAGUE, port=0, hold=None):
@@ -199,7 +200,8 @@ class Peer:
         self.tls, self.external, self.dialback, self.hold = tls, external, dialback, hold
         self.certificate, self.pki = certificate, pki or rig.pki
         self.streams, self.stanzas, self.questions, self.faults = [], [], [], []
-        self._secret = secrets.token_bytes(16)
+        self._secret, self.let_go, self.reads = secrets.token_bytes(16), threading.Event(), threading.Event()
+        self.reads.set()
         self._listener = socket.create_server((rig.ip(octet), port))
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -270,9 +272,12 @@ class Peer:
         try:
             self._greet(wire, wire.read(3600))
             while (element := wire.read(3600)) is not None:
+                self.reads.wait(60)
                 if wire.ended != "by us":
                     self._take(wire, element)
             if wire.ended == "closed":
+                if self.hold == "close":
+                    self.let_go.wait(30)
                 wire.send(CLOSE)
         except (OSError, RigError, ValueError) as why:
             self.faults.append(why)

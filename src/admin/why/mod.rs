@@ -131,9 +131,13 @@ pub(super) fn run(
             say(&if verb.output.json { to_json(&why, code) } else { text::render(&why) }, code)
         }
         // The daemon has something against the question.
-        Ok(Answer::Failed(error)) => {
+        Ok(Answer::Misused(error)) => {
             complain(&format!("error: {error}\n"));
             exit::USAGE
+        }
+        Ok(Answer::Failed(error)) => {
+            complain(&format!("error: {error}\n"));
+            exit::FAILED
         }
         Ok(_) => {
             complain("error: that is another daemon's answer\n");

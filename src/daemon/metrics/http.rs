@@ -1,6 +1,7 @@
 //! The endpoint: `/metrics`, `/healthz`, `/readyz`. hyper speaks HTTP/1.1; one request a connection.
 //!
-//! It runs in the thread that carries messages, so `/healthz` answers only while that thread does. A client
+//! It runs in the first thread that carries messages and asks the others, so `/healthz` is well only while all of
+//! them are. A client
 //! costs a place of few and has a deadline; what comes beyond that is closed unread.
 
 use super::super::Daemon;
@@ -71,18 +72,21 @@ async fn answer(method: &Method, path: &str, daemon: &Daemon) -> Response<String
     }
     match path {
         "/metrics" => match daemon.exposition().await {
-            Some(text) => {
+            Ok(text) => {
                 let mut found = response(StatusCode::OK, text.to_string());
                 found.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(EXPOSITION));
                 found
             }
-            None => response(StatusCode::INTERNAL_SERVER_ERROR, "no metrics could be made\n".to_owned()),
+            Err(why) => response(StatusCode::INTERNAL_SERVER_ERROR, format!("{why}\n")),
         },
         "/readyz" => match daemon.readiness() {
             Ok(()) => response(StatusCode::OK, "ready\n".to_owned()),
             Err(why) => response(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
         },
-        _ => response(StatusCode::OK, "alive\n".to_owned()),
+        _ => match daemon.shard.ask_all(|_| ()).await {
+            Ok(_) => response(StatusCode::OK, "alive\n".to_owned()),
+            Err(silent) => response(StatusCode::SERVICE_UNAVAILABLE, format!("{silent}\n")),
+        },
     }
 }
 

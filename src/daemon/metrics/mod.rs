@@ -14,7 +14,7 @@ pub(super) mod text;
 
 use super::Daemon;
 use crate::gateway::meter::{Report, UNLISTED};
-use crate::net::shard::Shard;
+use crate::net::shard::{Shard, Silent};
 use crate::now::{Mono, Wall};
 use crate::xmpp::Auth;
 use std::cell::{Cell, RefCell};
@@ -87,7 +87,7 @@ impl Daemon {
         self.metrics.loaded.set(self.shard.clock.now().wall);
     }
 
-    async fn snapshot(&self) -> Snapshot {
+    async fn snapshot(&self) -> Result<Snapshot, Silent> {
         let certificates = self.certificates.summaries();
         let mut all = Snapshot {
             certificates: certificates.into_iter().map(|one| (one.id, one.not_after.as_secs())).collect(),
@@ -95,27 +95,31 @@ impl Daemon {
             loaded: Duration::from_millis(self.metrics.loaded.get().as_millis()).as_secs_f64(),
             ..Snapshot::default()
         };
-        for Gathered { report, streams, links } in self.shard.ask_all(|shard| gathered(shard)).await {
+        for Gathered { report, streams, links } in self.shard.ask_all(|shard| gathered(shard)).await? {
             all.report.add(report);
             streams.into_iter().for_each(|(key, count)| *all.streams.entry(key).or_default() += count);
             links.into_iter().for_each(|(key, count)| *all.links.entry(key).or_default() += count);
         }
-        all
+        Ok(all)
     }
 
     /// What `/metrics` answers.
-    async fn exposition(&self) -> Option<Arc<str>> {
+    ///
+    /// # Errors
+    /// Why there is nothing.
+    async fn exposition(&self) -> Result<Arc<str>, String> {
         let now = self.shard.clock.now().mono;
         if let Some((at, text)) = &*self.metrics.last.borrow()
             && now.since(*at) < FRESH
         {
-            return Some(text.clone());
+            return Ok(text.clone());
         }
-        let snapshot = self.snapshot().await;
+        let snapshot = self.snapshot().await.map_err(|silent| silent.to_string())?;
         let made = tokio::task::spawn_blocking(move || text::write(snapshot)).await;
-        let text: Arc<str> = made.ok()?.ok()?.into();
+        let text = made.ok().and_then(Result::ok).ok_or("no metrics could be made")?;
+        let text: Arc<str> = text.into();
         *self.metrics.last.borrow_mut() = Some((now, text.clone()));
-        Some(text)
+        Ok(text)
     }
 
     /// Can it take and keep what comes?

@@ -30,7 +30,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
 /// Parcels in one inbox with which connections go on being read, and octets in them.
 const CROWDED: usize = 10_000;
@@ -38,8 +38,11 @@ const HEAVY: usize = 32 * 1024 * 1024;
 /// How often it is looked whether that has passed.
 const LOOK: Duration = Duration::from_millis(1);
 
+/// Why a connection ends that brought what the gateway can't handle.
+const UNHANDLED: &str = "an item could not be handled";
+
 /// Work for a shard's thread.
-type Work = Box<dyn FnOnce(&Rc<Shard>) + Send>;
+pub(super) type Work = Box<dyn FnOnce(&Rc<Shard>) + Send>;
 
 /// One thing for another shard. Octets stand in its batch.
 pub(super) enum Parcel {
@@ -111,6 +114,10 @@ pub(super) enum Parcel {
     Meet(End),
     /// An item of this stream or link could not be handled.
     Broken(Carrier),
+    /// Likewise of an MSRP connection.
+    MsrpBroken {
+        conn: ConnId,
+    },
     Work(Work),
 }
 
@@ -140,6 +147,7 @@ impl Batch {
             | Parcel::GivenBack { .. }
             | Parcel::Meet(_)
             | Parcel::Broken(_)
+            | Parcel::MsrpBroken { .. }
             | Parcel::Work(_) => 0,
         };
         self.parcels.iter().map(packed).fold(self.octets.len(), usize::saturating_add)
@@ -238,7 +246,7 @@ impl Shard {
         self.gateway.borrow_mut().meet(end);
     }
 
-    fn others(&self) -> impl Iterator<Item = u8> + use<> {
+    pub(super) fn others(&self) -> impl Iterator<Item = u8> + use<> {
         let own = self.place.shard();
         (0..self.place.shards()).filter(move |shard| *shard != own)
     }
@@ -347,13 +355,14 @@ impl Shard {
                     None => Frame::TooLong { head },
                 };
                 if !self.handle(now, Input::MsrpFrame { conn, frame }) {
-                    self.release_msrp(conn);
+                    self.post_to(conn.0, b"", |_| Parcel::MsrpBroken { conn });
                 }
                 return;
             }
             Parcel::MsrpClose { conn, by } => return self.msrp.release(conn, by),
             Parcel::Meet(end) => return self.gateway.borrow_mut().meet(end),
             Parcel::Broken(via) => return self.break_off(via),
+            Parcel::MsrpBroken { conn } => return self.msrp.break_off(conn, UNHANDLED),
             Parcel::Work(work) => return work(self),
         };
         self.perform(now);
@@ -364,7 +373,7 @@ impl Shard {
     }
 
     fn break_off(&self, via: Carrier) {
-        let why = "an item could not be handled";
+        let why = UNHANDLED;
         match via {
             Carrier::Stream(stream) => {
                 if let Some(conn) = self.stream(stream) {
@@ -383,88 +392,6 @@ impl Shard {
     pub async fn room(&self) {
         while !self.place.is_alone() && self.together.inboxes.iter().any(Inbox::is_crowded) {
             tokio::time::sleep(LOOK).await;
-        }
-    }
-
-    /// Has shard `to` do `work` on its own thread; None if it is gone.
-    pub async fn ask<T: Send + 'static>(
-        self: &Rc<Self>,
-        to: u8,
-        work: impl FnOnce(&Rc<Shard>) -> T + Send + 'static,
-    ) -> Option<T> {
-        if to == self.place.shard() {
-            return Some(work(self));
-        }
-        self.send(to, work).await.ok()
-    }
-
-    /// Has every shard do `work`, at once; the answers in their order.
-    pub async fn ask_all<T: Send + 'static>(
-        self: &Rc<Self>,
-        work: impl FnOnce(&Rc<Shard>) -> T + Clone + Send + 'static,
-    ) -> Vec<T> {
-        let others: Vec<_> = self.others().map(|shard| (shard, self.send(shard, work.clone()))).collect();
-        let own = work(self);
-        let mut all = Vec::with_capacity(others.len() + 1);
-        for (_, answer) in others {
-            all.extend(answer.await);
-        }
-        all.insert(usize::from(self.place.shard()).min(all.len()), own);
-        all
-    }
-
-    /// Has every shard run what `work` makes, and waits until all have.
-    pub async fn run_all<F: Future<Output = ()> + 'static>(
-        self: &Rc<Self>,
-        work: impl FnOnce(Rc<Shard>) -> F + Clone + Send + 'static,
-    ) {
-        let asker = self.place.shard();
-        let others = self.others().map(|shard| {
-            let work = work.clone();
-            let (tell, told) = oneshot::channel();
-            let begin: Work = Box::new(move |shard: &Rc<Shard>| {
-                let (running, shard) = (work(shard.clone()), shard.clone());
-                tokio::task::spawn_local(async move {
-                    running.await;
-                    shard.answer(asker, tell, ());
-                });
-            });
-            self.post(shard, Parcel::Work(begin));
-            told
-        });
-        let others: Vec<_> = others.collect();
-        work(self.clone()).await;
-        for done in others {
-            let _ = done.await;
-        }
-    }
-
-    fn send<T: Send + 'static>(
-        &self,
-        to: u8,
-        work: impl FnOnce(&Rc<Shard>) -> T + Send + 'static,
-    ) -> oneshot::Receiver<T> {
-        let ((tell, told), asker) = (oneshot::channel(), self.place.shard());
-        self.post(to, Parcel::Work(Box::new(move |shard| shard.answer(asker, tell, work(shard)))));
-        told
-    }
-
-    /// Answers who asked, by the way that all takes: what was sent there before has come before.
-    fn answer<T: Send + 'static>(&self, asker: u8, tell: oneshot::Sender<T>, answer: T) {
-        self.post(
-            asker,
-            Parcel::Work(Box::new(move |_| {
-                // Who asked may have gone.
-                let _ = tell.send(answer);
-            })),
-        );
-    }
-
-    /// Has shard `to` do `work` in its turn, without an answer.
-    pub fn hand(self: &Rc<Self>, to: u8, work: impl FnOnce(&Rc<Shard>) + Send + 'static) {
-        match to == self.place.shard() {
-            true => work(self),
-            false => self.post(to, Parcel::Work(Box::new(work))),
         }
     }
 }

@@ -7,8 +7,12 @@
 //! ```text
 //!   borrower: dial ─▶ no place ─▶ ask the lender ─────▶ Lent (up) ─▶ StreamUp
 //!             XmppSend ─────────▶ the lender's stream ─▶ Written ──▶ Written
-//!             XmppClose ────────▶ given back          ─▶ Gone ─────▶ StreamDown
+//!             XmppClose ────────▶ given back ───────────────────────▶ StreamDown
+//!             XmppClose (error) ▶ the lender closes it ─▶ Gone ────▶ StreamDown
 //! ```
+//!
+//! What a borrower sends is traffic of the stream as what its own shard sends: it is idle when nobody has sent. When
+//! our close tag is out everybody hears that it is gone, and what comes then goes by another.
 
 use super::Shard;
 use super::hops::Parcel;
@@ -64,7 +68,12 @@ impl Shard {
     pub async fn borrow_stream(self: &Rc<Self>, stream: StreamId, lender: StreamId) -> bool {
         self.lending.borrowed.borrow_mut().insert(stream, lender);
         let lends = move |shard: &Rc<Shard>| shard.lend(lender, stream);
-        let lent = self.ask(shard_of(lender.0), lends).await == Some(true);
+        let lent = self.ask(shard_of(lender.0), lends).await;
+        if lent.is_err() {
+            // It may still do what it was asked.
+            self.post(shard_of(lender.0), Parcel::GivenBack { lender, by: stream });
+        }
+        let lent = lent == Ok(true);
         if !lent {
             self.lending.borrowed.borrow_mut().remove(&stream);
         }

@@ -4,6 +4,7 @@ use super::Shard;
 use super::hops::Parcel;
 use crate::gateway::Input;
 use crate::gateway::effect::{Effect, LinkId};
+use crate::ids::shard_of;
 use crate::msrp::ConnId;
 use crate::now::Now;
 use crate::xmpp::{Condition, Purpose, StreamId, Verify, dialback};
@@ -62,7 +63,15 @@ impl Shard {
             }
             Effect::XmppClose { stream, condition } => match self.stream(stream) {
                 Some(conn) => conn.close(now, condition),
-                None => self.give_back(stream),
+                None => match (condition, self.lender_of(stream)) {
+                    // The partner does not read: what we have sent there must not come late.
+                    (Some(condition), Some(lender)) => self.hand(shard_of(lender.0), move |shard| {
+                        if let Some(conn) = shard.stream(lender) {
+                            conn.close(shard.clock.now(), Some(condition));
+                        }
+                    }),
+                    _ => self.give_back(stream),
+                },
             },
             Effect::SipClose { link } => self.sip_close(link),
             Effect::DialXmpp { stream, pair, purpose, ask, terms, proxy } => {

@@ -57,6 +57,8 @@ struct Taken {
     remote: Domain,
     /// For which domain of ours we opened it, if we did.
     local: Option<Domain>,
+    /// Nothing goes there any more: its place will be free in a moment.
+    over: bool,
 }
 
 /// Why there is no place for a stream.
@@ -66,6 +68,8 @@ pub enum NoPlace {
     Full(usize),
     /// It has none for another one of ours; this stream of another shard is for the same pair.
     Lender(StreamId),
+    /// One will be free when a connection that is over has been closed.
+    Soon,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -108,10 +112,7 @@ impl Together {
 
     /// `stream` is over: nobody can borrow it any more, though its place is taken until its connection has ended.
     pub(super) fn withdraw(&self, stream: StreamId) {
-        locked(&self.seats)
-            .iter_mut()
-            .filter(|seat| seat.stream == stream)
-            .for_each(|seat| seat.local = None);
+        locked(&self.seats).iter_mut().filter(|seat| seat.stream == stream).for_each(|seat| seat.over = true);
     }
 
     /// Gives `stream`, which came in and is proven, a place among those with the partner that `remote` belongs
@@ -135,7 +136,7 @@ impl Together {
         if of_partner.count() >= limit {
             return Err(limit);
         }
-        Ok(Some(self.take(&mut seats, Taken { stream, remote: remote.clone(), local: None })))
+        Ok(Some(self.take(&mut seats, Taken { stream, remote: remote.clone(), local: None, over: false })))
     }
 
     /// Gives `stream`, which we are about to open, a place likewise. All shards together have half of a partner's
@@ -149,18 +150,22 @@ impl Together {
         let of_partner =
             seats.iter().filter(|seat| realm.same_partner(seat.remote.as_str(), pair.remote.as_str()));
         let taken = of_partner.clone().count();
-        let opened = of_partner.clone().filter(|seat| seat.local.is_some()).count();
+        let opened = of_partner.clone().filter(|seat| seat.local.is_some() && !seat.over).count();
         let lends = |seat: &&Taken| {
-            seat.remote == pair.remote
+            !seat.over
+                && seat.remote == pair.remote
                 && seat.local.as_ref() == Some(&pair.local)
                 && shard_of(seat.stream.0) != shard_of(stream.0)
         };
         match of_partner.clone().find(lends).map(|seat| seat.stream) {
             Some(lender) if taken >= limit || opened >= (limit / 2).max(1) => Err(NoPlace::Lender(lender)),
-            None if taken >= limit => Err(NoPlace::Full(limit)),
+            None if taken >= limit => Err(match of_partner.clone().any(|seat| seat.over) {
+                true => NoPlace::Soon,
+                false => NoPlace::Full(limit),
+            }),
             Some(_) | None => {
                 let (remote, local) = (pair.remote.clone(), Some(pair.local.clone()));
-                Ok(self.take(&mut seats, Taken { stream, remote, local }))
+                Ok(self.take(&mut seats, Taken { stream, remote, local, over: false }))
             }
         }
     }

@@ -8,7 +8,11 @@ use crate::net::srv::Mode;
 use crate::net::wire::Wire;
 use crate::xmpp::{Condition, Need, Outcome, Pair, Purpose, Stream, StreamId, Terms, TlsMode, Verify};
 use std::rc::Rc;
+use std::time::Duration;
 use tokio::net::TcpStream;
+
+/// How often it is looked whether a place is free that soon will be.
+const SOON: Duration = Duration::from_millis(20);
 
 /// Opens a stream for `pair`: finds the partner's server, connects, and runs it to its end.
 pub async fn dial(
@@ -121,6 +125,7 @@ async fn place(shard: &Rc<Shard>, id: StreamId, pair: &Pair) -> Result<Option<(O
         match shard.together.seat_out(&shard.realm(), id, pair) {
             Ok(seat) => return Ok(Some((shard.offer(id), seat))),
             Err(NoPlace::Full(limit)) => return Err(limit),
+            Err(NoPlace::Soon) => tokio::time::sleep(SOON).await,
             Err(NoPlace::Lender(lender)) if shard.borrow_stream(id, lender).await => return Ok(None),
             // It ended meanwhile, and gives up its place.
             Err(NoPlace::Lender(_)) => tokio::task::yield_now().await,

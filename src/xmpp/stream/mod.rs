@@ -362,6 +362,11 @@ impl Stream {
         }
     }
 
+    /// Why our side is closed, while the peer's close tag is awaited.
+    pub fn leaving(&self) -> Option<&DownReason> {
+        (self.core.phase == Phase::Closing).then_some(&self.core.closing)
+    }
+
     /// Where it stands.
     pub fn phase(&self) -> Phase {
         self.core.phase

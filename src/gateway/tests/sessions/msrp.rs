@@ -166,6 +166,27 @@ fn check_041_texts_wait_for_the_session_and_go_by_msrp_in_order() {
     }
 }
 
+/// RFC 3264 §5.1: who has offered is ready to receive. What is said on its connection may overtake the 200.
+#[test]
+fn a_text_by_msrp_that_overtakes_the_answer_to_our_invitation_arrives() {
+    let mut world = world(Some(2855), Net::works());
+    world.say("m1", ALICE, "one");
+    let invite = world.one_sip();
+    let to = described(invite.body()).path[0].clone();
+    let now = world.now;
+    let conn = world.gateway.msrp_accepted(now, false, None).expect("room");
+    say(&mut world, conn, &request(&to, "tid1", PLAIN, Some("early")));
+    assert!(take_msrp(&mut world).starts_with("MSRP tid1 200 OK\r\n"));
+    assert!(world.one_xmpp().contains("<body>early</body>"));
+    world.answer_body(&invite, 200, &format!("{CONTACT}{SDP}"), &offer("a=setup:active\r\n"));
+    assert_eq!(world.one_sip().header("CSeq"), Some("1 ACK"));
+    let sent = take_msrp(&mut world);
+    assert!(sent.contains("\r\n\r\none\r\n"), "{sent}");
+    respond(&mut world, conn, &sent, "200 OK");
+    assert_eq!(world.gateway.counts().delivered, [1, 1]);
+    assert_eq!(world.gateway.session_count(), 1);
+}
+
 /// romeo's text is by MSRP at alice, who has not answered it.
 pub(super) fn romeo_writes(world: &mut World) -> (ConnId, String) {
     world.say("m1", ALICE, "one");
