@@ -313,9 +313,10 @@ impl HeadScan {
         if self.lines == 0 || !may_be {
             return;
         }
+        let line = line.strip_suffix(b"\r\n").unwrap_or(line);
         let Some(colon) = memchr(b':', line) else { return };
         let (name, value) = line.split_at(colon);
-        let text = |bytes| std::str::from_utf8(bytes).map(|text: &str| trim(text.trim_end_matches("\r\n")));
+        let text = |bytes| std::str::from_utf8(bytes).map(trim);
         if text(name).ok().and_then(Name::parse) != Some(Name::ContentLength) {
             return;
         }

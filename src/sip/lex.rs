@@ -9,7 +9,7 @@
 use super::Fault;
 use super::method::Method;
 use super::name::Name;
-use memchr::{memchr, memchr_iter, memmem, memrchr};
+use memchr::{memchr, memchr_iter, memrchr};
 
 /// The first line of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,18 +111,22 @@ pub fn header(line: &str) -> Result<Header<'_>, Fault> {
 /// # Errors
 /// [`Fault::NoHeadEnd`], or [`Fault::BareLineEnd`] if a CR or LF stands alone before the end.
 pub fn head_end(bytes: &[u8]) -> Result<usize, Fault> {
-    let end = memmem::find(bytes, b"\r\n\r\n").map(|at| at + 4);
-    let head = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
-    // No LF without a CR before it, and no more CRs than LFs.
-    let mut lines = 0;
-    for at in memchr_iter(b'\n', head) {
-        if at == 0 || head.get(at - 1) != Some(&b'\r') {
+    let (mut lines, mut line) = (0, 0);
+    for at in memchr_iter(b'\n', bytes) {
+        // No LF without a CR before it, and no more CRs than LFs.
+        if at == 0 || bytes.get(at - 1) != Some(&b'\r') {
             return Err(Fault::BareLineEnd);
         }
         lines += 1;
+        let is_empty = at == line + 1;
+        if is_empty && lines > 1 {
+            let head = bytes.get(..=at).unwrap_or_default();
+            let crs = memchr_iter(b'\r', head).count();
+            return if crs == lines { Ok(head.len()) } else { Err(Fault::BareLineEnd) };
+        }
+        line = at + 1;
     }
-    let end = end.ok_or(Fault::NoHeadEnd)?;
-    if memchr_iter(b'\r', head).count() == lines { Ok(end) } else { Err(Fault::BareLineEnd) }
+    Err(Fault::NoHeadEnd)
 }
 
 /// Whether `text`, lines with their CRLF, has any control character but tabs and line ends.

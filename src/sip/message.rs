@@ -139,8 +139,9 @@ impl<'a> Message<'a> {
 
     /// All values of Via, the topmost first.
     pub fn vias(&self) -> impl Iterator<Item = Via<'a>> + use<'_, 'a> {
-        // All were checked in parse.
-        self.values(Name::Via).filter_map(|value| Via::parse(value.ok()?).ok())
+        // All were checked in parse, which kept the first.
+        let values = self.values(Name::Via).skip(1).take(self.vias.saturating_sub(1));
+        std::iter::once(self.via).chain(values.filter_map(|value| Via::parse(value.ok()?).ok()))
     }
 
     /// From.

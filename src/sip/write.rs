@@ -285,8 +285,8 @@ fn topmost(mut field: Field<'_>, value: &str, via: &Via<'_>, source: SocketAddr)
         }
     }
     let ip = source.ip().to_canonical();
-    let named: Option<IpAddr> = via.host.trim_matches(['[', ']']).parse().ok();
-    if via.rport.is_some() || named != Some(ip) {
+    let named = |host: &str| host.trim_matches(['[', ']']).parse::<IpAddr>().ok();
+    if via.rport.is_some() || named(via.host) != Some(ip) {
         field.out.extend_from_slice(b";received=");
         address(field.out, ip);
     }
@@ -301,9 +301,18 @@ fn topmost(mut field: Field<'_>, value: &str, via: &Via<'_>, source: SocketAddr)
 }
 
 fn address(out: &mut Vec<u8>, ip: IpAddr) {
-    use std::io::Write;
-    // Writing to a Vec does not fail.
-    let _ = write!(out, "{ip}");
+    match ip {
+        IpAddr::V4(ip) => {
+            for (place, octet) in ip.octets().into_iter().enumerate() {
+                if place > 0 {
+                    out.push(b'.');
+                }
+                decimal(out, octet.into());
+            }
+        }
+        // Writing to a Vec does not fail.
+        IpAddr::V6(ip) => drop(std::io::Write::write_fmt(out, format_args!("{ip}"))),
+    }
 }
 
 /// Appends `value`, each control character but the tab as a space.
@@ -333,11 +342,14 @@ fn plain(byte: u8) -> u8 {
 /// Appends a URI; octets that could end it or that no URI has are percent-encoded.
 fn uri(out: &mut Vec<u8>, value: &[u8]) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    for &byte in value {
-        if byte <= b' ' || byte >= 0x7f || matches!(byte, b'<' | b'>' | b'"') {
-            out.extend([b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
-        } else {
-            out.push(byte);
+    let ends = |byte: &u8| *byte <= b' ' || *byte >= 0x7f || matches!(byte, b'<' | b'>' | b'"');
+    for piece in value.split_inclusive(ends) {
+        match piece.split_last() {
+            Some((byte, plain)) if ends(byte) => {
+                out.extend_from_slice(plain);
+                out.extend([b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+            }
+            Some(_) | None => out.extend_from_slice(piece),
         }
     }
 }

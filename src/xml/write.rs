@@ -10,7 +10,8 @@ use super::ns;
 
 /// Appends character data.
 pub fn text(out: &mut Vec<u8>, text: &str) {
-    escape(out, text, |b| match b {
+    let marked = |b: u8| (b < b' ') & (b != b'\t') & (b != b'\n') | (b == b'&') | (b == b'<') | (b == b'>');
+    escape(out, text, marked, |b| match b {
         b'&' => Some(b"&amp;"),
         b'<' => Some(b"&lt;"),
         // `]]>` must not occur.
@@ -26,7 +27,8 @@ pub fn attr(out: &mut Vec<u8>, name: &str, value: &str) {
     out.push(b' ');
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"='");
-    escape(out, value, |b| match b {
+    let marked = |b: u8| (b < b' ') | (b == b'&') | (b == b'<') | (b == b'>') | (b == b'\'') | (b == b'"');
+    escape(out, value, marked, |b| match b {
         b'&' => Some(b"&amp;"),
         b'<' => Some(b"&lt;"),
         b'>' => Some(b"&gt;"),
@@ -41,26 +43,47 @@ pub fn attr(out: &mut Vec<u8>, name: &str, value: &str) {
     out.push(b'\'');
 }
 
-/// Copies `text`, but what `special` names and what XML excludes.
-fn escape(out: &mut Vec<u8>, text: &str, special: impl Fn(u8) -> Option<&'static [u8]>) {
+/// Copies `text`, but what `special` names and what XML excludes. All that may be either is `marked`, or begins
+/// U+FFFE or U+FFFF.
+fn escape(
+    out: &mut Vec<u8>,
+    text: &str,
+    marked: impl Fn(u8) -> bool,
+    special: impl Fn(u8) -> Option<&'static [u8]>,
+) {
     out.reserve(text.len());
     let bytes = text.as_bytes();
-    let mut done = 0;
-    for (at, &b) in bytes.iter().enumerate() {
-        let (with, len): (&[u8], usize) = match special(b) {
-            Some(with) => (with, 1),
-            None if b < b' ' && !is_char(char::from(b)) => ("\u{FFFD}".as_bytes(), 1),
-            // U+FFFE and U+FFFF.
-            None if b == 0xEF && matches!(bytes.get(at + 1..at + 3), Some([0xBF, 0xBE | 0xBF])) => {
-                ("\u{FFFD}".as_bytes(), 3)
-            }
-            None => continue,
+    let looked_at = |b: &u8| marked(*b) | (*b == 0xEF);
+    let (mut done, mut at) = (0, 0);
+    while let Some(found) = bytes.get(at..).and_then(|rest| first(rest, looked_at)) {
+        at += found;
+        let (with, len): (&[u8], usize) = match bytes.get(at..).unwrap_or_default() {
+            [0xEF, 0xBF, 0xBE | 0xBF, ..] => ("\u{FFFD}".as_bytes(), 3),
+            [b, ..] => match special(*b) {
+                Some(with) => (with, 1),
+                None if *b < b' ' && !is_char(char::from(*b)) => ("\u{FFFD}".as_bytes(), 1),
+                None => {
+                    at += 1;
+                    continue;
+                }
+            },
+            [] => break,
         };
         out.extend_from_slice(bytes.get(done..at).unwrap_or_default());
         out.extend_from_slice(with);
-        done = at + len;
+        at += len;
+        done = at;
     }
     out.extend_from_slice(bytes.get(done..).unwrap_or_default());
+}
+
+/// Where the first octet stands that is `looked_at`. The answers for sixteen are or-ed together, which compilers
+/// turn into a few vector instructions; most texts have no such octet.
+fn first(bytes: &[u8], looked_at: impl Fn(&u8) -> bool) -> Option<usize> {
+    let plain = |chunk: &&[u8]| !chunk.iter().fold(false, |any, b| any | looked_at(b));
+    let start = bytes.chunks(16).take_while(plain).count() * 16;
+    let found = bytes.get(start..)?.iter().position(looked_at)?;
+    Some(start + found)
 }
 
 /// An open start tag: takes attributes, then becomes content or an empty element.

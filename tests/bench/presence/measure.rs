@@ -1,7 +1,8 @@
-//! What the process takes: memory that is resident, memory that is live, time on a CPU.
+//! What the process takes: memory that is resident, memory that is live, allocations, time on a CPU.
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use std::alloc::System;
+use std::ops::{AddAssign, Sub};
 use std::time::Duration;
 
 #[global_allocator]
@@ -30,6 +31,37 @@ impl Memory {
     pub fn each(self, count: usize) -> Self {
         let (now, count) = (Self::now(), count as f64);
         Self { resident: (now.resident - self.resident) / count, live: (now.live - self.live) / count }
+    }
+}
+
+/// What was asked of the allocator.
+#[derive(Clone, Copy, Default)]
+pub struct Allocated {
+    /// How often, also for more of what there was.
+    pub times: usize,
+    /// Octets in all.
+    pub octets: usize,
+}
+
+impl Allocated {
+    pub fn now() -> Self {
+        let stats = ALLOCATOR.stats();
+        Self { times: stats.allocations + stats.reallocations, octets: stats.bytes_allocated }
+    }
+}
+
+impl Sub for Allocated {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
+        Self { times: self.times - before.times, octets: self.octets - before.octets }
+    }
+}
+
+impl AddAssign for Allocated {
+    fn add_assign(&mut self, more: Self) {
+        self.times += more.times;
+        self.octets += more.octets;
     }
 }
 

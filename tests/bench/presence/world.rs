@@ -129,6 +129,12 @@ impl Bundle {
         self.ends.len()
     }
 
+    /// Empties it, and keeps its room.
+    pub fn clear(&mut self) {
+        self.octets.clear();
+        self.ends.clear();
+    }
+
     /// The only one.
     pub fn one(&self) -> &[u8] {
         assert_eq!(self.len(), 1, "{}", String::from_utf8_lossy(&self.octets));
@@ -279,6 +285,12 @@ impl World {
     /// What was sent since somebody looked: to the SIP server, and to the XMPP server.
     pub fn take(&mut self) -> (Bundle, Bundle) {
         (std::mem::take(&mut self.sip), std::mem::take(&mut self.xmpp))
+    }
+
+    /// What was sent is of no interest any more.
+    pub fn forget(&mut self) {
+        self.sip.clear();
+        self.xmpp.clear();
     }
 
     /// CPU time of `work`.
