@@ -258,3 +258,62 @@ fn f069_f070_f071_an_xmpp_server_that_opens_a_stream_hears_why_it_is_refused_and
         }
     }
 }
+
+#[test]
+fn f067_a_chain_in_the_wrong_order_a_false_one_and_a_key_for_a_group_are_found() {
+    let Some(house) = certified() else { return };
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/certs/make-test-ca");
+    let names = ["DNS:gw.contoso.example", "DNS:contoso.example", "DNS:litware.example"];
+    for folder in ["pki", "elsewhere"] {
+        let mut command = std::process::Command::new(script);
+        command.args(["--via", "mid"]).arg(house.path(folder)).arg("gateway").args(names);
+        assert_eq!(super::rig::run(&mut command).code, 0);
+    }
+    let chain = house.read("pki/gateway.pem");
+    let leaf = chain.split_inclusive("-----END CERTIFICATE-----\n").next().unwrap();
+    let check = |above: &str| {
+        house.write("pki/gateway.pem", &format!("{leaf}{above}"));
+        house.stoxd(&["cert", "check"])
+    };
+    let ran = check(&house.read("pki/mid.pem"));
+    assert!(ran.code == 0 && !ran.out.contains("chain"), "{}", ran.out);
+    let ran = check(&(house.read("pki/ca.pem") + &house.read("pki/mid.pem")));
+    let said = "FAIL  gateway: the chain is out of order, or one is missing in it\n";
+    assert!(ran.code == 3 && ran.out.contains(said), "{}", ran.out);
+    // Another authority that goes by the same name.
+    let ran = check(&house.read("elsewhere/mid.pem"));
+    let said =
+        "FAIL  gateway: the chain is wrong: CN=stoxd test intermediate mid did not sign what is below it\n";
+    assert!(ran.code == 3 && ran.out.contains(said), "{}", ran.out);
+    house.chmod("pki/gateway.key", 0o640);
+    let ran = check(&house.read("pki/mid.pem"));
+    assert!(ran.code == 0 && ran.out.contains("WARN  gateway: a group can read the key "), "{}", ran.out);
+    assert!(ran.out.contains(" (mode 0640)\n"), "{}", ran.out);
+}
+
+#[test]
+fn f064_a_certificate_is_not_assigned_to_a_domain_that_it_does_not_name() {
+    let Some(house) = certified() else { return };
+    let before = house.read("stoxd.toml");
+    for words in [&["--for", "litware.example"][..], &["--for", "xmpp"], &["--for", "all", "--what-if"]] {
+        let ran = house.stoxd(&[&["cert", "assign", "gateway"], words].concat());
+        let said = "certificate \"gateway\" is not for litware.example: partners would refuse it; it is for ";
+        assert!(ran.code == 3 && ran.err.contains(said), "{words:?}: {ran:?}");
+        assert_eq!(house.read("stoxd.toml"), before);
+    }
+}
+
+#[test]
+fn a_rollback_to_an_earlier_change_takes_back_what_later_ones_did_to_the_other_file() {
+    let house = house(&format!("{SWITCH}{SALES}[grants]\nfile = \"grants.csv\"\n"));
+    let grants = "sip:alice@contoso.example,Sales\n";
+    house.write("grants.csv", grants);
+    let before = house.read("policy.toml");
+    done(&house, &["partner", "new", "one.example"]);
+    done(&house, &["policy", "revoke", "--from", "sip:alice@contoso.example", "--yes"]);
+    assert_eq!(house.read("grants.csv"), "");
+    let ran = done(&house, &["policy", "rollback", "1", "--yes"]);
+    let said = "taken back: partner new one.example; policy revoke --from sip:alice@contoso.example\n";
+    assert!(ran.out.starts_with(said), "{}", ran.out);
+    assert_eq!((house.read("policy.toml"), house.read("grants.csv")), (before, grants.to_owned()));
+}

@@ -293,3 +293,17 @@ fn staged_edits_that_cant_be_read_can_be_thrown_away() {
     assert_eq!((commit(&how, true), place.exists()), (exit::USAGE, true), "nobody was there to be asked");
     assert_eq!((commit(&yes, true), place.exists()), (exit::DONE, false));
 }
+
+#[test]
+fn if_one_of_several_files_cant_be_put_in_place_the_others_are_as_they_were() {
+    let (folder, how) = house();
+    let lock = Lock::take(&how.file.config).unwrap();
+    let (path, new) = (folder.path().join("policy.toml"), folder.path().join("new.csv"));
+    let before = policy(&folder);
+    // The third waits under the name under which the first does, which is gone by then.
+    let files = [(path.as_path(), "one"), (new.as_path(), "two"), (path.as_path(), "three")];
+    assert!(replace(&lock, &files, disk::OPEN).is_err());
+    assert_eq!((policy(&folder), new.exists()), (before, false));
+    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 3, "{left:?}");
+}
