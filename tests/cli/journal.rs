@@ -49,7 +49,10 @@ fn converse(house: &House) {
         );
         socket.send_to(request.as_bytes(), (at.as_str(), 15060)).unwrap();
         // An ACK has no answer.
-        while method != "ACK" {
+        if method == "ACK" {
+            continue;
+        }
+        loop {
             let mut answer = [0; 4096];
             let (octets, _) = socket.recv_from(&mut answer).unwrap();
             let answer = String::from_utf8_lossy(&answer[..octets]).into_owned();

@@ -53,7 +53,8 @@ fn a_session_is_told_of_when_it_opens_and_when_it_is_over() {
 
 #[test]
 fn the_end_has_its_reason() {
-    let ends: [(&str, fn(&mut World)); 4] = [
+    type End = fn(&mut World);
+    let ends: [(&str, End); 4] = [
         ("nobody wrote for a while", |world| world.pass_secs(601)),
         ("the contact has left", |world| romeo_sends(world, GONE)),
         ("the policy no longer allows it", |world| {
