@@ -243,13 +243,20 @@ def test_what_comes_up_when_all_is_being_closed_is_closed_cleanly(s):
     """A partner takes its time with its close tag; who had connected and says something only then hears of the stop."""
     peer = partner(s, CAPULET, hold="close")
     each_once(s, peer, "to hold the stop up")
-    late, link = peer.connect(), socket.create_connection((s.at[0], s.rig.port(SIPS)), 5)
+    sips, context = (s.at[0], s.rig.port(SIPS)), peer.context(False, certificate=False)
+    secured = lambda sock: context.wrap_socket(sock, server_hostname="contoso.example", suppress_ragged_eofs=False)
+    late, link = peer.connect(), socket.create_connection(sips, 5)
+    # Who connects later is served: so they have been accepted.
+    after = peer.connect()
+    assert isinstance(after.greet(CAPULET, "contoso.example"), frozenset), after.heard()
+    after.close()
+    secured(socket.create_connection(sips, 5)).close()
     os.kill(s.gateway.pid, signal.SIGTERM)
     wait_for("the streams to be closed by us", lambda: all(wire.ended == "closed" for wire in peer.streams), every=0.005)
-    assert late.greet(CAPULET, "contoso.example") == "system-shutdown" and late.read() is None and late.ended == "closed"
-    context = peer.context(False, certificate=False)
-    with context.wrap_socket(link, server_hostname="contoso.example", suppress_ragged_eofs=False) as secured:
-        assert secured.recv(100) == b"", "a close_notify"
+    said = late.greet(CAPULET, "contoso.example")
+    assert said == "system-shutdown" and late.read() is None and late.ended == "closed", (said, late.heard())
+    with secured(link) as there:
+        assert there.recv(100) == b"", "a close_notify"
     peer.let_go.set()
     assert s.gateway.wait_exit(8) == 0
     s.gateway = s.rig.gateway([*udp(s.rig), *CHANGES])
