@@ -213,9 +213,7 @@ impl Gateway {
         if self.guard.has_looped(message.vias().filter_map(|via| via.branch), message.from().tag) {
             return self.reject(now, server, &Reject::status(482, "a request of ours came back"));
         }
-        let settings = self.settings.clone();
-        let uas = Uas { name: &settings.name, domains: &settings.domain_names, map: settings.map_options() };
-        match uas.examine(message, &source.identity) {
+        match self.uas().examine(message, &source.identity) {
             // RFC 3261 §21.5.4: another server may take it, or this one in a moment.
             Ok(Examined::Message(request) | Examined::Invite(request)) if self.stopping => {
                 let reject = Reject::status(503, STOPPING).with(Name::RetryAfter, "5");
@@ -246,11 +244,14 @@ impl Gateway {
 
     /// An ACK that no transaction takes, with a tag in To. What is wrong with it nobody hears.
     fn on_ack_in_dialog(&mut self, now: Now, source: &Source, message: &Message<'_>) {
-        let settings = self.settings.clone();
-        let uas = Uas { name: &settings.name, domains: &settings.domain_names, map: settings.map_options() };
-        if let Ok(Examined::InDialog(ack)) = uas.examine(message, &source.identity) {
+        if let Ok(Examined::InDialog(ack)) = self.uas().examine(message, &source.identity) {
             self.on_session_ack(now, ack);
         }
+    }
+
+    fn uas(&self) -> Uas<'_> {
+        let settings = &self.settings;
+        Uas { name: &settings.name, domains: &settings.domain_names, map: settings.map_options() }
     }
 
     /// The stanza that a request became is with the other side, by `stream`: 202 (RFC 3428 §7), and no

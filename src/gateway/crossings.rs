@@ -49,10 +49,9 @@ impl Gateway {
             let error = StanzaError::with_text(Condition::ResourceConstraint, STOPPING);
             return self.return_stanza(now, via, &stanza, None, &error, STOPPING);
         }
-        let partner = self.table.partner(stanza.from.domain()).cloned();
-        if let Some(partner) = partner
+        if let Some(partner) = self.table.partner(stanza.from.domain())
             && !self.is_wanted(&stanza)
-            && self.common.budgets.charge(&stanza.crossing(), &partner, now).is_err()
+            && self.common.budgets.charge(&stanza.crossing(), partner, now).is_err()
         {
             let error = StanzaError::with_text(Condition::ResourceConstraint, "too many messages; slow down");
             let returned = Returned { error: &error, why: "over the rate limit", fate: Fate::Limited };
@@ -338,13 +337,13 @@ impl Gateway {
             beside: Beside { active, asked, nick: nick.as_deref() },
         };
         to_xmpp::write_stanza(&from_sip, now.wall, self.effects.buffer());
-        self.talk.memory.remember(now, &admitted.sender, &admitted.target, id.as_str(), &text.plain);
         if self.effects.mark() - start > self.settings.stanza_size {
             self.effects.rewind(start);
             self.forget_question(id.as_str());
             let reject = Reject::status(413, "the message is longer than the partner takes");
             return self.reject_request(now, key, &admitted.crossing(), policy, &reject, Fate::Failed);
         }
+        self.talk.memory.remember(now, &admitted.sender, &admitted.target, id.as_str(), &text.plain);
         if self.settings.texts {
             self.effects.observe(Observation::Text {
                 trace: id.to_string(),

@@ -117,9 +117,23 @@ impl MethodSlot {
     pub(super) const OTHER: Self = Self(METHODS.len() as u8 - 1);
 
     pub(super) fn of(method: Option<Method<'_>>) -> Self {
-        let name = method.as_ref().map(Method::as_str).unwrap_or_default();
-        let found = METHODS.binary_search(&name).ok();
-        found.and_then(|at| u8::try_from(at).ok()).map_or(Self::OTHER, Self)
+        Self(match method {
+            Some(Method::Ack) => 0,
+            Some(Method::Bye) => 1,
+            Some(Method::Cancel) => 2,
+            Some(Method::Info) => 3,
+            Some(Method::Invite) => 4,
+            Some(Method::Message) => 5,
+            Some(Method::Notify) => 6,
+            Some(Method::Options) => 7,
+            Some(Method::Prack) => 8,
+            Some(Method::Publish) => 9,
+            Some(Method::Refer) => 10,
+            Some(Method::Register) => 11,
+            Some(Method::Subscribe) => 12,
+            Some(Method::Update) => 13,
+            Some(Method::Other(_)) | None => return Self::OTHER,
+        })
     }
 }
 

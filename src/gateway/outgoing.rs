@@ -22,7 +22,7 @@ use crate::crossing::{Crossing, Direction, Kind};
 use crate::now::{Mono, Now};
 use crate::sip::link::LinkId;
 use crate::sip::locate::failover::Failure;
-use crate::sip::locate::{Target, Transport};
+use crate::sip::locate::{Place, Transport};
 use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::name::Name;
@@ -32,6 +32,7 @@ use crate::sip::txn::{ClientAction, ClientKey, Part, Step};
 use crate::sip::value::{Contact, retry_after};
 use crate::xmpp::error::Condition;
 use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 /// How long a message may wait for those before it, unless the queue timeout is longer.
@@ -75,7 +76,7 @@ pub struct Outgoing {
     /// Whose servers it goes to.
     pub peer: PeerId,
     /// The servers that it was sent to, or that could not be reached for it.
-    pub tried: Vec<Target>,
+    pub tried: Vec<Place>,
     /// When it came.
     pub(super) came: Mono,
     /// It is not sent after this.
@@ -182,21 +183,23 @@ impl Gateway {
         if held > self.settings.pairs.octets {
             return self.fail(now, outgoing, full("too many messages wait"));
         }
-        if let Some(queue) = self.targets.get_mut(target) {
-            if queue.len() < self.settings.target_queue {
+        let is_full = self.targets.len() >= self.settings.targets;
+        match self.targets.entry(target.into()) {
+            Entry::Occupied(queue) if queue.get().len() >= self.settings.target_queue => {
+                return self.fail(now, outgoing, full("too many messages wait for this user"));
+            }
+            Entry::Occupied(queue) => {
                 self.effects.trail.step(now.mono, outgoing.track, What::WaitsForTurn);
-                queue.push_back(outgoing);
+                queue.into_mut().push_back(outgoing);
                 self.queued += 1;
                 self.held = held;
-            } else {
-                self.fail(now, outgoing, full("too many messages wait for this user"));
+                return;
             }
-            return;
-        }
-        if self.targets.len() >= self.settings.targets {
-            return self.fail(now, outgoing, full("too many messages are under way"));
-        }
-        self.targets.insert(target.into(), VecDeque::new());
+            Entry::Vacant(_) if is_full => {
+                return self.fail(now, outgoing, full("too many messages are under way"));
+            }
+            Entry::Vacant(place) => place.insert(VecDeque::new()),
+        };
         self.held = held;
         self.start(now, outgoing);
     }

@@ -25,7 +25,7 @@ use super::outgoing::Outgoing;
 use crate::ids::{Ids, Numbers};
 use crate::now::{Mono, Now};
 use crate::sip::locate::failover::{Blacklist, Failure, Targets};
-use crate::sip::locate::{Target, Transport};
+use crate::sip::locate::{Place, Target, Transport};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -131,7 +131,7 @@ struct Waiting {
 }
 
 enum Choice {
-    Up(Way, Target),
+    Up(Way, Place),
     Server(usize),
     Search,
     None,
@@ -165,8 +165,8 @@ impl Peers {
             return Handed::Late(outgoing);
         }
         let choice = peer.choose(now, &outgoing, &self.failed);
-        if let Choice::Up(way, target) = choice {
-            outgoing.tried.push(target);
+        if let Choice::Up(way, place) = choice {
+            outgoing.tried.push(place);
             return Handed::Send(way, outgoing);
         }
         if matches!(choice, Choice::None) {
@@ -226,7 +226,7 @@ impl Peers {
         fx.observe(Observation::PeerUp { peer: id, target: format!("{} {}", target.host, target.address) });
         let mut up = peer.take_waiting(Some(link));
         for outgoing in &mut up {
-            outgoing.tried.push(target.clone());
+            outgoing.tried.push(target.place());
         }
         up
     }
@@ -258,7 +258,7 @@ impl Peers {
         self.failed.on_failure(turn.now.mono, &target, Failure::Transport);
         let mut waited = peer.take_waiting(Some(link));
         for outgoing in &mut waited {
-            outgoing.tried.push(target.clone());
+            outgoing.tried.push(target.place());
         }
         let failed = &self.failed;
         let another = peer.servers.iter().any(|server| match server.link {
@@ -387,12 +387,10 @@ impl Peer {
 
     /// The server for a request.
     fn choose(&self, now: Mono, outgoing: &Outgoing, failed: &Blacklist) -> Choice {
-        let untried = |target: &Target| {
-            !outgoing.tried.iter().any(|t| (t.address, t.transport) == (target.address, target.transport))
-        };
+        let untried = |target: &Target| !outgoing.tried.contains(&target.place());
         let up = |is_good: &dyn Fn(&Target) -> bool| {
             let mut ways = self.ways().filter(|(_, target)| untried(target) && is_good(target));
-            ways.next().map(|(way, target)| Choice::Up(way, target.clone()))
+            ways.next().map(|(way, target)| Choice::Up(way, target.place()))
         };
         if let Some(up) = up(&|target| failed.is_in_good_standing(now, target)) {
             return up;
@@ -409,7 +407,7 @@ impl Peer {
         let Some(best) = Targets::new(left, outgoing.until).next(now, failed) else { return Choice::None };
         match self.servers.iter().position(|server| server.target == best) {
             Some(at) => match self.servers.get(at).map(|server| server.link) {
-                Some(Link::Up(way)) => Choice::Up(way, best),
+                Some(Link::Up(way)) => Choice::Up(way, best.place()),
                 Some(Link::None | Link::Dialing(_)) | None => Choice::Server(at),
             },
             None => Choice::None,

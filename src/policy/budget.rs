@@ -61,7 +61,8 @@ pub struct OverBudget {
 /// The buckets of all partners and senders. Clones are the same buckets: all shards charge one account.
 #[derive(Clone, Debug)]
 pub struct Budgets {
-    seed: [u8; 32],
+    /// Under a secret that whoever chooses what is hashed does not know.
+    keyed: DefaultHasher,
     buckets: Arc<Mutex<Accounts>>,
 }
 
@@ -74,8 +75,10 @@ struct Accounts {
 impl Budgets {
     /// Budgets of so many messages a second for each partner and each sender; 0 is off.
     pub fn new(partner_rate: u32, user_rate: u32, seed: [u8; 32]) -> Self {
+        let mut keyed = DefaultHasher::new();
+        keyed.write(&seed);
         Self {
-            seed,
+            keyed,
             buckets: Arc::new(Mutex::new(Accounts {
                 partners: Buckets::new(partner_rate, PARTNER_SETS),
                 senders: Buckets::new(user_rate, SENDER_SETS),
@@ -118,9 +121,7 @@ impl Budgets {
     }
 
     fn key(&self, kind: u8, text: &str) -> u64 {
-        // SipHash behind a secret prefix: its state is unknown to whoever chooses `text`.
-        let mut hasher = DefaultHasher::new();
-        hasher.write(&self.seed);
+        let mut hasher = self.keyed.clone();
         hasher.write_u8(kind);
         hasher.write(text.as_bytes());
         hasher.finish()

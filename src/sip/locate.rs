@@ -185,6 +185,16 @@ pub struct Target {
     pub transport: Transport,
 }
 
+/// What tells servers apart, whatever they are called.
+pub type Place = (SocketAddr, Transport);
+
+impl Target {
+    /// Where it is.
+    pub fn place(&self) -> Place {
+        (self.address, self.transport)
+    }
+}
+
 /// What a [`Locator`] found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Located {

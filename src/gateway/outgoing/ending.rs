@@ -32,7 +32,7 @@ impl Gateway {
         mut outgoing: Outgoing,
         outcome: Result<(), Undelivered>,
     ) -> Option<Outgoing> {
-        let Some(target) = outgoing.target().map(Box::<str>::from) else {
+        let Some(target) = outgoing.target() else {
             if let (Load::Event(event), Err(failure)) = (&outgoing.load, &outcome) {
                 self.on_event_failed(now, event.of, &outgoing, outgoing.failure.as_ref().unwrap_or(failure));
             }
@@ -42,39 +42,39 @@ impl Gateway {
             return None;
         };
         self.held = self.held.saturating_sub(outgoing.octets());
-        match outcome {
-            Ok(()) => self.delivered(now, &outgoing),
-            Err(failure) => {
-                let failure = outgoing.failure.take().unwrap_or(failure);
-                if self.takes_another_way(&outgoing, &failure) {
-                    let queue = self.targets.remove(&target).unwrap_or_default();
-                    self.go_another_way(now, outgoing, queue);
-                    return None;
-                }
-                let queue = match failure.together {
-                    true => self.targets.get_mut(&target).map(std::mem::take).unwrap_or_default(),
-                    false => VecDeque::new(),
-                };
-                self.queued = self.queued.saturating_sub(queue.len());
-                self.fail(now, outgoing, failure.clone());
-                for waiting in queue {
-                    self.held = self.held.saturating_sub(waiting.octets());
-                    self.fail(now, waiting, failure.clone());
-                }
-            }
+        let Err(failure) = outcome else {
+            self.delivered(now, &outgoing);
+            return self.next_for(now, target);
+        };
+        let target = Box::<str>::from(target);
+        let failure = outgoing.failure.take().unwrap_or(failure);
+        if self.takes_another_way(&outgoing, &failure) {
+            let queue = self.targets.remove(&target).unwrap_or_default();
+            self.go_another_way(now, outgoing, queue);
+            return None;
         }
-        let mut next = self.targets.get_mut(&target).and_then(VecDeque::pop_front);
-        match &mut next {
-            Some(next) => {
-                self.queued = self.queued.saturating_sub(1);
-                let timeout = self.settings.pairs.queue_timeout;
-                next.until = (now.mono + timeout).min(next.start_by);
-            }
-            None => {
-                self.targets.remove(&target);
-            }
+        let queue = match failure.together {
+            true => self.targets.get_mut(&target).map(std::mem::take).unwrap_or_default(),
+            false => VecDeque::new(),
+        };
+        self.queued = self.queued.saturating_sub(queue.len());
+        self.fail(now, outgoing, failure.clone());
+        for waiting in queue {
+            self.held = self.held.saturating_sub(waiting.octets());
+            self.fail(now, waiting, failure.clone());
         }
-        next
+        self.next_for(now, &target)
+    }
+
+    /// Nothing is under way to `target` any more: whose turn it is.
+    fn next_for(&mut self, now: Now, target: &str) -> Option<Outgoing> {
+        let (target, mut queue) = self.targets.remove_entry(target)?;
+        let mut next = queue.pop_front()?;
+        self.targets.insert(target, queue);
+        self.queued = self.queued.saturating_sub(1);
+        let timeout = self.settings.pairs.queue_timeout;
+        next.until = (now.mono + timeout).min(next.start_by);
+        Some(next)
     }
 
     fn delivered(&mut self, now: Now, outgoing: &Outgoing) {

@@ -78,6 +78,10 @@ impl Modes {
 
     /// In which sessions `user` is written to, if in any.
     pub(super) fn of(&self, now: Mono, peer: PeerId, user: &Jid) -> Option<Mode> {
+        // Nothing is hashed to be looked up in an empty table.
+        if self.until.is_empty() {
+            return None;
+        }
         let (until, mode) = *self.until.get(&self.key(peer, user))?;
         (now < until).then_some(mode)
     }

@@ -50,11 +50,11 @@ impl Gateway {
     ) -> bool {
         match self.settings.im(peer) {
             Im::MsSession | Im::Msrp => true,
-            // The pager's queue would be overtaken.
-            Im::Auto if self.targets.contains_key(user.bare_str()) => false,
             Im::Auto => {
-                self.speaking(user, contact).is_some()
-                    || self.sessions.modes.of(now.mono, peer, user).is_some()
+                let has_session = self.speaking(user, contact).is_some()
+                    || self.sessions.modes.of(now.mono, peer, user).is_some();
+                // The pager's queue would be overtaken.
+                has_session && !self.targets.contains_key(user.bare_str())
             }
             Im::Pager => false,
         }

@@ -169,11 +169,9 @@ impl Gateway {
             Some(_) => self.talk.typing.open(now, from, to),
             None => self.talk.typing.find(from, to),
         };
+        let Some(slot) = slot else { return };
         let terms = self.typing_terms(from, to);
-        let Some((slot, chat)) = slot.and_then(|slot| Some((slot, self.talk.typing.chats.get_mut(slot)?)))
-        else {
-            return;
-        };
+        let Some(chat) = self.talk.typing.chats.get_mut(slot) else { return };
         chat.heard = now.mono;
         chat.xmpp = from.clone();
         let say = chat.conversation.on_stanza(now.mono, state, has_text, &terms);
@@ -195,8 +193,8 @@ impl Gateway {
 
     /// A SIP user writes, or does not. Both are admitted.
     pub(in crate::gateway) fn on_sip_typing(&mut self, now: Now, sip: &Jid, xmpp: &Jid, heard: Heard) {
-        let terms = self.typing_terms(xmpp, sip);
         let Some(slot) = self.talk.typing.find(xmpp, sip) else { return };
+        let terms = self.typing_terms(xmpp, sip);
         let Some(chat) = self.talk.typing.chats.get_mut(slot) else { return };
         chat.heard = now.mono;
         if let Some(state) = chat.conversation.on_status(now.mono, heard, &terms) {

@@ -4,10 +4,9 @@
 //! it fails as RFC 3263 has it, the same request goes to [`Targets::next`] with a new branch, which
 //! makes it a new transaction. A response of any kind but 503 ends the search.
 
-use super::{Target, Transport};
+use super::{Place, Target};
 use crate::now::Mono;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -63,7 +62,7 @@ pub struct Blacklist {
     cap: usize,
 }
 
-type Bans = BTreeMap<(SocketAddr, Transport), Ban>;
+type Bans = BTreeMap<Place, Ban>;
 
 impl Blacklist {
     /// A list of at most `cap` targets; beyond it the ban that would end first ends now.
@@ -84,7 +83,7 @@ impl Blacklist {
             Failure::Transport | Failure::Silence => Ban::Doubtful(now + DOUBT),
         };
         let mut bans = self.bans();
-        bans.insert((target.address, target.transport), ban);
+        bans.insert(target.place(), ban);
         if bans.len() > self.cap {
             bans.retain(|_, ban| ban.until() > now);
         }
@@ -96,7 +95,7 @@ impl Blacklist {
 
     /// `target` can be reached. That it asked for a pause still counts: another shard may have heard that.
     pub fn on_success(&self, target: &Target) {
-        let (mut bans, key) = (self.bans(), (target.address, target.transport));
+        let (mut bans, key) = (self.bans(), target.place());
         if matches!(bans.get(&key), Some(Ban::Doubtful(_))) {
             bans.remove(&key);
         }
@@ -113,7 +112,7 @@ impl Blacklist {
     }
 
     fn ban(&self, now: Mono, target: &Target) -> Option<Ban> {
-        self.bans().get(&(target.address, target.transport)).copied().filter(|ban| ban.until() > now)
+        self.bans().get(&target.place()).copied().filter(|ban| ban.until() > now)
     }
 }
 
@@ -159,8 +158,10 @@ impl Targets {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::super::Transport;
     use super::*;
     use crate::now::Now;
+    use std::net::SocketAddr;
 
     fn target(last: u8) -> Target {
         Target {

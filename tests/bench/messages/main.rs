@@ -6,10 +6,10 @@
 //! `from_sip`, or of `from_xmpp` and `answered`.
 #![allow(clippy::unwrap_used)]
 
-#[allow(dead_code, reason = "the benchmark of presence uses all of it")]
+#[allow(dead_code, reason = "the benchmark of presence uses the rest")]
 #[path = "../presence/measure.rs"]
 mod measure;
-#[allow(dead_code, reason = "the benchmark of presence uses all of it")]
+#[allow(dead_code, reason = "the benchmark of presence uses the rest")]
 #[path = "../presence/world.rs"]
 mod world;
 

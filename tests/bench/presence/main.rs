@@ -7,8 +7,10 @@
 //! Every item must arrive, once, with what it says; else this fails.
 #![allow(clippy::unwrap_used)]
 
+#[allow(dead_code, reason = "the benchmark of messages counts allocations")]
 mod measure;
 mod texts;
+#[allow(dead_code, reason = "the benchmark of messages forgets what was sent")]
 mod world;
 
 use measure::Memory;

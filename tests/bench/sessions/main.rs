@@ -5,6 +5,7 @@
 //! CPU time is that of framing, parsing, the gate, the machines and writing; TLS and the kernel come on top.
 #![allow(clippy::unwrap_used)]
 
+#[allow(dead_code, reason = "the benchmark of messages counts allocations")]
 #[path = "../presence/measure.rs"]
 mod measure;
 #[allow(dead_code, reason = "the benchmark of presence uses all of it")]
