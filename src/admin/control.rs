@@ -14,8 +14,11 @@ use super::{complain, exit};
 use crate::config::settings::LogLevel;
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Octets of a question or an answer at most.
@@ -309,11 +312,31 @@ pub(super) fn begin(socket: &Path, question: &Question) -> io::Result<(Answer, i
         Question::Reload => Duration::from_secs(120),
     };
     put(&mut stream, question)?;
+    answer_of(stream, patience)
+}
+
+/// The answer, all of which must come within `patience`; and the connection, the end of which is waited for as long.
+fn answer_of(stream: UnixStream, patience: Duration) -> io::Result<(Answer, impl Read + use<>)> {
     let mut answer = String::new();
     stream.set_read_timeout(Some(patience))?;
+    let (whole, is_late) = (stream.try_clone()?, Arc::new(AtomicBool::new(false)));
     let mut reader = BufReader::new(Patient { stream, patience }.take(LINE_LIMIT));
-    reader.read_line(&mut answer)?;
+    // Octets that come one by one are no silence: nothing more is read when the time is over.
+    let cut = is_late.clone();
+    let give_up = move || {
+        cut.store(true, Ordering::Release);
+        let _ = whole.shutdown(Shutdown::Both);
+    };
+    let read = late(patience, give_up, || reader.read_line(&mut answer));
+    if is_late.load(Ordering::Acquire) {
+        return Err(nothing_within(patience));
+    }
+    read?;
     Ok((serde_json::from_str(&answer)?, reader))
+}
+
+fn nothing_within(patience: Duration) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {patience:?}"))
 }
 
 /// Writes a question.
@@ -335,9 +358,8 @@ struct Patient {
 
 impl Read for Patient {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let late = || io::Error::new(io::ErrorKind::TimedOut, format!("nothing within {:?}", self.patience));
         self.stream.read(into).map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock => late(),
+            io::ErrorKind::WouldBlock => nothing_within(self.patience),
             _ => error,
         })
     }
@@ -455,6 +477,7 @@ pub fn duration(seconds: u64) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use std::time::Instant;
 
     #[test]
     fn a_question_is_one_line_and_unknown_ones_are_refused() {
@@ -464,6 +487,23 @@ mod tests {
         assert_eq!(serde_json::to_string(&all).unwrap(), r#"{"verb":"subscriptions"}"#);
         assert_eq!(serde_json::from_str::<Question>(r#"{"verb":"subscriptions"}"#).unwrap(), all);
         assert!(serde_json::from_str::<Question>(r#"{"verb":"subscriptions","usr":"a@b"}"#).is_err());
+    }
+
+    #[test]
+    fn an_answer_that_comes_octet_by_octet_is_waited_for_no_longer_than_silence() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        std::thread::spawn(move || {
+            for _ in 0..100 {
+                if theirs.write_all(b" ").is_err() {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        let begun = Instant::now();
+        let answered = answer_of(ours, Duration::from_millis(400)).map(|(answer, _)| answer);
+        assert_eq!(answered.unwrap_err().to_string(), "no answer within 400ms");
+        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     }
 
     #[test]

@@ -166,6 +166,26 @@ fn threat_175_the_control_socket_is_its_owners() {
 }
 
 #[test]
+fn a_question_that_comes_octet_by_octet_is_given_up_after_a_few_seconds() {
+    let Some(house) = House::new(POLICY) else { return };
+    let _daemon = house.start();
+    let mut socket = std::os::unix::net::UnixStream::connect(house.path("admin.sock")).unwrap();
+    let begun = Instant::now();
+    let mut question = b"{\"verb\":\"status\"}".iter().chain(std::iter::repeat(&b' '));
+    let mut is_answered = false;
+    // Nobody reads any more.
+    while socket.write_all(&[*question.next().unwrap()]).is_ok() {
+        assert!(begun.elapsed() < Duration::from_secs(9), "it is still listened to");
+        if begun.elapsed() > Duration::from_secs(1) && !is_answered {
+            is_answered = house.stoxd(&["status"]).code == 0;
+            assert!(is_answered, "others are answered meanwhile");
+        }
+        std::thread::sleep(Duration::from_millis(250));
+    }
+    assert!(is_answered && begun.elapsed() > Duration::from_secs(4), "{:?}", begun.elapsed());
+}
+
+#[test]
 fn threat_151_sigterm_says_so_closes_streams_and_exits_with_0_in_time() {
     let Some(house) = House::new(POLICY) else { return };
     for name in ["TERM", "INT"] {
