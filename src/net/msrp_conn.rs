@@ -163,6 +163,10 @@ pub async fn accept(shard: Rc<Shard>, socket: TcpStream, address: SocketAddr, tl
 /// Connects to where a peer's description says, and runs the connection to its end.
 pub async fn dial(shard: Rc<Shard>, dial: Dial) {
     let id = dial.conn;
+    if shard.closing.get() {
+        shard.handle(shard.clock.now(), Input::MsrpDown { conn: id });
+        return;
+    }
     let (socket, tls, certificate) = match connect(&shard, &dial).await {
         Ok(made) => made,
         Err(why) => {

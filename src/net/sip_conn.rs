@@ -150,6 +150,9 @@ pub async fn dial(shard: Rc<Shard>, link: LinkId, peer: PeerId, target: Target) 
         let why = format!("{} {}: {why}", target.host, target.address);
         shard.handle(shard.clock.now(), Input::LinkDown { link, why: &why });
     };
+    if shard.closing.get() {
+        return failed("shutting down");
+    }
     let (identity, socket, tls, cert) = match target.transport {
         Transport::Udp => {
             let Some(socket) = shard.udp_for(address) else {

@@ -31,6 +31,9 @@ pub async fn dial(
         }
         shard.stream_down(now, id, condition, why);
     };
+    if shard.closing.get() {
+        return failed(Condition::RemoteServerTimeout, "shutting down");
+    }
     let _counted = shard.together.xmpp_open.clone();
     let limit = shard.together.limits().xmpp;
     // One is ours.
