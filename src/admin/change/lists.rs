@@ -109,7 +109,9 @@ impl List {
             before = row.behind;
         }
         array.set_trailing_comma(has_comma && !array.is_empty());
-        array.set_trailing(format!("{before}{}", self.tail));
+        // What closes the list is no part of the comment in front of it.
+        let end = if before.contains('#') && !self.tail.contains('\n') { "\n" } else { "" };
+        array.set_trailing(format!("{before}{end}{}", self.tail));
     }
 }
 
@@ -156,6 +158,15 @@ mod tests {
         let left = LONG.replace(last, "\n\n  # all\n").replace("\"b\",", "\"b\"");
         assert_eq!(without(&parted, &["c"]), left);
         assert_eq!(without(LONG, &["a", "b", "c"]), "[ # those\n  # end\n]");
+    }
+
+    #[test]
+    fn a_bracket_behind_the_last_item_gets_into_nobodys_comment() {
+        assert_eq!(without("[ # those\n  \"a\" ]", &["a"]), "[ # those\n ]");
+        let list = "[\n  \"a\", # Anna's\n  \"b\" ]";
+        assert_eq!(without(list, &["b"]), "[\n  \"a\" # Anna's\n ]");
+        assert_eq!(without(list, &["a"]), "[\n  \"b\" ]");
+        assert_eq!(with(list, "c"), "[\n  \"a\", # Anna's\n  \"b\",\n  \"c\" ]");
     }
 
     #[test]

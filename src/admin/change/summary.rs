@@ -86,10 +86,16 @@ fn tables(name: &str, old: &Table, new: &Table, all: &mut Vec<String>) {
     }
 }
 
-/// The rows of a list, with their names.
+/// The rows of a list, with their names. Those that are called alike, as tests of one pair may be, are numbered.
 fn rows(list: Option<&Item>) -> Vec<(String, &Table)> {
-    let rows = list.and_then(Item::as_array_of_tables);
-    rows.into_iter().flatten().map(|row| (identity(row), row)).collect()
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    let named = |row| {
+        let name = identity(row);
+        let count = seen.entry(name.clone()).or_default();
+        *count += 1;
+        (if *count == 1 { name } else { format!("{name} ({count})") }, row)
+    };
+    list.and_then(Item::as_array_of_tables).into_iter().flatten().map(named).collect()
 }
 
 /// The facts of a list of rows that is called `name`.
@@ -254,6 +260,22 @@ expect = "allow"
             policy(|text| text + "[[blocked]]\naddress = \"m@fabrikam.example\"\n"),
             ["blocked m@fabrikam.example added"]
         );
+    }
+
+    #[test]
+    fn rows_that_are_called_alike_are_not_taken_for_each_other() {
+        let test =
+            |more: &str| format!("[[test]]\nfrom = \"sip:a@a.example\"\nto = \"xmpp:b@b.example\"\n{more}\n");
+        let two = test("expect = \"deny\"") + &test("added = true\nexpect = \"allow\"");
+        let facts = |old: &str, new: &str| facts("policy.toml", old, new);
+        let called = "test sip:a@a.example to xmpp:b@b.example";
+        assert_eq!(facts(&two, &format!("x = 1\n{two}")), ["x default → 1"]);
+        assert_eq!(
+            facts(&test("expect = \"deny\""), &two),
+            [format!("{called} (2) added: added true, expect allow")]
+        );
+        assert_eq!(facts(&two, &test("expect = \"deny\"")), [format!("{called} (2) removed")]);
+        assert_eq!(facts("", "[[a]]\nb = 1\n[[a]]\nb = 2\n").len(), 2);
     }
 
     #[test]
