@@ -114,11 +114,10 @@ fn another_key_is_taken_where_that_is_said_and_the_former_comes_back_with_its_ce
     assert_eq!(house.stoxd(&["check", "certs"]).code, 0);
 }
 
-#[test]
-fn certificate_and_key_in_one_file_stay_together() {
-    let Some(house) = imported() else { return };
-    house.write("both.pem", &(house.read("one.pem") + &house.read("credentials/edge.key")));
-    house.chmod("both.pem", 0o600);
+/// Chain and key of "edge" are `both.pem` from now on, which holds `text`.
+fn in_one_file(house: &House, text: &str, mode: u32) {
+    house.write("both.pem", text);
+    house.chmod("both.pem", mode);
     let file = house.read("stoxd.toml");
     let file = file.lines().map(|line| match line {
         line if line.contains("credentials/edge.crt") => "chain = \"both.pem\"\n".to_owned(),
@@ -126,6 +125,12 @@ fn certificate_and_key_in_one_file_stay_together() {
         line => format!("{line}\n"),
     });
     house.write("stoxd.toml", &file.collect::<String>());
+}
+
+#[test]
+fn certificate_and_key_in_one_file_stay_together() {
+    let Some(house) = imported() else { return };
+    in_one_file(&house, &(house.read("one.pem") + &house.read("credentials/edge.key")), 0o600);
     std::fs::remove_file(house.path("credentials/edge.key")).unwrap();
     assert_eq!(house.stoxd(&["check", "certs"]).code, 0);
     let said = import(&house, "two.pem", &["--id", "edge"]);
@@ -135,4 +140,67 @@ fn certificate_and_key_in_one_file_stay_together() {
     made(&house, &["pkey", "-in", "both.pem.former-1", "-noout"]);
     go_back(&house, &said);
     assert_eq!(print(&house, "both.pem"), print(&house, "one.pem"));
+}
+
+#[test]
+fn another_key_in_the_certificates_own_file_comes_back_by_what_is_said() {
+    let Some(house) = imported() else { return };
+    other(&house);
+    in_one_file(&house, &(house.read("one.pem") + &house.read("credentials/edge.key")), 0o600);
+    std::fs::remove_file(house.path("credentials/edge.key")).unwrap();
+    let key = house.path("other.key");
+    let said = import(&house, "other.pem", &["--id", "edge", "--key", key.to_str().unwrap(), "--yes"]);
+    assert_eq!(print(&house, "both.pem"), print(&house, "other.pem"));
+    go_back(&house, &said);
+    assert_eq!(print(&house, "both.pem"), print(&house, "one.pem"));
+    assert_eq!(house.stoxd(&["check", "certs"]).code, 0);
+}
+
+#[test]
+fn a_key_comes_into_no_file_that_everybody_can_read() {
+    let Some(house) = imported() else { return };
+    in_one_file(&house, &house.read("one.pem"), 0o644);
+    import(&house, "two.pem", &["--id", "edge", "--yes"]);
+    assert!(house.read("both.pem").contains("PRIVATE KEY"));
+    assert_eq!(house.path("both.pem").metadata().unwrap().permissions().mode() & 0o777, 0o640);
+    assert_eq!(house.path("both.pem.former-1").metadata().unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn an_import_that_fails_half_way_leaves_what_was_there_and_nothing_else() {
+    let Some(house) = imported() else { return };
+    other(&house);
+    let there = || {
+        let names = std::fs::read_dir(house.path("credentials")).unwrap();
+        let mut names: Vec<_> = names.map(|name| name.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    // The place of the new certificate is taken.
+    for id in ["edge", "new"] {
+        std::fs::create_dir_all(house.path(&format!("credentials/.{id}.crt.new/x"))).unwrap();
+    }
+    let (files, key) = (there(), house.read("credentials/edge.key"));
+    let (two, pem, other_key) = (house.path("two.pem"), house.path("other.pem"), house.path("other.key"));
+    let [two, pem, other_key] = [&two, &pem, &other_key].map(|path| path.to_str().unwrap());
+    for words in [
+        &["cert", "import", two][..],
+        &["cert", "import", pem, "--id", "edge", "--key", other_key, "--yes"],
+        &["cert", "import", pem, "--id", "new", "--key", other_key],
+    ] {
+        let why = refused(&house, words, 1);
+        assert!(why.contains(".crt: "), "{why}");
+        assert_eq!((there(), house.read("credentials/edge.key")), (files.clone(), key.clone()), "{words:?}");
+        assert_eq!(print(&house, "credentials/edge.crt"), print(&house, "one.pem"));
+    }
+    // So does one that comes while another changes something.
+    std::fs::remove_dir_all(house.path("credentials/.edge.crt.new")).unwrap();
+    let files = there();
+    let lock = std::fs::File::open(house.path(".stoxd.lock")).unwrap();
+    lock.lock().unwrap();
+    assert!(refused(&house, &["cert", "import", two], 1).contains("somebody else is changing"));
+    assert_eq!(there(), files);
+    drop(lock);
+    import(&house, "two.pem", &[]);
+    assert_eq!(copies(&house), ["edge.crt.former-1"]);
 }

@@ -53,10 +53,13 @@ pub struct Former {
     pub chain: Option<Replaced>,
     /// The key, if another one takes its place.
     pub key: Option<Replaced>,
+    /// Whether another key takes the place of one that is there, perhaps in the certificate's own file.
+    is_new_key: bool,
 }
 
 impl Former {
-    /// What `text` in place of the file `chain` replaces, and another key in place of `key`, if `is_new_key`.
+    /// What `text` in place of the file `chain` replaces, and another key in place of `key`, if `is_new_key`; `key`
+    /// may be the same file.
     ///
     /// # Errors
     /// What is there can't be read.
@@ -72,7 +75,17 @@ impl Former {
         Ok(Self {
             chain: there(chain, chain_copy)?.filter(|there| there.octets != text.as_bytes()),
             key: if is_new_key && key != chain { there(key, key_copy)? } else { None },
+            is_new_key,
         })
+    }
+
+    /// Takes the copies away of what stays in its place after all.
+    pub fn forget(&self) {
+        for replaced in self.chain.iter().chain(&self.key) {
+            if bundle::octets(&replaced.file).is_ok_and(|there| there == replaced.octets) {
+                let _ = std::fs::remove_file(&replaced.copy);
+            }
+        }
     }
 
     /// The copies that there will be.
@@ -85,7 +98,7 @@ impl Former {
         let chain = self.chain.as_ref()?;
         let bundle = bundle::parse(&chain.file, &chain.octets, None).ok()?;
         let seen = Seen::of(bundle.certificates.first()?)?;
-        let yes = if self.key.is_some() { " --yes" } else { "" };
+        let yes = if self.is_new_key { " --yes" } else { "" };
         (seen.end > now).then(|| format!("stoxd cert import {} --id {id}{yes}", chain.copy.display()))
     }
 }

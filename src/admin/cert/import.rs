@@ -105,20 +105,31 @@ pub fn run(import: &Import, now: Wall) -> Result<u8, Refused> {
     if is_one_file {
         text.push_str(&keys::to_pem(&found.key));
     }
-    let former = Former::of(&chain_file, &text, &key_file, is_new_key && !is_one_file)?;
+    let key_place = if is_one_file { &chain_file } else { &key_file };
+    let former = Former::of(&chain_file, &text, key_place, is_new_key)?;
     let writes_key = !is_there && !is_one_file;
-    if !import.what_if {
+    let put = || -> Result<(), Refused> {
         former.chain.iter().chain(&former.key).try_for_each(former::Replaced::keep)?;
         // The key first, so that no certificate is ever without its key.
         if writes_key {
             keys::write(&key_file, keys::to_pem(&found.key), Readers::Owner)?;
         }
         let readers = if is_one_file { Readers::Owner } else { Readers::All };
-        if let Err(refused) = keys::write(&chain_file, &text, readers) {
-            // The certificate that stays keeps its key.
-            former.key.as_ref().map_or(Ok(()), former::Replaced::undo)?;
-            return Err(refused);
-        }
+        keys::write(&chain_file, &text, readers).map_err(|mut refused| {
+            // The certificate that stays keeps its key, and no key comes without its certificate.
+            let undone = match &former.key {
+                Some(key) => key.undo(),
+                None if writes_key => keys::remove(&key_file),
+                None => Ok(()),
+            };
+            if let Err(why) = undone {
+                refused.text.push_str(&format!("; and the key is another one already: {why}"));
+            }
+            refused
+        })
+    };
+    if !import.what_if {
+        put().inspect_err(|_| former.forget())?;
         former::prune(&chain_file, &key_file);
     }
     let lines = examine::certificate(&chain, &seen, &ours, now);

@@ -99,7 +99,7 @@ pub fn write(path: &Path, content: impl AsRef<[u8]>, readers: Readers) -> Result
         let new = folder.join(name);
         let _ = std::fs::remove_file(&new);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?;
-        let written = as_before(&file, path)
+        let written = as_before(&file, path, readers)
             .and_then(|()| file.write_all(content.as_ref()))
             .and_then(|()| file.sync_all());
         if let Err(error) = written.and_then(|()| std::fs::rename(&new, path)) {
@@ -111,8 +111,17 @@ pub fn write(path: &Path, content: impl AsRef<[u8]>, readers: Readers) -> Result
     put().map_err(|error| fault(path, &error))
 }
 
+/// Removes the file at `path`.
+///
+/// # Errors
+/// It can't be removed.
+pub fn remove(path: &Path) -> Result<(), Refused> {
+    std::fs::remove_file(path).map_err(|error| fault(path, &error))
+}
+
 /// Gives `file` the owner and the mode of what is at `path`, if something is: the daemon reads it as a user of its own.
-fn as_before(file: &File, path: &Path) -> io::Result<()> {
+/// What only its owner is to read is for nobody outside of its group, whatever was there.
+fn as_before(file: &File, path: &Path, readers: Readers) -> io::Result<()> {
     let old = match std::fs::metadata(path) {
         Ok(old) => old,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -122,7 +131,11 @@ fn as_before(file: &File, path: &Path) -> io::Result<()> {
     if (own.uid(), own.gid()) != (old.uid(), old.gid()) {
         fchown(file, Some(old.uid()), Some(old.gid()))?;
     }
-    file.set_permissions(Permissions::from_mode(old.mode() & 0o7777))
+    let most = match readers {
+        Readers::Owner => 0o7770,
+        Readers::All => 0o7777,
+    };
+    file.set_permissions(Permissions::from_mode(old.mode() & most))
 }
 
 #[cfg(test)]
@@ -149,6 +162,10 @@ mod tests {
         );
         // The group that the daemon is in goes on reading it.
         std::fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        write(&path, to_pem(&key), Readers::Owner).unwrap();
+        assert_eq!(mode(&path), 0o640);
+        // A file that everybody could read had no key in it.
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
         write(&path, to_pem(&key), Readers::Owner).unwrap();
         assert_eq!(mode(&path), 0o640);
         assert_eq!(to_pem(&key), pair.serialize_pem().replace("\r\n", "\n"));
