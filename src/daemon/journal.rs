@@ -277,3 +277,17 @@ pub fn write(observation: &Observation, names: &Names) {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn who_invited_comes_first() {
+        let (user, contact) =
+            (Jid::parse("alice@contoso.example").unwrap(), Jid::parse("romeo@fabrikam.example").unwrap());
+        assert_eq!(invited(Direction::XmppToSip, &user, &contact), (&contact, &user));
+        assert_eq!(invited(Direction::SipToXmpp, &user, &contact), (&user, &contact));
+    }
+}

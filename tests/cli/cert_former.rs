@@ -83,6 +83,18 @@ fn what_an_import_replaces_is_kept_and_comes_back() {
 }
 
 #[test]
+fn there_is_no_way_back_to_what_nobody_takes_any_more() {
+    let Some(house) = imported() else { return };
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/certs/make-test-ca");
+    let mut command = std::process::Command::new(script);
+    command.arg("--expired").arg(house.path("pki")).args(["old", "DNS:contoso.example"]);
+    assert_eq!(super::rig::run(&mut command).code, 0);
+    house.write("credentials/edge.crt", &house.read("pki/old.pem"));
+    let said = import(&house, "two.pem", &[]);
+    assert!(said.contains("\nkept   ") && !said.contains("\nback "), "{said}");
+}
+
+#[test]
 fn another_key_is_taken_where_that_is_said_and_the_former_comes_back_with_its_certificate() {
     let Some(house) = imported() else { return };
     other(&house);
@@ -108,7 +120,9 @@ fn another_key_is_taken_where_that_is_said_and_the_former_comes_back_with_its_ce
     let mode = |name: &str| house.path(name).metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("credentials/edge.key"), mode("credentials/edge.key.former-1")), (0o640, 0o600));
     assert_eq!(house.stoxd(&["check", "certs"]).code, 0);
-    // Without --key: the copy of the key is found.
+    // Without --key: the copy of the key is found, and so is what it was called.
+    let planned = import(&house, "credentials/edge.crt.former-1", &["--what-if", "--yes"]);
+    assert!(planned.starts_with("certificate \"edge\" (PEM): "), "{planned}");
     go_back(&house, &said);
     assert_eq!((print(&house, "credentials/edge.crt"), house.read("credentials/edge.key")), (one, key));
     assert_eq!(house.stoxd(&["check", "certs"]).code, 0);

@@ -168,6 +168,16 @@ fn history_says_what_changed_in_few_words() {
 }
 
 #[test]
+fn a_value_of_lines_and_escapes_is_one_line_of_history() {
+    let house = house(&untested());
+    done(&house, &["block", "evil.example", "--description", "a\u{1b}[31m\n1  never\u{202e}"]);
+    let listed = done(&house, &["policy", "history"]).out;
+    let fact = listed.lines().nth(2).unwrap();
+    let shown = "        blocked evil.example added: description a\u{fffd}[31m\u{fffd}1  never\u{fffd}";
+    assert_eq!((fact, listed.lines().count()), (shown, 3), "{listed}");
+}
+
+#[test]
 fn of_administrators_at_the_same_time_nobody_loses_a_change() {
     let house = house(&untested());
     let config = house.path("stoxd.toml");

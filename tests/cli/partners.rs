@@ -103,6 +103,8 @@ fn f028_additional_domains_are_added_removed_and_cleared() {
         2,
         "nobody is there to be asked",
     );
+    let unset = ["partner", "set", "fabrikam.example", "--unset", "additional_domains"];
+    refused(&house, &unset, 2, "nobody is there to be asked");
     done(&house, &["partner", "set", "fabrikam.example", "--clear-domains", "--yes"]);
     assert!(!lets(&house, "corp.fabrikam.example") && lets(&house, "fabrikam.example"));
 }

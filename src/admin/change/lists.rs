@@ -170,6 +170,12 @@ mod tests {
     }
 
     #[test]
+    fn a_comment_that_an_empty_line_parts_from_who_goes_stays_above_the_next() {
+        let list = "[\n  \"a\",\n\n  # both\n\n  # Bert\n  \"b\", # Bert's\n  \"c\",\n]";
+        assert_eq!(without(list, &["b"]), "[\n  \"a\",\n\n  # both\n\n  \"c\",\n]");
+    }
+
+    #[test]
     fn who_comes_moves_nobodys_comment() {
         let more = LONG.replace("\"c\" # Carl's\n", "\"c\", # Carl's\n  \"d\"\n");
         assert_eq!(with(LONG, "d"), more);

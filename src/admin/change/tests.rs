@@ -307,3 +307,17 @@ fn if_one_of_several_files_cant_be_put_in_place_the_others_are_as_they_were() {
     let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 3, "{left:?}");
 }
+
+#[test]
+fn a_change_that_an_older_version_noted_is_in_the_history_still() {
+    let (folder, how) = house();
+    let kept = folder.path().join("revisions/000001");
+    fs::create_dir_all(&kept).unwrap();
+    fs::write(kept.join("change.json"), r#"{"what":"block a.example","by":"root","files":[]}"#).unwrap();
+    assert_eq!(disable(&how), 0);
+    let known = revision::list(folder.path()).unwrap();
+    let what: Vec<&str> = known.iter().map(|revision| revision.note.what.as_str()).collect();
+    assert_eq!(what, ["block a.example", "federation disable"]);
+    assert_eq!(known[0].note.facts, Facts::default());
+    assert_eq!(known[1].note.facts.changed, ["federation.enabled true → false"]);
+}

@@ -85,6 +85,28 @@ fn the_end_has_its_reason() {
 }
 
 #[test]
+fn an_invitation_whose_answer_is_not_acknowledged_as_it_must_be_has_its_reason() {
+    let mut world = world(Im::MsSession);
+    Dialog::invite(&mut world, 1, SDP, OFFER);
+    world.pass_secs(40);
+    let bye = world.take_sip().pop().unwrap();
+    world.answer(&bye, 481);
+    let silent = told(&mut world);
+    assert_eq!(silent.len(), 2, "{silent:?}");
+    assert!(silent[1].ends_with(" s, 0 and 0: the SIP user's client is not heard of any more"), "{silent:?}");
+    // Our offer is not taken.
+    let (mut dialog, _) = Dialog::invite(&mut world, 2, "", "");
+    let ack = dialog.text("ACK", SDP, &OFFER.replace("m=message 5060 sip null", "m=message 0 sip null"));
+    world.sip(&ack);
+    let bye = world.one_sip();
+    world.answer(&bye, 200);
+    let unusable = told(&mut world);
+    let why = "the SIP user's client has not taken what was offered";
+    assert_eq!(unusable.len(), 2, "{unusable:?}");
+    assert!(unusable[1].ends_with(&format!(" s, 0 and 0: {why}")), "{unusable:?}");
+}
+
+#[test]
 fn an_msrp_session_ends_with_its_connection() {
     let mut world = msrp_world(Some(2855), Net::works());
     let (_, conn, _) = alice_opens(&mut world);
