@@ -80,12 +80,14 @@ pub enum Readers {
     All,
 }
 
-/// Writes `content` to `path`, whole or not at all, for `readers`; what is there keeps its owner and its mode. The folder
-/// is made if it is not there (mode 0700).
+/// Writes `content` to `path`, whole or not at all, for `readers`; what is there keeps its owner and its mode. A link
+/// stays a link: what it points to is replaced. The folder is made if it is not there (mode 0700).
 ///
 /// # Errors
 /// It can't be written.
 pub fn write(path: &Path, content: impl AsRef<[u8]>, readers: Readers) -> Result<(), Refused> {
+    let real = path.canonicalize().ok();
+    let path = real.as_deref().unwrap_or(path);
     let put = || -> io::Result<()> {
         let folder = crate::admin::change::disk::folder_of(path);
         DirBuilder::new().mode(0o700).recursive(true).create(&folder)?;
@@ -169,6 +171,19 @@ mod tests {
         write(&path, to_pem(&key), Readers::Owner).unwrap();
         assert_eq!(mode(&path), 0o640);
         assert_eq!(to_pem(&key), pair.serialize_pem().replace("\r\n", "\n"));
+    }
+
+    #[test]
+    fn a_link_stays_one_and_what_it_points_to_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("elsewhere/a.key"), dir.path().join("a.key"));
+        std::fs::create_dir(dir.path().join("elsewhere")).unwrap();
+        std::fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink("elsewhere/a.key", &link).unwrap();
+        write(&link, "new", Readers::Owner).unwrap();
+        assert_eq!(std::fs::read_link(&link).unwrap(), Path::new("elsewhere/a.key"));
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "new");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
     }
 
     #[test]
