@@ -181,7 +181,7 @@ pub(super) fn run(shard: &Rc<Shard>) -> JoinSet<()> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
-    use crate::addr::Jid;
+    use crate::addr::{Domain, Jid};
     use crate::config::{FileFault, Files, Purpose, Surroundings, parse};
     use crate::daemon::setup;
     use crate::net::dns::Dns;
@@ -193,6 +193,7 @@ mod tests {
     use crate::sip::locate::Transport;
     use crate::store::record::{Change, Contact};
     use crate::store::{Store, StoreError};
+    use crate::xmpp::{Need, Pair, StreamId, Terms};
     use std::io::{Read, Write};
     use std::net::SocketAddr;
     use std::path::Path;
@@ -205,7 +206,9 @@ mod tests {
         fn read(&self, path: &Path, _limit: u64) -> Result<String, FileFault> {
             let daemon = "[gateway]\nname = \"gw.contoso.example\"\n[[domain]]\nname = \"contoso.example\"\n\
                           discovery = true\n[sip]\nlisten = [{ addr = \"127.0.0.1:5060\", transport = \"udp\" }]\n";
-            Ok(if path.ends_with("stoxd.toml") { daemon.to_owned() } else { String::new() })
+            let policy = "[federation]\nenabled = true\n[[partner]]\ndomain = \"plain.example\"\ntls = \"not-supported\"\n\
+                          sasl = \"not-supported\"\nconnection_limit = 1\n";
+            Ok(if path.ends_with("stoxd.toml") { daemon } else { policy }.to_owned())
         }
 
         fn mode(&self, _path: &Path) -> Result<u32, FileFault> {
@@ -459,6 +462,70 @@ mod tests {
             let heard = within(said(&far, opening.to_owned(), "</stream:stream>")).await;
             assert!(heard.contains("<system-shutdown "), "{heard}");
             assert!(heard.ends_with("</stream:stream>"), "{heard}");
+        });
+    }
+
+    /// Dials a partner whose server is at `port`, from a domain of ours; without TLS.
+    fn dialled(shard: &Rc<Shard>, port: u16) -> (StreamId, Pair, impl Future<Output = ()> + use<>) {
+        let domain = |name| Domain::parse(name).unwrap();
+        let pair = Pair { local: domain("contoso.example"), remote: domain("plain.example") };
+        let none = Need::NotSupported;
+        let terms = Terms { tls: none, sasl: none, ..Terms::default() };
+        let (stream, proxy) = (shard.mint_stream(), Some((domain("127.0.0.1"), port)));
+        let send = crate::xmpp::Purpose::Send;
+        (stream, pair.clone(), xmpp_conn::dial(shard.clone(), stream, pair, send, None, terms, proxy))
+    }
+
+    #[test]
+    fn a_stream_that_closes_is_left_when_the_kernel_has_its_last_stanza_and_not_when_the_peer_closes() {
+        running(2, async |shard, _ended| {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let (stream, _, dial) = dialled(&shard, listener.local_addr().unwrap().port());
+            tokio::task::spawn_local(dial);
+            let far = tokio::task::spawn_blocking(move || listener.accept().unwrap().0);
+            let far = within(far).await.unwrap();
+            within(said(&far, String::new(), "version='1.0'>")).await;
+            let header = "<stream:stream xmlns='jabber:server' xmlns:db='jabber:server:dialback' version='1.0' \
+                          id='1' xmlns:stream='http://etherx.jabber.org/streams' from='plain.example' \
+                          to='contoso.example'><stream:features><dialback xmlns='urn:xmpp:features:dialback'/>\
+                          </stream:features>";
+            within(said(&far, header.to_owned(), "</db:result>")).await;
+            let conn = shard.all_streams().into_iter().find(|conn| conn.id == stream).unwrap();
+            let valid = "<db:result from='plain.example' to='contoso.example' type='valid'/>";
+            (&far).write_all(valid.as_bytes()).unwrap();
+            let ready = async {
+                while conn.pairs.borrow().is_empty() {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            };
+            within(ready).await;
+            conn.send_and_close(shard.clock.now());
+            let heard = within(said(&far, String::new(), "</stream:stream>")).await;
+            assert!(heard.contains("<message"), "{heard}");
+            // The peer says nothing more: at last we end it, and by then it is left.
+            let is_there = || shard.all_streams().iter().any(|one| one.id == stream);
+            while !conn.has_left() && is_there() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            assert!(conn.has_left() && is_there());
+        });
+    }
+
+    #[test]
+    fn a_dial_that_waits_for_a_place_comes_to_nothing_when_all_is_closed() {
+        running(2, async |shard, _ended| {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let (_, pair, dial) = dialled(&shard, listener.local_addr().unwrap().port());
+            let over = shard.mint_stream();
+            let seat = shard.together.seat_out(&shard.realm(), over, &pair).ok().unwrap();
+            shard.stream_down(shard.clock.now(), over, crate::xmpp::Condition::RemoteServerTimeout, "over");
+            let dial = tokio::task::spawn_local(dial);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            within(shard.run_all(|shard| async move { shard.close_all().await })).await;
+            drop(seat);
+            within(dial).await.unwrap();
+            listener.set_nonblocking(true).unwrap();
+            assert!(listener.accept().is_err(), "nobody has connected");
         });
     }
 
