@@ -221,8 +221,8 @@ impl StreamConn {
 
     /// Sends a stanza of the pair and closes, at once.
     #[cfg(test)]
-    pub fn send_and_close(&self, now: Now) {
-        self.send(now, b"<message/>", None, 1);
+    pub fn send_and_close(&self, now: Now, stanza: &[u8]) {
+        self.send(now, stanza, None, 1);
         self.close(now, None);
     }
 
