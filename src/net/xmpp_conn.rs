@@ -207,11 +207,29 @@ impl StreamConn {
         self.io.wake.notify_one();
     }
 
+    /// Is it one of ours, and our close tag out?
+    fn is_closing(&self) -> bool {
+        self.initiating && self.machine.borrow().leaving().is_some()
+    }
+
     /// Why nothing more is sent on it, once: our close tag is out, and the peer's is awaited (RFC 6120 §4.4).
     fn leave(&self) -> Option<DownReason> {
         let machine = self.machine.borrow();
         let why = machine.leaving().filter(|_| self.initiating && self.unwritten.borrow().is_empty())?;
         (!self.left.replace(true)).then(|| why.clone())
+    }
+
+    /// Sends a stanza of the pair and closes, at once.
+    #[cfg(test)]
+    pub fn send_and_close(&self, now: Now, stanza: &[u8]) {
+        self.send(now, stanza, None, 1);
+        self.close(now, None);
+    }
+
+    /// Was everybody told that nothing more is sent on it?
+    #[cfg(test)]
+    pub fn has_left(&self) -> bool {
+        self.left.get()
     }
 
     /// Moves what the machine has written to the wire.
@@ -322,6 +340,10 @@ async fn drive(shard: Rc<Shard>, conn: Rc<StreamConn>, mut read: OwnedReadHalf) 
     let (condition, why) = loop {
         match turn(&shard, &conn) {
             Next::Wait => {
+                // First what was sent before our close tag: nobody wakes us when that is written later.
+                if conn.is_closing() {
+                    shard.flush_stream(shard.clock.now(), &conn);
+                }
                 // What comes meanwhile goes to another stream.
                 if let Some(reason) = conn.leave() {
                     shard.stream_down(shard.clock.now(), conn.id, reason.bounce(), &reason.to_string());

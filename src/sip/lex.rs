@@ -324,4 +324,28 @@ mod tests {
         assert_eq!(head_end(b"a: b\r\n\n"), Err(Fault::BareLineEnd));
         assert_eq!(head_end(b"a: b\r\n\r\nbody\n"), Ok(8));
     }
+
+    /// The head ends with the first CRLF CRLF, and up to there, or else in all, CR and LF come in pairs.
+    fn naive_head_end(bytes: &[u8]) -> Result<usize, Fault> {
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4);
+        let head = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
+        let alone = |at: usize| match head.get(at) {
+            Some(b'\r') => end.is_some() && head.get(at + 1) != Some(&b'\n'),
+            Some(b'\n') => at == 0 || head.get(at - 1) != Some(&b'\r'),
+            _ => false,
+        };
+        if (0..head.len()).any(alone) { Err(Fault::BareLineEnd) } else { end.ok_or(Fault::NoHeadEnd) }
+    }
+
+    #[test]
+    fn every_short_mix_of_line_ends_and_text_ends_where_it_should() {
+        // All of up to nine octets.
+        for length in 0..=9 {
+            for number in 0..3_u32.pow(length) {
+                let octet = |place| [b'a', b'\r', b'\n'][(number / 3_u32.pow(place) % 3) as usize];
+                let bytes: Vec<u8> = (0..length).map(octet).collect();
+                assert_eq!(head_end(&bytes), naive_head_end(&bytes), "{}", bytes.escape_ascii());
+            }
+        }
+    }
 }

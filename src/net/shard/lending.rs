@@ -90,6 +90,12 @@ impl Shard {
         true
     }
 
+    /// How many use `stream`, which is ours.
+    #[cfg(test)]
+    pub fn borrowers(&self, stream: StreamId) -> usize {
+        self.lending.ours.borrow().get(&stream).map_or(0, |lent| lent.borrowers.len())
+    }
+
     /// A stream that we opened is up.
     pub fn lent_is_up(&self, stream: StreamId, auth: &'static str, end: End) {
         if let Some(lent) = self.lending.ours.borrow_mut().get_mut(&stream) {

@@ -61,6 +61,11 @@ pub async fn dial(
     };
     let mut last = None;
     for target in targets {
+        // A place and an address may have been long in coming.
+        if shard.closing.get() {
+            last = Some("shutting down".to_owned());
+            break;
+        }
         if target.mode == Mode::DirectTls && terms.tls == Need::NotSupported {
             last = Some(format!("{}: only over TLS, which the terms exclude", target.host));
             continue;

@@ -234,3 +234,19 @@ fn numbers_and_dates() {
         "SIP/2.0 503 Service Unavailable\r\nRetry-After: 5\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nContent-Length: 0\r\n\r\n"
     );
 }
+
+#[test]
+fn no_octet_of_a_uri_can_end_it_wherever_it_stands() {
+    let escaped = |byte: u8| !(b'!'..=b'~').contains(&byte) || b"<>\"".contains(&byte);
+    for (first, second) in (0..=255).flat_map(|first| (0..=255).map(move |second| (first, second))) {
+        for value in [vec![first, second], vec![first, b'a', second, b'b'], vec![b'a', first]] {
+            let mut out = Vec::new();
+            uri(&mut out, &value);
+            let naive: String = value
+                .iter()
+                .map(|byte| if escaped(*byte) { format!("%{byte:02X}") } else { char::from(*byte).into() })
+                .collect();
+            assert_eq!(String::from_utf8(out).unwrap(), naive, "{value:?}");
+        }
+    }
+}

@@ -28,6 +28,45 @@ fn check_034_characters_outside_xml_are_replaced() {
 }
 
 #[test]
+fn no_place_in_a_text_hides_a_character() {
+    let all = (0..0x80).map(|b| char::from(b).to_string());
+    let wide = [
+        "\u{FFFD}",
+        "\u{FFFE}",
+        "\u{FFFF}",
+        "\u{EFBF}",
+        "\u{F000}",
+        "\u{E9}",
+        "\u{10FFFF}",
+        "&\u{FFFE}<",
+        "\u{FFFF}\0",
+    ];
+    for special in all.chain(wide.map(String::from)) {
+        for (before, after) in (0..40).flat_map(|before| [0, 1, 15, 16, 17].map(|after| (before, after))) {
+            let value = "a".repeat(before) + &special + &"b".repeat(after);
+            let naive = |in_value: bool| {
+                let escaped = cleaned(&value).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+                let escaped = escaped.replace('\r', "&#xD;");
+                match in_value {
+                    true => escaped
+                        .replace('\'', "&apos;")
+                        .replace('"', "&quot;")
+                        .replace('\n', "&#xA;")
+                        .replace('\t', "&#x9;"),
+                    false => escaped,
+                }
+            };
+            assert_eq!(written(|out| write::text(out, &value)), naive(false), "{value:?}");
+            assert_eq!(
+                written(|out| write::attr(out, "k", &value)),
+                format!(" k='{}'", naive(true)),
+                "{value:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn tags_close_themselves() {
     let message = written(|out| {
         write::open(out, "message")
